@@ -1,0 +1,333 @@
+"""The checked rule set: names bound, types known, refinements and lets written out.
+
+It is what the checker hands to the compiler and to the test oracle, and the only part of the
+language that either of them sees. Everything here is an immutable value that prints.
+
+Rules it keeps:
+
+- an expression speaks of *root* events only: a refinement's filter is and-ed into the source that
+  uses it, and its renamed fields are replaced by the root fields they stand for;
+- every expression has a `Kind`; mixed arithmetic has been resolved by explicit `Op("convert")`;
+- times are microseconds, money is in 1/10,000, durations are microseconds;
+- a comparison never has operands of different kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from cep.errors import Span
+
+
+class Kind(Enum):
+    """The type of a field or an expression."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    INTEGER = "integer"
+    MONEY = "money"
+    FLAG = "flag"
+    TIME = "time"
+    DURATION = "duration"  # the difference of two times; never a field
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A declared stream. `index` is its order of declaration, which breaks ties in time (law 2)."""
+
+    name: str
+    index: int
+    time_path: tuple[str, ...]
+    type_path: tuple[str, ...]
+    late_us: int
+    idle_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a root event: where it stands in the entry, its kind, and whether it may be shown."""
+
+    name: str
+    kind: Kind
+    path: tuple[str, ...]
+    privacy: str | None = None  # None, "mask" or "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A root event: one declared `event NAME from STREAM (...)`."""
+
+    name: str
+    index: int
+    stream: int
+    wire_type: str  # the value at the stream's type path that marks this event
+    fields: tuple[Field, ...]
+
+
+# ---------------------------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A literal. TEXT: str, NUMBER: float, FLAG: bool, the others: int in their unit."""
+
+    value: str | float | int | bool
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRef:
+    """A field of the event being judged, or, in the argument of an aggregate, of the event aggregated.
+
+    `field` is a root field of `event`, or "time", which every event has.
+    """
+
+    event: int
+    field: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRef:
+    """The i-th part of the rule's key."""
+
+    index: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRef:
+    """A field of an event that an earlier step captured: its `last` event (the only one of a single step) or `first`."""
+
+    step: int  # index into When.steps
+    which: str  # "first" or "last"
+    event: int
+    field: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureAggregate:
+    """An aggregate over the events that a step captured: `count(d)`, `sum(d.amount)`.
+
+    `argument` is over FieldRef of the step's event; None for a bare count. Functions: count sum avg min max first
+    last count_distinct.
+    """
+
+    function: str
+    step: int
+    argument: Expr | None
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRef:
+    """In a `while`: the value that `source`'s latest event of this key had in `field`; null before the first.
+
+    A field that is missing in the latest event is null.
+    """
+
+    source: Source
+    field: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """An aggregate over a time window of a source's events of one key.
+
+    In a `when` it speaks of the events before the one being judged, in a `while` of all up to now (law 7). `key` is
+    None for the rule's own key (the source's `key` says which fields that is). Null arguments do not count.
+    Of no values: count, count_distinct and sum are 0, the others null. avg of money or integer is a NUMBER.
+    """
+
+    function: str  # count sum avg min max first last count_distinct
+    source: Source
+    argument: Expr | None
+    window_us: int
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operation on typed operands; the operands' kinds choose between exact and float arithmetic.
+
+    Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
+    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
+    Logic (FLAG, three-valued): and or not. `missing` (FLAG, never null). `in` (args[0] in the Consts args[1:]).
+    Text (FLAG, args[1] a Const text): matches starts_with ends_with contains cidr; (TEXT) lower upper; (INTEGER) length.
+    Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
+    Durations to NUMBER: hours minutes seconds days.
+    Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10
+    outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
+    """
+
+    name: str
+    args: tuple[Expr, ...]
+    kind: Kind
+
+
+Expr = Const | FieldRef | KeyRef | CaptureRef | CaptureAggregate | LatestRef | Aggregate | Op
+
+
+# ------------------------------------------------------------------------------------------ rules
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The events that an atom or an aggregate speaks of: those of a root event that pass `where`, keyed by `key`.
+
+    `where` holds the refinement's filter and the author's own, and-ed; None passes all. `key` has one FieldRef for
+    each part of the rule's key; an event with a null in it is ignored and counted (law 9).
+    """
+
+    event: int
+    where: Expr | None
+    key: tuple[FieldRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One part of a rule's key, by the name the author wrote."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a sequence. A negated step (`no`) is 1..1 and has no alias in use.
+
+    `link` is "then" or "next", None on the first. `most` None: no bound. `within_us` None: only the horizon.
+    """
+
+    link: str | None
+    negated: bool
+    least: int
+    most: int | None
+    within_us: int | None
+    source: Source
+    alias: str | None
+    name: str  # the event name the author wrote
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A sequence trigger. `policy` is "first", "last" or "each"."""
+
+    policy: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """A condition trigger. `until` None: the episode resolves when the condition stops."""
+
+    condition: Expr
+    for_us: int
+    until: Expr | None
+    keep_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A message: text and expressions in turn."""
+
+    parts: tuple[str | Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertClause:
+    """`alert LEVEL "message" if condition`."""
+
+    level: str
+    message: Template | None
+    condition: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`limit COUNT per D by keys`; `keys` are expressions over the match."""
+
+    count: int
+    per_us: int
+    keys: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, ready to compile. `version` is a short digest of its checked form, stable over formatting and comments.
+
+    Output expressions (messages, shows, labels, score) may use KeyRef, CaptureRef, CaptureAggregate, Aggregate, and, in
+    a `while`, LatestRef. An unqualified field in them has been bound to the rule's last positive step as CaptureRef.
+    """
+
+    name: str
+    version: str
+    span: Span
+    keys: tuple[Key, ...]
+    within_us: int | None
+    trigger: When | While
+    alerts: tuple[AlertClause, ...]
+    shows: tuple[tuple[str, Expr], ...]
+    labels: tuple[tuple[str, Expr], ...]
+    score: Expr | None
+    limit: Limit | None
+    mode: str  # "live", "shadow" or "off"
+    max_starts: int
+    forget_us: int
+    about: str | None
+    owner: str | None
+    tags: tuple[str, ...]
+
+
+# ------------------------------------------------------------------------------------------ tests
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`at D event {field: value, ...} x N every D`: values by root field, already in their kind's unit."""
+
+    at_us: int
+    event: int
+    values: tuple[tuple[str, str | float | int | bool], ...]
+    times: int
+    every_us: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`at D expect [no|resolved] rule {field: value, ...}` or `expect nothing` (rule None, negated).
+
+    It is judged when all events and deadlines up to and including `at_us` have been: the alert's time must lie in
+    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels.
+    """
+
+    at_us: int
+    what: str  # "fired", "none", "resolved", "nothing"
+    rule: str | None
+    values: tuple[tuple[str, str | float | int | bool], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A `test` block. Its clock begins at 0; events stand in written order, stably sorted by time."""
+
+    rule: str
+    title: str
+    steps: tuple[Given | Expect, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All rule files of one load, checked together."""
+
+    streams: tuple[Stream, ...]
+    events: tuple[Event, ...]
+    rules: tuple[Rule, ...]
+    tests: tuple[Test, ...]
