@@ -1,0 +1,76 @@
+"""A batch: events as columns of 64-bit words, in the order in which they arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.layout import TIME_SLOT
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Batch:
+    """n events. Rows of one stream stand in the order of their entries.
+
+    stream, event: shape (n,), indices into Program.streams and Program.events.
+    entry_ms, entry_seq, entry_index: the id of the entry an event came in, and its place in that entry.
+    words: shape (slots, n); row `TIME_SLOT` is the event time in µs; text is an id of the state's `Strings`, a float
+    is its bits, null is `NULL` in a column of integers and NaN in one of floats.
+    raw: the event as it came, for the late stream; may be empty when late events cannot occur or need not be kept.
+    """
+
+    stream: npt.NDArray[np.int16]
+    event: npt.NDArray[np.int16]
+    entry_ms: Ints
+    entry_seq: Ints
+    entry_index: npt.NDArray[np.int32]
+    words: Ints
+    raw: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.words.shape[1]
+
+    @property
+    def time_us(self) -> Ints:
+        """Event times, shape (n,)."""
+        time_us: Ints = self.words[TIME_SLOT]
+        return time_us
+
+    def take(self, rows: npt.NDArray[np.intp] | slice) -> Batch:
+        """The batch of some of its rows, in the order given; `raw` is left behind."""
+        return Batch(
+            self.stream[rows],
+            self.event[rows],
+            self.entry_ms[rows],
+            self.entry_seq[rows],
+            self.entry_index[rows],
+            self.words[:, rows],
+        )
+
+
+def empty(slots: int) -> Batch:
+    """A batch without events."""
+    return Batch(
+        np.empty(0, np.int16),
+        np.empty(0, np.int16),
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+        np.empty(0, np.int32),
+        np.empty((slots, 0), np.int64),
+    )
+
+
+def concatenate(first: Batch, second: Batch) -> Batch:
+    """The rows of `first`, then those of `second`; `raw` is left behind."""
+    return Batch(
+        np.concatenate((first.stream, second.stream)),
+        np.concatenate((first.event, second.event)),
+        np.concatenate((first.entry_ms, second.entry_ms)),
+        np.concatenate((first.entry_seq, second.entry_seq)),
+        np.concatenate((first.entry_index, second.entry_index)),
+        np.concatenate((first.words, second.words), axis=1),
+    )

@@ -1,0 +1,50 @@
+"""The one place for array layouts: columns, codes, tables, limits.
+
+`Program` is the waist of the house: the compiled rule set, immutable, made of tables. `compile` makes it, `engine`
+runs it, and neither knows the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags too); in a column of floats it is NaN
+MONEY_UNITS = 10_000  # money is in 1/10,000
+MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
+TIME_SLOT = 0  # the event time's row in Batch.words
+KEY_PARTS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A stream: `type_path` () when all its entries are of one event."""
+
+    name: str
+    time_path: tuple[str, ...]
+    type_path: tuple[str, ...]
+    late_us: int
+    idle_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """A root event and the slot of each of its fields that some rule names."""
+
+    name: str
+    stream: int
+    wire_type: str
+    slots: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """A decoded column: slot = place in Program.columns; slot 0 is the event time.
+
+    `events` are the root events that have it: entries of other events hold null there. `kind` is text, number, integer,
+    money, flag or time.
+    """
+
+    stream: int
+    path: tuple[str, ...]
+    kind: str
+    events: tuple[int, ...]
