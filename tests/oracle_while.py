@@ -1,0 +1,129 @@
+"""`while`, naively: the instants at which something may change are found by looking at every window's elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cep.lang.checked import Aggregate, LatestRef, Rule, Source, While
+from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes, value, walk, window
+
+
+def sources_of(rule: Rule) -> list[Source]:
+    """The sources of every aggregate and latest value in the condition and in `until`."""
+    assert isinstance(rule.trigger, While)
+    parts = (rule.trigger.condition, rule.trigger.until)
+    return [e.source for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+
+
+class Episodes:
+    """`while` for one rule and one key."""
+
+    def __init__(self, index: int, rule: Rule, key: Key, events: Sequence[OracleEvent], counters: Counters) -> None:
+        assert isinstance(rule.trigger, While)
+        self.index, self.rule, self.key, self.events, self.counters = index, rule, key, events, counters
+        self.trigger = rule.trigger
+        self.sources = sources_of(rule)
+        self.aggregates = [
+            e for part in (self.trigger.condition, self.trigger.until) for e in walk(part) if isinstance(e, Aggregate)
+        ]
+        self.found: list[Ranked] = []
+        self.now: float = -math.inf  # every instant up to and including this one has been dealt with
+        self.forget(since=0)
+
+    def forget(self, since: int) -> None:
+        """All state is lost: nothing that stands before the ordinal `since` is remembered."""
+        self.since = since
+        self.newest: int | None = None  # the last event of a source
+        self.state = "closed"  # closed, pending or open
+        self.pending_since = 0
+        self.over_since: int | None = None
+
+    def see(self, e: int) -> None:
+        t = self.events[e].time_us
+        self.advance(t)
+        if any(passes(source, e, self.place(t)) for source in self.sources):
+            self.newest = e
+            self.judge(t, (1, e))
+
+    def advance(self, t: int) -> None:
+        """Every instant up to and including t: elements leave and the condition is judged, for and keep, forget."""
+        while (instant := min(self.instants(), default=math.inf)) <= t:
+            self.now = instant
+            self.expire(int(instant))
+        self.now = t
+
+    def instants(self) -> list[int]:
+        """The instants still to come at which something may happen without an event."""
+        if self.newest is None:
+            return []
+        found = [*self.leavings(), *self.deadlines().values()]
+        return [instant for instant in found if instant > self.now]
+
+    def leavings(self) -> list[int]:
+        """Every instant at which an element leaves a window."""
+        assert self.newest is not None
+        then = self.place(self.events[self.newest].time_us)
+        everything = replace(then, now_us=-(10**18))
+        return [self.events[x].time_us + a.window_us for a in self.aggregates for x in window(a, everything)]
+
+    def deadlines(self) -> dict[str, int]:
+        assert self.newest is not None
+        found = {"forget": self.events[self.newest].time_us + self.rule.forget_us}
+        if self.state == "pending":
+            found["for"] = self.pending_since + self.trigger.for_us
+        if self.over_since is not None:
+            found["keep"] = self.over_since + self.trigger.keep_us
+        return found
+
+    def expire(self, t: int) -> None:
+        """What one instant brings without an event, in the order of the law."""
+        assert self.newest is not None
+        place = (0, self.newest)
+        if t in self.leavings():
+            self.judge(t, place)
+        if self.deadlines().get("for") == t:
+            self.open(t, place)
+        elif self.deadlines().get("keep") == t:
+            self.resolve(t, place)
+        if self.deadlines()["forget"] == t:
+            self.counters.episodes_forgotten += self.state == "open"
+            self.forget(since=self.newest + 1)
+
+    def judge(self, t: int, place: tuple[int, int]) -> None:
+        """Look at the condition once; at most one change of state."""
+        holds = value(self.trigger.condition, self.place(t)) is True
+        if self.state == "closed" and holds and self.trigger.for_us == 0:
+            self.open(t, place)
+        elif self.state == "closed" and holds:
+            self.state, self.pending_since = "pending", t
+        elif self.state == "pending" and not holds:
+            self.state = "closed"
+        elif self.state == "open":
+            until = self.trigger.until
+            self.look_whether_over(value(until, self.place(t)) is True if until is not None else not holds, t, place)
+
+    def look_whether_over(self, over: bool, t: int, place: tuple[int, int]) -> None:
+        if over and self.trigger.keep_us == 0:
+            self.resolve(t, place)
+        elif over and self.over_since is None:
+            self.over_since = t
+        elif not over:
+            self.over_since = None
+
+    def open(self, t: int, place: tuple[int, int]) -> None:
+        self.state = "open"
+        self.tell("fired", t, place)
+
+    def resolve(self, t: int, place: tuple[int, int]) -> None:
+        self.state, self.over_since = "closed", None
+        self.tell("resolved", t, place)
+
+    def tell(self, status: str, t: int, place: tuple[int, int]) -> None:
+        self.found.append(Ranked((t, *place, self.index, 0), Outcome(self.rule.name, status, t, self.key, ())))
+
+    def place(self, t: int) -> Place:
+        """Now, with every event up to the newest counted."""
+        before = 0 if self.newest is None else self.newest + 1
+        return Place(self.events, self.key, None, t, self.since, before)
