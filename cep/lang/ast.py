@@ -1,0 +1,516 @@
+"""The tree of what was written: one node for each production of `grammar.lark`, complete, unchecked and immutable.
+
+Rules it keeps: durations are microseconds, strings are unescaped, back-ticks are gone; nothing else is interpreted.
+Every node has `at`, the offsets of its text (without its leading keyword); clauses keep their written order. `depth` is
+the height of an expression, which the builder holds under a limit so that everything after it may recurse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from cep.lang.text import Place, Text
+
+# ---------------------------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name that declares, selects or refers, where it stands."""
+
+    text: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name in an expression: `amount`."""
+
+    text: str
+    at: Place
+    depth: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant. `kind` is "text", "number", "integer", "flag" or "duration" (microseconds)."""
+
+    value: str | float | int | bool
+    kind: str
+    at: Place
+    depth: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`base.field`."""
+
+    base: Expr
+    field: Word
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """`table[key]`."""
+
+    table: Word
+    key: Expr
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A suffix of an aggregate. `form` is over, over_last, over_each, over_session, by, since or offset.
+
+    `value` is the length in microseconds, the number of events, or the name, as the form asks; `step_us` is the
+    `every` of `over`; `zone` the `tz` of `over each`.
+    """
+
+    form: str
+    value: int | str
+    at: Place
+    step_us: int | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function or aggregate: `count(distinct txn.merchant where amount > 5) over 1h`."""
+
+    function: Word
+    distinct: bool
+    args: tuple[Expr, ...]
+    where: Expr | None
+    windows: tuple[Window, ...]
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`not x` or `-x`; `op` is "not" or "neg"."""
+
+    op: str
+    operand: Expr
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An arithmetic, comparing or text operator: + - * / % == != < <= > >= matches starts_with ends_with contains."""
+
+    op: str
+    left: Expr
+    right: Expr
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """A whole chain of one connective: `a and b and c`; `op` is "and" or "or"."""
+
+    op: str
+    operands: tuple[Expr, ...]
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """`x between low and high`, both ends included."""
+
+    value: Expr
+    low: Expr
+    high: Expr
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """A list as written: `["NG", "RU"]`."""
+
+    items: tuple[Expr, ...]
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOf:
+    """`x in choices` and `x not in choices`; the choices are a list's name or a list as written."""
+
+    value: Expr
+    choices: Name | Choices
+    negated: bool
+    at: Place
+    depth: int = field(default=1, repr=False)
+
+
+Expr = Name | Literal | Member | Lookup | Call | Unary | Binary | Logic | Between | MemberOf
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    """A string in a clause; `raw` is what stands between the quotes, of which a template is made."""
+
+    text: str
+    raw: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`name = expr`."""
+
+    name: Word
+    value: Expr
+    at: Place
+
+
+# --------------------------------------------------------------------------------- declarations
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`import "schema.cep"`."""
+
+    path: String
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOption:
+    """`time PATH`, `type PATH`, `late D` or `idle D`; `value` is the path or the microseconds."""
+
+    word: str
+    value: tuple[str, ...] | int
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """`stream NAME …`."""
+
+    name: Word
+    options: tuple[StreamOption, ...]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`NAME KIND [at PATH] [mask | hash]`."""
+
+    name: Word
+    kind: Word
+    path: tuple[str, ...] | None
+    privacy: Word | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`event NAME ["TYPE"] from STREAM (…)`."""
+
+    name: Word
+    wire_type: String | None
+    stream: Word
+    fields: tuple[Field, ...]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """`event NAME = BASE [with …] [where …]`."""
+
+    name: Word
+    base: Word
+    renames: tuple[Assignment, ...]
+    where: Expr | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """`let NAME = expr`, or with parameters a function by substitution."""
+
+    name: Word
+    parameters: tuple[Word, ...] | None
+    value: Expr
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """`list NAME = […]` or `list NAME from "file"`."""
+
+    name: Word
+    source: Choices | String
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """`table`, `roster`, `function`, `model` and `schedule`: a name for something outside; `detail` is key or tz."""
+
+    word: str
+    name: Word
+    source: String
+    detail: str | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """`template NAME (…) rule …`."""
+
+    name: Word
+    parameters: tuple[Word, ...]
+    rule: Rule
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`use TEMPLATE (…) as NAME`."""
+
+    template: Word
+    args: tuple[Expr, ...]
+    name: Word
+    at: Place
+
+
+# ---------------------------------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """`by KEY, … [in ROSTER]` and `by any of KEY, …`."""
+
+    keys: tuple[Word, ...]
+    roster: Word | None
+    any_of: bool
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A header of one value: within, mode, active, forget, max, owner, tags, about; durations in microseconds."""
+
+    word: str
+    value: str | int | tuple[str, ...]
+    at: Place
+
+
+Header = By | Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Quantifier:
+    """`3`, `5+`, `2..4` (all perhaps `in a row`), or `optional`; `most` None has no bound."""
+
+    least: int
+    most: int | None
+    in_row: bool
+    optional: bool
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """`EVENT [as ALIAS] [where …]`."""
+
+    event: Word
+    alias: Word | None
+    where: Expr | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`( … )`, or `all|any|N of ( …, … ) [as ALIAS]` with `count` "all", "any" or the number."""
+
+    sequences: tuple[Sequence, ...]
+    count: str | int | None
+    alias: Word | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step; `within_us` is its own gap."""
+
+    quantifier: Quantifier | None
+    body: Atom | Group
+    negated: bool
+    within_us: int | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Steps and the links between them: "then", "then each" or "next"; one link fewer than steps."""
+
+    steps: tuple[Step, ...]
+    links: tuple[str, ...]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """`resume at [first | last] ALIAS`."""
+
+    end: str | None
+    alias: Word
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """`[match POLICY] when … [until …] [resume at …]`."""
+
+    policy: Word | None
+    sequence: Sequence
+    until: Atom | None
+    resume: Resume | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """`while … [for D] [until …] [keep D]`."""
+
+    condition: Expr
+    for_us: int | None
+    until: Expr | None
+    keep_us: int | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """`alert LEVEL ["template"] [if …]`."""
+
+    level: Word
+    message: String | None
+    condition: Expr | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """`show NAME = expr, …`."""
+
+    shows: tuple[Assignment, ...]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """`label NAME = expr`."""
+
+    label: Assignment
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`score expr`."""
+
+    value: Expr
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class To:
+    """`to "sink"`."""
+
+    sink: String
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`limit COUNT per D [by …]`."""
+
+    count: int
+    per_us: int
+    keys: tuple[Expr, ...]
+    at: Place
+
+
+Output = Alert | Show | Label | Score | To | Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`rule NAME header… trigger output…`."""
+
+    name: Word
+    headers: tuple[Header, ...]
+    trigger: When | While
+    outputs: tuple[Output, ...]
+    at: Place
+
+
+# ---------------------------------------------------------------------------------------- tests
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`name: value` in a test."""
+
+    name: Word
+    value: Expr
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`at D EVENT {…} [x N every D]`."""
+
+    at_us: int
+    event: Word
+    pairs: tuple[Pair, ...]
+    times: int
+    every_us: int
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`at D expect …`; `what` is "fired", "none", "resolved", "near" or "nothing"."""
+
+    at_us: int
+    what: str
+    rule: Word | None
+    pairs: tuple[Pair, ...]
+    missing: Word | None
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`test RULE ["title"] at …`."""
+
+    rule: Word
+    title: String | None
+    moments: tuple[Given | Expect, ...]
+    at: Place
+
+
+Declaration = Import | Stream | Event | Refinement | Let | List | External | Template | Use | Rule | Test
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file: its text, what it declares in written order, and the names of declarations that did not parse."""
+
+    text: Text
+    declarations: tuple[Declaration, ...]
+    broken: frozenset[str]
