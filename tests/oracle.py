@@ -16,7 +16,7 @@ from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Rank
 from tests.oracle_when import Runs
 from tests.oracle_while import Episodes, sources_of
 
-__all__ = ["Counters", "OracleEvent", "Outcome", "Report", "let_through", "report", "run"]
+__all__ = ["Counters", "OracleEvent", "Outcome", "Report", "let_through", "place_of", "report", "run"]
 
 
 @dataclass
@@ -78,7 +78,7 @@ def let_through(ruleset: RuleSet, events: Sequence[OracleEvent], outcomes: Seque
                 passed.append(outcome)
             suppressed.discard(episode)
         else:
-            place = _place_of(rule, outcome, events)
+            place = place_of(rule, outcome, events)
             period = (outcome.rule, tuple(value(key, place) for key in rule.limit.keys))
             begin, count = periods.get(period, (outcome.time_us, 0))
             if outcome.time_us >= begin + rule.limit.per_us:
@@ -92,7 +92,7 @@ def let_through(ruleset: RuleSet, events: Sequence[OracleEvent], outcomes: Seque
     return passed
 
 
-def _place_of(rule: Rule, outcome: Outcome, events: Sequence[OracleEvent]) -> Place:
+def place_of(rule: Rule, outcome: Outcome, events: Sequence[OracleEvent]) -> Place:
     """Where the alert's expressions are judged: after everything that the match captured."""
     steps = rule.trigger.steps if isinstance(rule.trigger, When) else ()
     positive = [i for i, step in enumerate(steps) if not step.negated]

@@ -141,12 +141,12 @@ def value(expr: Expr, place: Place) -> Value:
                 return None
             return _field(place.events[captured[0 if expr.which == "first" else -1]], expr.field)
         case CaptureAggregate():
-            return _aggregate(expr.function, expr.argument, expr.kind, place.captured.get(expr.step, ()), place)
+            return _aggregate(expr.function, expr.argument, place.captured.get(expr.step, ()), place)
         case LatestRef():
             latest = [x for x in range(place.since, place.before) if passes(expr.source, x, place)]
             return _field(place.events[latest[-1]], expr.field) if latest else None
         case Aggregate():
-            return _aggregate(expr.function, expr.argument, expr.kind, window(expr, place), place)
+            return _aggregate(expr.function, expr.argument, window(expr, place), place)
         case Op():
             return _operation(expr, place)
 
@@ -158,7 +158,7 @@ def _field(event: OracleEvent, name: str) -> Value:
 # ------------------------------------------------------------------------------------- aggregates
 
 
-def _aggregate(function: str, argument: Expr | None, kind: Kind, ordinals: Sequence[int], place: Place) -> Value:
+def _aggregate(function: str, argument: Expr | None, ordinals: Sequence[int], place: Place) -> Value:
     if argument is None:
         assert function == "count"
         return len(ordinals)
@@ -169,12 +169,16 @@ def _aggregate(function: str, argument: Expr | None, kind: Kind, ordinals: Seque
     if function == "count_distinct":
         return len(set(values))
     if function == "sum":
-        return math.fsum(values) if kind is Kind.NUMBER else sum(values)
+        return _total(values, argument.kind)
     if not values:
         return None
     if function == "avg":
-        return _as_number(math.fsum(values) / len(values), argument.kind)
+        return _as_number(_total(values, argument.kind), argument.kind) / len(values)
     return {"min": min, "max": max, "first": lambda v: v[0], "last": lambda v: v[-1]}[function](values)
+
+
+def _total(values: list, kind: Kind):
+    return math.fsum(values) if kind is Kind.NUMBER else sum(values)
 
 
 def _as_number(amount: float, kind: Kind) -> float:

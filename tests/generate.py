@@ -1,0 +1,112 @@
+"""Random rule files and random streams, drawn from one seed, for comparing the engine with the oracle.
+
+The rule it keeps: whatever is drawn, the checker accepts, and the domains are so small that things happen: two or three
+keys, values from 0 to 4, whole seconds with many ties. `python -m tests.generate --count 2000` prints what is covered,
+`python -m tests.generate --seed 7` prints one case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.generate_rules import Author, Schema
+from tests.oracle import OracleEvent
+
+SECOND_US = 1_000_000
+NULL_SHARE = 0.06
+VALUES: dict[str, Sequence[object]] = {
+    "integer": (0, 1, 2, 3, 4),
+    "money": (0, 5_000, 10_000, 20_000, 25_000, 30_000, 40_000),
+    "number": (0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0),
+    "text": ("x", "y", "xy"),
+    "flag": (True, False),
+}
+KEYS: dict[str, Sequence[str]] = {"k": ("1", "2", "3"), "m": ("p", "q"), "src": ("1", "2", "3"), "dst": ("1", "2", "3")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule file, a stream for it in the order of law 2, and when time ends; `features` are the productions drawn."""
+
+    seed: int
+    text: str
+    events: list[OracleEvent]
+    until_us: int
+    features: frozenset[str]
+
+
+def random_case(seed: int) -> Case:
+    """The case of this seed, always the same."""
+    rng = random.Random(seed)
+    features: set[str] = set()
+    schema = Schema(rng, features)
+    author = Author(rng, schema, features)
+    rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 1, 2, 3)) + 1)]
+    events = _stream(rng, schema)
+    until_us = events[-1].time_us + rng.choice((0, 1, 5, 30)) * SECOND_US
+    return Case(seed, "\n".join([schema.text(), *rules]), events, until_us, frozenset(features))
+
+
+def _stream(rng: random.Random, schema: Schema) -> list[OracleEvent]:
+    """12 to 45 events; one null in about sixteen, many ties, now and then a long silence."""
+    few_keys = rng.randint(1, 3)
+    steps = rng.choice(((0, 1, 1, 2), (0, 0, 1), (1, 1, 2, 3), (0, 1, 2, 4, 12)))
+    time_us, events = 0, []
+    for _ in range(rng.randint(12, 45)):
+        time_us += rng.choice(steps) * SECOND_US
+        index = rng.randrange(len(schema.roots))
+        values: dict[str, object] = {}
+        for name, kind in schema.roots[index].fields.items():
+            if rng.random() >= NULL_SHARE:
+                values[name] = rng.choice(KEYS[name][:few_keys] if name in KEYS else VALUES[kind])
+        events.append(OracleEvent(index, time_us, values))
+    return events
+
+
+def describe(case: Case) -> str:
+    """The file, the events and how to get them again."""
+    names = [line.split()[1] for line in case.text.splitlines() if line.startswith("event ") and " from " in line]
+    lines = [f"# {repeat(case.seed)}", case.text.rstrip(), "", f"# events, until {case.until_us / SECOND_US:g}s"]
+    for ordinal, event in enumerate(case.events):
+        values = ", ".join(f"{name}: {value!r}" for name, value in event.values.items())
+        lines.append(f"# {ordinal:3} {event.time_us / SECOND_US:4g}s {names[event.event]} {{{values}}}")
+    return "\n".join(lines)
+
+
+def repeat(seed: int) -> str:
+    """The command that prints the case again; a property test notes it beside a failing seed."""
+    return f"python -m tests.generate --seed {seed}"
+
+
+def main() -> None:
+    """Print one case with what the oracle makes of it, or what a number of seeds cover."""
+    from cep.lang import load_text
+    from tests.oracle import run
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--count", type=int, default=500)
+    options = parser.parse_args()
+    if options.seed is not None:
+        case = random_case(options.seed)
+        print(describe(case))
+        for outcome in run(load_text(case.text), case.events, case.until_us):
+            print("#", outcome)
+        return
+    features: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for seed in range(options.count):
+        case = random_case(seed)
+        outcomes = run(load_text(case.text), case.events, case.until_us)
+        features.update(case.features)
+        statuses.update({outcome.status for outcome in outcomes} or {"silent"})
+    for name, count in (*statuses.most_common(), *sorted(features.items())):
+        print(f"{count:6} {100 * count / options.count:5.1f} %  {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""The random author: schemas, expressions and rules over every part of the language that is built."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LITERALS: dict[str, Sequence[str]] = {
+    "integer": ("0", "1", "2", "3"),
+    "money": ("0.5", "1", "2.5", "3"),
+    "number": ("0.5", "1.0", "2.5", "3.0"),
+}
+NUMERIC = ("integer", "money", "number")
+TEXT_FORMS = (
+    '== "x"',
+    '!= "y"',
+    'in ["x", "y"]',
+    "not in odd",
+    'matches "^x.?$"',
+    'starts with "x"',
+    'ends with "y"',
+    'contains "y"',
+)
+COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An event by a name that a rule may use, and its fields' kinds."""
+
+    name: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression may speak of: the judged event's own fields, aliases bound so far, events to aggregate."""
+
+    own: Seen | None
+    events: list[Seen]
+    horizon: bool  # whether an aggregate may do without `over`
+    aliases: dict[str, tuple[Seen, bool]] = field(default_factory=dict)  # alias -> event, is a loop
+    aggregates: bool = True
+
+
+class Schema:
+    """Two to four root events, refinements of them, and now and then one event in two roles."""
+
+    def __init__(self, rng: random.Random, features: set[str]) -> None:
+        self.roots = [Seen(name, self._fields(rng)) for name in ("e", "g", "h")[: rng.randint(2, 3)]]
+        self.usable = list(self.roots)
+        self.lines = ["stream s time ts"]
+        if rng.random() < 0.25:
+            features.add("schema: one event in two roles")
+            self.roots.append(Seen("move", {"src": "text", "dst": "text", "u": "integer", "v": "money", "w": "number"}))
+        self.lines += [_declaration(root) for root in self.roots]
+        if self.roots[-1].name == "move":
+            fields = {"k": "text", "m": "text", "u": "integer", "v": "money", "w": "number"}
+            self.usable += [Seen("put", fields), Seen("take", fields)]
+            self.lines += ["event put = move with k = dst, m = src", "event take = move with k = src, m = dst"]
+        if rng.random() < 0.5:
+            features.add("schema: refinement")
+            base = rng.choice(self.usable)
+            self.usable.append(Seen("fine", base.fields))
+            words = Words(rng, features)
+            self.lines.append(f"event fine = {base.name} where {words.condition(Scope(base, [], False), 1)}")
+            if rng.random() < 0.4:
+                features.add("schema: refinement of a refinement")
+                self.usable.append(Seen("finest", {**base.fields, "n": base.fields["u"]}))
+                self.lines.append("event finest = fine with n = u where n >= 1")
+        self.lines += ["let small = 2", 'list odd = ["x", "xy"]', "let beyond(a, b) = a > b"]
+
+    @staticmethod
+    def _fields(rng: random.Random) -> dict[str, str]:
+        optional = {"v": "money", "w": "number", "t": "text", "f": "flag"}
+        chosen = {name: kind for name, kind in optional.items() if rng.random() < 0.75}
+        return {"k": "text", "m": "text", "u": "integer", **chosen}
+
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+def _declaration(event: Seen) -> str:
+    return f"event {event.name} from s ({', '.join(f'{name} {kind}' for name, kind in event.fields.items())})"
+
+
+class Words:
+    """Random expressions; every form drawn is noted in `features`."""
+
+    def __init__(self, rng: random.Random, features: set[str]) -> None:
+        self.rng, self.features = rng, features
+
+    def note(self, feature: str, text: str) -> str:
+        self.features.add(feature)
+        return text
+
+    def chance(self, share: float) -> bool:
+        return self.rng.random() < share
+
+    def condition(self, scope: Scope, depth: int = 2) -> str:
+        """A condition; the deeper, the more it may be joined."""
+        drawn = self.rng.random() if depth > 0 else 1.0
+        if drawn < 0.15:
+            return self.note("expr: and", f"{self.condition(scope, depth - 1)} and {self.condition(scope, 0)}")
+        if drawn < 0.30:
+            return self.note("expr: or", f"({self.condition(scope, depth - 1)} or {self.condition(scope, 0)})")
+        if drawn < 0.38:
+            return self.note("expr: not", f"not ({self.condition(scope, depth - 1)})")
+        return self.comparison(scope)
+
+    def comparison(self, scope: Scope) -> str:
+        """One comparison, of the judged event when there is one, more often than not of numbers."""
+        drawn = self.rng.random()
+        if drawn < 0.25 and (text := self.own_comparison(scope)):
+            return text
+        left, kind = self.term(scope)
+        operator = self.rng.choice(COMPARISONS[:2] if self.chance(0.6) else COMPARISONS)
+        if drawn < 0.35:
+            return self.note("expr: between", f"{left} between {self.literal(kind)} and {self.rng.randint(3, 9)}")
+        if drawn < 0.40:
+            return self.note("expr: let function", f"beyond({left}, {self.literal(kind)})")
+        if drawn < 0.45 and kind == "integer":
+            return self.note("expr: let", f"{left} {operator} small")
+        if drawn < 0.65:
+            right, other = self.term(scope)
+            if other == kind:
+                return f"{left} {operator} {right}"
+            return self.note("expr: numbers of two kinds", f"{left} {operator} {right}")
+        return f"{left} {operator} {self.literal(kind)}"
+
+    def literal(self, kind: str) -> str:
+        return self.rng.choice(LITERALS[kind])
+
+    def own_comparison(self, scope: Scope) -> str | None:
+        """A comparison of a text or a flag, or `missing`; of an own field, a captured or a latest one."""
+        name, kind = self.rng.choice(self.references(scope))
+        if self.chance(0.15):
+            return self.note("expr: missing", f"missing({name})")
+        if kind == "flag":
+            return self.note("expr: flag", self.rng.choice((name, f"not {name}", f"{name} == true")))
+        if kind != "text":
+            return None
+        peers = [other for other, its in self.references(scope) if its == "text" and other != name]
+        if peers and self.chance(0.3):
+            return self.note("expr: two texts", f"{name} {self.rng.choice(('==', '!='))} {self.rng.choice(peers)}")
+        form = self.rng.choice(TEXT_FORMS)
+        if self.chance(0.15):
+            return self.note(
+                "expr: length lower upper", self.rng.choice((f"length({name}) > 1", f'upper({name}) == "X"'))
+            )
+        return self.note(f"expr: text {form.split()[0]}", f"{name} {form}")
+
+    def references(self, scope: Scope) -> list[tuple[str, str]]:
+        """Every field that can be named, with its kind: own, captured, or latest in a `while`."""
+        found = [] if scope.own is None else list(scope.own.fields.items())
+        for alias, (event, loop) in scope.aliases.items():
+            for end in (".last", ".first", "") if loop else ("",):
+                found += [(f"{alias}{end}.{name}", kind) for name, kind in event.fields.items()]
+        if scope.own is None:
+            found += [(f"{event.name}.{name}", kind) for event in scope.events for name, kind in event.fields.items()]
+        return found
+
+    def term(self, scope: Scope, depth: int = 1) -> tuple[str, str]:
+        """A number of some kind: a field, an aggregate, a capture, or arithmetic over them."""
+        drawn = self.rng.random()
+        if scope.aggregates and scope.events and drawn < (0.25 if scope.own else 0.7):
+            return self.aggregate(scope)
+        if scope.aliases and drawn < 0.6:
+            return self.captured(scope)
+        if depth and drawn > 0.85:
+            return self.arithmetic(scope, depth)
+        name, kind = self.rng.choice([r for r in self.references(scope) if r[1] in NUMERIC])
+        if scope.own is None:
+            self.features.add("while: latest value")
+        return name, kind
+
+    def arithmetic(self, scope: Scope, depth: int) -> tuple[str, str]:
+        (left, kind), operator = self.term(scope, depth - 1), self.rng.choice("+-*/%")
+        self.features.add(f"expr: {operator}")
+        if operator == "/":
+            return f"({left} / {self.rng.choice(('2', 'small', left))})", "number"
+        if operator in "*%":
+            return f"{left} {operator} 2", kind
+        if self.chance(0.2):
+            function = self.rng.choice(("abs", "floor", "ceil", "min2", "max2"))
+            self.features.add(f"expr: {function}")
+            return (f"{function}({left}, 2)" if function[-1] == "2" else f"{function}({left})"), kind
+        right = self.rng.choice([name for name, its in self.references(scope) if its == kind] or [self.literal(kind)])
+        return f"({left} {operator} {right})", kind
+
+    def captured(self, scope: Scope) -> tuple[str, str]:
+        """Something about an event captured earlier."""
+        alias, (event, loop) = self.rng.choice(list(scope.aliases.items()))
+        name = self.rng.choice([name for name, kind in event.fields.items() if kind in NUMERIC])
+        kind = event.fields[name]
+        if loop and self.chance(0.5):
+            function = self.rng.choice(("count", "sum", "avg", "min", "max", "first", "last", "count distinct"))
+            self.features.add(f"look-back: {function} of a loop")
+            return self.call(function, alias if function == "count" else f"{alias}.{name}", kind)
+        if scope.own is not None and self.chance(0.15):
+            return self.note("look-back: time between", f"seconds(time - {alias}.time)"), "number"
+        end = self.rng.choice((".last", ".first", "")) if loop else ""
+        self.features.add(f"look-back: {end[1:] or ('loop' if loop else 'single')}")
+        return f"{alias}{end}.{name}", kind
+
+    def aggregate(self, scope: Scope) -> tuple[str, str]:
+        """An aggregate over a window of one of the events in scope."""
+        event = self.rng.choice(scope.events)
+        function = self.rng.choice(
+            ("count", "count", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct")
+        )
+        where = "when" if scope.own else "while"
+        self.features.add(f"{where}: {function}")
+        fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function == "count distinct"]
+        name = self.rng.choice(fields)
+        argument = event.name if function == "count" and self.chance(0.7) else f"{event.name}.{name}"
+        if self.chance(0.2):
+            inner = self.condition(Scope(event, [], False, aggregates=False), 0)
+            argument = self.note(f"{where}: aggregate with a filter", f"{argument} where {inner}")
+        text, kind = self.call(function, argument, event.fields[name])
+        if not scope.horizon or self.chance(0.4):
+            text = self.note(f"{where}: over", f"{text} over {self.rng.choice((2, 3, 5, 8))}s")
+        return text, kind
+
+    @staticmethod
+    def call(function: str, argument: str, kind: str) -> tuple[str, str]:
+        if function.startswith("count"):
+            return f"count({'distinct ' if ' ' in function else ''}{argument})", "integer"
+        return f"{function}({argument})", "number" if function == "avg" else kind
+
+
+class Author:
+    """Random rules over a schema."""
+
+    def __init__(self, rng: random.Random, schema: Schema, features: set[str]) -> None:
+        self.rng, self.schema, self.features = rng, schema, features
+        self.words = Words(rng, features)
+        self.note, self.chance = self.words.note, self.words.chance
+
+    def rule(self, name: str) -> str:
+        keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["k", "m"], ["u"]))
+        self.features.add(f"key: {len(keys)} fields")
+        head = f"rule {name}" + (f" by {', '.join(keys)}" if keys else "")
+        body = self.while_() if self.chance(0.35) else self.when()
+        return f"{head}{body}\n  alert low\n"
+
+    def events(self) -> list[Seen]:
+        """The few events that one rule speaks of."""
+        return self.rng.sample(self.schema.usable, k=min(len(self.schema.usable), self.rng.choice((1, 2, 2, 3))))
+
+    # when
+
+    def when(self) -> str:
+        events = self.events()
+        length = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
+        trailing = self.chance(0.3)
+        horizon = length > 1 or trailing or self.chance(0.7)
+        aliases: dict[str, tuple[Seen, bool]] = {}
+        steps: list[str] = self.guards(events, aliases, horizon) if self.chance(0.2) else []
+        self.features.update({"when: leading no"} if steps else ())
+        for index in range(length):
+            if index > 0 and self.chance(0.25):
+                self.features.add("when: no between")
+                steps += self.guards(events, aliases, horizon)
+            steps.append(self.step(events, aliases, horizon, "pqrz"[index]))
+        if trailing:
+            self.features.add("when: trailing no")
+            steps += self.guards(events, aliases, horizon)
+        policy = self.rng.choice(("first", "first", "each", "each") + (() if trailing else ("last",)))
+        self.features.add(f"when: {policy}")
+        bound = self.chance(0.15) and policy != "last"
+        head = self.note("when: max", f" max {self.rng.randint(1, 3)}") if bound else ""
+        lines = [f" within {self.rng.choice((3, 5, 8, 12, 20))}s{head}" if horizon else head]
+        lines.append("  " + ("" if policy == "first" and self.chance(0.7) else f"match {policy} ") + f"when {steps[0]}")
+        for before, step in itertools.pairwise(steps):
+            lines.append(f"  {self.link(before, steps)} {step}")
+        return "\n".join(lines)
+
+    def link(self, before: str, steps: list[str]) -> str:
+        """`next` cannot stand after a leading `no`."""
+        leading = before.startswith("no ") and all(s.startswith("no ") for s in steps[: steps.index(before) + 1])
+        return "then" if leading or self.chance(0.75) else self.note("when: next", "next")
+
+    def guards(self, events: list[Seen], aliases: dict[str, tuple[Seen, bool]], horizon: bool) -> list[str]:
+        found = []
+        for _ in range(self.rng.choice((1, 1, 1, 2))):
+            event = self.rng.choice(events)
+            text = f"no {event.name}"
+            if self.chance(0.7):
+                text += f" where {self.words.condition(Scope(event, events, horizon, dict(aliases)), 1)}"
+            if not horizon or self.chance(0.5):
+                text = self.note("when: no within", f"{text} within {self.rng.choice((1, 2, 3, 5))}s")
+            found.append(text)
+        return found
+
+    def step(self, events: list[Seen], aliases: dict[str, tuple[Seen, bool]], horizon: bool, alias: str) -> str:
+        event = self.rng.choice(events)
+        quantifier = self.rng.choice(("", "", "", "", "2 ", "1+ ", "2+ ", "1..2 ", "2..3 ")) if horizon else ""
+        self.features.add(f"when: quantifier {quantifier or 'none'}")
+        text = f"{quantifier}{event.name} as {alias}"
+        if self.chance(0.5):
+            text += f" where {self.words.condition(Scope(event, events, horizon, dict(aliases)), 1)}"
+        if aliases and self.chance(0.25):
+            text = self.note("when: step within", f"{text} within {self.rng.choice((1, 2, 3, 5))}s")
+        aliases[alias] = (event, bool(quantifier))
+        return text
+
+    # while
+
+    def while_(self) -> str:
+        scope = Scope(None, self.events(), horizon=self.chance(0.6))
+        head = f" within {self.rng.choice((2, 4, 6, 10))}s" if scope.horizon else ""
+        if self.chance(0.15):
+            head += self.note("while: forget", f" forget {self.rng.choice((10, 12, 15))}s")
+        line = f"  while {self.words.condition(scope)}"
+        if self.chance(0.3):
+            line += self.note("while: for", f" for {self.rng.choice((1, 2, 4))}s")
+        if self.chance(0.3):
+            line += self.note("while: until", f" until {self.words.condition(scope, 1)}")
+        if self.chance(0.3):
+            line += self.note("while: keep", f" keep {self.rng.choice((1, 2, 4))}s")
+        return f"{head}\n{line}"
