@@ -6,14 +6,18 @@ and a `Commit` moves the offset and appends what the events up to it caused, in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class EntryId:
-    """The id of a log entry: `ms-seq` as Redis Streams write it; a file counts its lines in `seq`."""
+class EntryId(NamedTuple):
+    """The id of a log entry: `ms-seq` as Redis Streams write it; a file counts its lines in `seq`, from 1."""
 
     ms: int
     seq: int
@@ -22,60 +26,113 @@ class EntryId:
         return f"{self.ms}-{self.seq}"
 
 
+Offsets = dict[int, EntryId]
+"""For each stream (its index in the program) the last entry applied; absent where nothing was applied yet."""
+
+
 @dataclass(slots=True)
 class Entries:
-    """Entries of one stream in log order. `fields[i]` is the flat list [name, value, name, value, …] of entry i."""
+    """Entries of one stream in log order.
+
+    ms, seq: shape (n,), their ids. `fields[i]` is the flat list [name, value, name, value, …] of entry i.
+    """
 
     stream: int
-    ids: list[EntryId]
-    fields: list[list[bytes]]
+    ms: Ints
+    seq: Ints
+    fields: Sequence[Sequence[bytes]]
+
+    @classmethod
+    def of(cls, stream: int, entries: Iterable[tuple[EntryId, Sequence[bytes]]]) -> Entries:
+        """From pairs of id and fields."""
+        pairs = list(entries)
+        return cls(
+            stream,
+            np.array([entry.ms for entry, _ in pairs], np.int64),
+            np.array([entry.seq for entry, _ in pairs], np.int64),
+            [fields for _, fields in pairs],
+        )
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def id(self, row: int) -> EntryId:
+        """The id of one entry; -1 is the last."""
+        return EntryId(int(self.ms[row]), int(self.seq[row]))
 
 
 @dataclass(frozen=True, slots=True)
 class BadEvent:
-    """An event that could not be read: where it stood, why, where in it, and its first KiB."""
+    """An event that could not be read: where it stood, why, where in it, and its first KiB.
+
+    `index` is its place in its entry, `path` a JSON path, "" where the event has none. `count` is more than one where
+    one record stands for many bad lines of one entry.
+    """
 
     stream: int
     entry: EntryId
     index: int
     reason: str  # "json", "type", "field", "time", "size", "encoding"
+    path: str
     detail: str
     excerpt: bytes
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LateEvent:
+    """An event that came after its time had passed, as it came."""
+
+    stream: int
+    entry: EntryId
+    index: int
+    raw: bytes
 
 
 @dataclass(slots=True)
 class Commit:
     """What one batch caused. `offsets` has the last entry applied of every stream that has moved."""
 
-    offsets: dict[int, EntryId]
-    alerts: list[bytes]
-    dead: list[BadEvent]
-    late: list[tuple[int, EntryId, bytes]]
+    offsets: Offsets
+    alerts: list[bytes] = field(default_factory=list)
+    dead: list[BadEvent] = field(default_factory=list)
+    late: list[LateEvent] = field(default_factory=list)
+
+
+class LogError(Exception):
+    """The session with the log has ended; whether a commit under way was applied is not known before `open`."""
+
+
+class FencedError(LogError):
+    """Another process has taken the log over; this one must stop, not retry."""
 
 
 class Log(Protocol):
-    """A source and its transactional outbox."""
+    """A source and its transactional outbox. Every method raises `LogError` when the session has ended."""
 
-    def open(self) -> dict[int, EntryId]:
-        """Take the log over; the offset committed for each stream (none: nothing yet)."""
+    def open(self) -> Offsets:
+        """Take the log over, from whoever had it; the offset committed for each stream."""
 
-    def read(self, after: dict[int, EntryId], upto: dict[int, EntryId] | None) -> Sequence[Entries]:
-        """The next entries behind `after`, at most up to and including `upto`; may wait a while, may be empty."""
+    def read(self, after: Offsets, upto: Offsets | None) -> Sequence[Entries]:
+        """The next entries behind `after`, at most up to and including `upto`; may wait a while, may be empty.
+
+        With `upto`, only its streams are read, and nothing is waited for.
+        """
 
     def commit(self, commit: Commit) -> None:
-        """Apply atomically, or raise and change nothing."""
+        """Apply atomically, or raise."""
 
     def close(self) -> None:
-        """Let go."""
+        """Let go. May be called more than once."""
 
 
 class SnapshotStore(Protocol):
     """Where snapshots of the state are kept. A snapshot is a cache of the log: losing all of them costs time only."""
 
-    def save(self, offsets: dict[int, EntryId], data: bytes) -> None:
+    def save(self, offsets: Offsets, data: bytes) -> None:
         """Keep a snapshot durably."""
 
-    def load(self, upto: dict[int, EntryId]) -> tuple[dict[int, EntryId], bytes] | None:
+    def load(self, upto: Offsets) -> tuple[Offsets, bytes] | None:
         """The newest readable snapshot whose offsets are not past `upto`."""
 
 
@@ -84,3 +141,6 @@ class Sink(Protocol):
 
     def write(self, alerts: Sequence[bytes]) -> None:
         """Append alerts, one JSON document each."""
+
+    def close(self) -> None:
+        """Make durable and let go. May be called more than once."""
