@@ -1,0 +1,132 @@
+"""Files are read as one log with line numbers as ids; sinks append; snapshots are whole or refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cep.adapters.files.sink import FileSink, LineSink
+from cep.adapters.files.snapshots import KEEP, DirectorySnapshots
+from cep.adapters.files.source import read_files, total_bytes
+from cep.decode import ENTRY_BYTES_MAX
+from cep.errors import ConfigurationError
+from cep.ports import EntryId
+
+
+def read(*paths: Path | str, format: str | None = None) -> list[tuple[int, list[bytes]]]:
+    blocks = list(read_files([str(path) for path in paths], format))
+    assert all(not block.ms.any() and block.stream == 0 for block in blocks)
+    return [(int(seq), list(fields)) for block in blocks for seq, fields in zip(block.seq, block.fields, strict=True)]
+
+
+def test_lines_over_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_bytes(b'\xef\xbb\xbf{"a":1}\r\n\n  \n{"a":2}\n')
+    (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(b'{"a":3}\n{"a":4}'))
+    (tmp_path / "c.ndjson").write_bytes(b"")
+    (tmp_path / "d.ndjson").write_bytes(b'{"a":5}')
+    rows = read(*(tmp_path / name for name in ("a.ndjson", "b.ndjson.gz", "c.ndjson", "d.ndjson")))
+    assert [(line, json.loads(fields[1])["a"]) for line, fields in rows] == [(1, 1), (4, 2), (5, 3), (6, 4), (7, 5)]
+
+
+def test_many_lines_come_in_blocks_and_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "many.ndjson"
+    path.write_bytes(b"".join(b'{"n":%d,"pad":"%s"}\n' % (n, b"x" * 60) for n in range(30_000)))
+    seen: list[int] = []
+    blocks = list(read_files([str(path)], progress=seen.append))
+    assert max(len(block) for block in blocks) <= 8192
+    rows = read(path)
+    assert [line for line, _ in rows] == list(range(1, 30_001))
+    assert [json.loads(fields[1])["n"] for _, fields in rows] == list(range(30_000))
+    assert sum(seen) == total_bytes([str(path)])
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long.ndjson"
+    path.write_bytes(b"x" * (4 * ENTRY_BYTES_MAX) + b'\n{"a":1}\n')
+    (one, long), (two, good) = read(path)
+    assert (one, two, good) == (1, 2, [b"", b'{"a":1}'])
+    assert ENTRY_BYTES_MAX < len(long[1]) < 3 * ENTRY_BYTES_MAX
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'\xef\xbb\xbfcard,geo.lat\r\nc1,1.5\r\n"c,\n2",\r\n\r\nc3\r\n\xff,4\r\n')
+    assert read(path) == [
+        (2, [b"card", b"c1", b"geo.lat", b"1.5"]),
+        (4, [b"card", b"c,\n2", b"geo.lat", b""]),
+        (6, [b"", b"c3"]),
+        (7, [b"card", b"\xff", b"geo.lat", b"4"]),
+    ]
+
+
+def test_csv_compressed_and_a_cell_beyond_measure(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n" + b"x" * 200_000 + b",3\n4,5\n"))
+    rows = read(path, path)
+    assert [line for line, _ in rows] == [2, 3, 4, 6, 7, 8]
+    assert [fields[0] for _, fields in rows] == [b"a", b"", b"a"] * 2
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b'{"a":1}\n')
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert read("-") == [(1, [b"", b'{"a":1}'])]
+    assert total_bytes(["-"]) is None
+
+
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"x" * 1000)[:-12]])
+def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.ndjson.gz"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"cannot read .*x\.ndjson\.gz"):
+        read(path)
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        read(tmp_path / "absent")
+
+
+def test_sinks(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    LineSink(out).write([b"1", b"2"])
+    LineSink(out).write([])
+    assert out.getvalue() == b"1\n2\n"
+    for alert in (b"a", b"b"):
+        sink = FileSink(tmp_path / "alerts")
+        sink.write([alert])
+        sink.close()
+        sink.close()
+    assert (tmp_path / "alerts").read_bytes() == b"a\nb\n"
+
+
+def test_snapshots_newest_that_is_not_past(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path / "s", "mine")
+    for n in range(1, 6):
+        store.save({0: EntryId(n, 0), 1: EntryId(1, n)}, b"state %d" % n)
+    assert len(list((tmp_path / "s").iterdir())) == KEEP
+    assert store.load({0: EntryId(9, 0), 1: EntryId(9, 0)}) == ({0: EntryId(5, 0), 1: EntryId(1, 5)}, b"state 5")
+    assert store.load({0: EntryId(4, 9), 1: EntryId(9, 0)}) == ({0: EntryId(4, 0), 1: EntryId(1, 4)}, b"state 4")
+    assert store.load({0: EntryId(9, 9)}) is None
+    assert store.load({0: EntryId(1, 0), 1: EntryId(9, 0)}) is None
+    assert DirectorySnapshots(tmp_path / "s", "another's").load({0: EntryId(9, 0), 1: EntryId(9, 0)}) is None
+
+
+def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine")
+    store.save({0: EntryId(1, 0)}, b"old")
+    store.save({0: EntryId(2, 0)}, b"new")
+    newest = max(tmp_path.iterdir())
+    content = newest.read_bytes()
+    upto = {0: EntryId(9, 0)}
+    for at in range(len(content)):
+        newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert store.load(upto) == ({0: EntryId(1, 0)}, b"old")
+        newest.write_bytes(content[:at])
+        assert store.load(upto) == ({0: EntryId(1, 0)}, b"old")
+    newest.write_bytes(content)
+    assert store.load(upto) == ({0: EntryId(2, 0)}, b"new")
