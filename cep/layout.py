@@ -7,6 +7,7 @@ runs it, and neither knows the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags too); in a column of floats it is NaN
 MONEY_UNITS = 10_000  # money is in 1/10,000
@@ -48,3 +49,369 @@ class ColumnSpec:
     path: tuple[str, ...]
     kind: str
     events: tuple[int, ...]
+
+
+# ------------------------------------------------------------------------------------ expressions
+
+
+class Opcode(IntEnum):
+    """The instructions of an expression: a stack machine over 64-bit words, one (opcode, argument) pair each.
+
+    `_I` works on integers (money, times, text ids, flags), `_F` on floats. Flags are 0, 1 and NULL for unknown. Every
+    operation with a null operand gives null, save AND and OR, which are three-valued, and MISSING.
+    """
+
+    END = 0
+    CONST = 1  # push consts[arg]
+    EVENT = 2  # push the judged event's column arg
+    RUN = 3  # push word arg of the run (or of the inputs of a condition or an output)
+    ADD_I = 4
+    SUB_I = 5
+    MUL_I = 6
+    MOD_I = 7
+    ADD_F = 8
+    SUB_F = 9
+    MUL_F = 10
+    DIV_F = 11
+    MOD_F = 12
+    TO_FLOAT = 13  # an integer divided by arg, as a float
+    EQ_I = 14
+    NE_I = 15
+    LT_I = 16
+    LE_I = 17
+    EQ_F = 18
+    NE_F = 19
+    LT_F = 20
+    LE_F = 21
+    AND = 22
+    OR = 23
+    NOT = 24
+    MISSING_I = 25
+    MISSING_F = 26
+    CALL_F = 27  # a function of one float: arg is a `FloatFunction`
+    MIN_I = 28
+    MAX_I = 29
+    MIN_F = 30
+    MAX_F = 31
+    KM = 32
+
+
+class FloatFunction(IntEnum):
+    """The functions of one float; outside their domain they are null."""
+
+    NEG = 0
+    ABS = 1
+    ROUND = 2
+    FLOOR = 3
+    CEIL = 4
+    SQRT = 5
+    LN = 6
+    LOG10 = 7
+
+
+STACK_DEPTH = 64  # an expression that needs more is refused by the compiler
+EARTH_RADIUS_KM = 6371.0088
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A column worked out once for each distinct text of `source`: a test (0, 1), a length, or another text.
+
+    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper or length.
+    """
+
+    slot: int
+    source: int
+    operation: str
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedColumn:
+    """A column that holds an expression over an event's other columns: the argument of an aggregate."""
+
+    slot: int
+    event: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """The rows of predicate `base` (-1: all of `event`) for which the expression at `code` is true (-1: all).
+
+    `reads_features`: it can be decided only when the features have been worked out.
+    """
+
+    event: int
+    base: int
+    code: int
+    reads_features: bool
+
+
+# ------------------------------------------------------------------------------------- aggregates
+
+
+class Function(IntEnum):
+    """What an aggregate keeps of its window."""
+
+    COUNT = 0
+    SUM_I = 1
+    SUM_F = 2
+    AVG_I = 3
+    AVG_F = 4
+    MIN_I = 5
+    MAX_I = 6
+    MIN_F = 7
+    MAX_F = 8
+    FIRST = 9
+    LAST = 10
+    DISTINCT = 11
+
+
+DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateSpec:
+    """One aggregate of a plan: `scale` divides an AVG_I (money is in 1/10,000), `value` is the slot it reads (-1: none).
+
+    real_in, real: whether the words it takes and gives are floats."""
+
+    function: Function
+    value: int
+    window_us: int
+    scale: int = 1
+    real_in: bool = False
+    real: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Rows of a predicate that enter a plan: with which bits, and in which columns their key stands."""
+
+    predicate: int
+    bits: int
+    key: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """Aggregates over what came before, of one key: each fills a column for the rows that read it.
+
+    A feed's low 31 bits say which aggregates the row enters, the bits from 31 up which ones it reads.
+    """
+
+    key_parts: int
+    aggregates: tuple[AggregateSpec, ...]
+    outputs: tuple[int, ...]  # the slot that each aggregate fills
+    feeds: tuple[Feed, ...]
+
+
+READ_SHIFT = 31  # an aggregate's read bit is its feed bit shifted by this
+AGGREGATES_MAX = 31
+
+
+# ------------------------------------------------------------------------------------------ rules
+
+
+class Status(IntEnum):
+    """What an alert says of its rule."""
+
+    FIRED = 0
+    RESOLVED = 1
+
+
+class Capture(IntEnum):
+    """What a run remembers of the events a step captured, for filters that look back."""
+
+    FIRST = 0  # the column's word in the first event
+    LAST = 1
+    COUNT = 2
+    SUM_I = 3
+    SUM_F = 4
+    MIN_I = 5
+    MAX_I = 6
+    MIN_F = 7
+    MAX_F = 8
+    COUNT_I = 9  # of values that are not null
+    COUNT_F = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A `no` before a step or after the last: `within_us` -1 without an own window, `code` -1 without look-back."""
+
+    bit: int
+    within_us: int
+    immediate: bool  # `next no x`: only the very next event of the key is looked at
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """A positive step and the guards before it. `most` -1: no bound; `within_us` -1: none; `code` -1: no look-back."""
+
+    bit: int
+    least: int
+    most: int
+    immediate: bool
+    within_us: int
+    code: int
+    guards: tuple[Guard, ...]
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureWord:
+    """A word of the run: what it keeps of the events that `step` captures, from column `slot` (-1 for COUNT)."""
+
+    step: int
+    what: Capture
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequencePlan:
+    """A `when` rule. `looks_back` (or policy last) means that each waiting run is asked by itself."""
+
+    key_parts: int
+    policy: str
+    steps: tuple[StepSpec, ...]
+    trailing: tuple[Guard, ...]
+    within_us: int  # -1: none
+    feeds: tuple[Feed, ...]
+    captures: tuple[CaptureWord, ...]
+    looks_back: bool
+    max_starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodePlan:
+    """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
+
+    latest: (bit, slot) of each latest value. `rises_in_time`: the condition may become true without an event.
+    """
+
+    key_parts: int
+    condition: int
+    until: int  # -1: none
+    for_us: int
+    keep_us: int
+    forget_us: int
+    aggregates: tuple[AggregateSpec, ...]
+    aggregate_bits: tuple[int, ...]
+    latest: tuple[tuple[int, int], ...]
+    feeds: tuple[Feed, ...]
+    rises_in_time: bool
+
+
+class InputKind(IntEnum):
+    """Where an input word of an output expression comes from."""
+
+    KEY = 0  # a = key part
+    FIRST = 1  # a = step, b = base slot
+    LAST = 2
+    COUNT = 3  # a = step; b = slot of which values that are not null count, -1: all events
+    SUM = 4
+    MIN = 5
+    MAX = 6
+    DISTINCT = 7
+    VALUE = 8  # a = place among the words of a condition
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input word of a rule's output expressions. `real`: it is a float."""
+
+    source: InputKind
+    a: int = 0
+    b: int = 0
+    real: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output expression: code over the rule's inputs, and the kind of its result."""
+
+    code: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """At most `count` alerts in `per_us` for each value of the keys (places among the rule's outputs)."""
+
+    count: int
+    per_us: int
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepText:
+    """What an alert says about a step: its name, quantifier and window, as the author wrote them."""
+
+    name: str
+    alias: str | None
+    negated: bool
+    least: int
+    most: int | None
+    within_us: int | None
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """A compiled rule: its plan and everything an alert says. Messages hold text and places among `outputs` in turn."""
+
+    name: str
+    version: str
+    file: str
+    line: int
+    level: str
+    owner: str | None
+    about: str | None
+    tags: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]  # name and kind
+    plan: SequencePlan | EpisodePlan
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    message: tuple[str | int, ...]
+    shows: tuple[tuple[str, int], ...]
+    labels: tuple[tuple[str, int], ...]
+    score: int | None
+    limit: LimitSpec | None
+    within_us: int | None
+    steps: tuple[StepText, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The compiled rule set.
+
+    code: shape (n, 2), opcode and argument; an expression begins at its offset and ends with END.
+    consts: one word each; those at the places `const_texts` names are the ids of texts, which a state fills in.
+    columns: what is decoded; slots from len(columns) on are worked out: text columns, computed columns, features.
+    """
+
+    streams: tuple[StreamSpec, ...]
+    events: tuple[EventSpec, ...]
+    columns: tuple[ColumnSpec, ...]
+    slots: int
+    texts: tuple[TextColumn, ...]
+    computed: tuple[ComputedColumn, ...]
+    predicates: tuple[Predicate, ...]
+    features: tuple[FeaturePlan, ...]
+    rules: tuple[RuleSpec, ...]
+    stored: int  # a captured event keeps its first `stored` columns: all but the features
+    code: tuple[tuple[int, int], ...]
+    consts: tuple[int, ...]
+    const_texts: tuple[tuple[int, str], ...]
+
+    def listing(self, at: int) -> str:
+        """The instructions of the expression at `at`, for people and tests."""
+        words: list[str] = []
+        while self.code[at][0] != Opcode.END:
+            opcode, argument = self.code[at]
+            words.append(f"{Opcode(opcode).name} {argument}" if argument else Opcode(opcode).name)
+            at += 1
+        return "; ".join(words)

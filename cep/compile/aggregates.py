@@ -1,0 +1,38 @@
+"""An aggregate of the language → what a window keeps."""
+
+from __future__ import annotations
+
+from cep.compile.expressions import SCALES, Coder, is_float
+from cep.lang.checked import Aggregate
+from cep.layout import AggregateSpec, Function
+
+_BY_KIND = {
+    "sum": (Function.SUM_I, Function.SUM_F),
+    "avg": (Function.AVG_I, Function.AVG_F),
+    "min": (Function.MIN_I, Function.MIN_F),
+    "max": (Function.MAX_I, Function.MAX_F),
+}
+_ANY = {
+    "count": Function.COUNT,
+    "first": Function.FIRST,
+    "last": Function.LAST,
+    "count_distinct": Function.DISTINCT,
+}
+
+
+def aggregate_spec(coder: Coder, aggregate: Aggregate) -> AggregateSpec:
+    """The window function, the column it reads, and how its words are read."""
+    argument = aggregate.argument
+    if argument is None:
+        return AggregateSpec(Function.COUNT, -1, aggregate.window_us)
+    real = is_float(argument.kind)
+    name = aggregate.function
+    function = _ANY[name] if name in _ANY else _BY_KIND[name][real]
+    return AggregateSpec(
+        function,
+        coder.value_slot(aggregate.source.event, argument),
+        aggregate.window_us,
+        scale=SCALES.get(argument.kind, 1),
+        real_in=real,
+        real=is_float(aggregate.kind),
+    )

@@ -1,0 +1,115 @@
+"""A `while` → the condition, its windows and latest values, and the episode's times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cep.compile.aggregates import aggregate_spec
+from cep.compile.expressions import TextTest, walk
+from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
+from cep.layout import EpisodePlan, Feed, Opcode
+
+if TYPE_CHECKING:
+    from cep.compile.expressions import Load
+    from cep.compile.program import Context
+
+Latest = tuple[Source, int]  # a source and a column
+
+FALLING = {"count", "count_distinct", "max"}  # an aggregate that can only become less when an element leaves
+
+
+@dataclass(slots=True)
+class ConditionWords:
+    """The words that a condition (and the rule's outputs) read: the aggregates first, then the latest values."""
+
+    context: Context
+    aggregates: list[Aggregate] = field(default_factory=list)
+    latest: list[Latest] = field(default_factory=list)
+
+    def collect(self, expr: Expr) -> None:
+        """Note the aggregates of an expression; they must all be known before a latest value gets its place."""
+        for part in walk(expr):
+            if isinstance(part, Aggregate) and part not in self.aggregates:
+                self.aggregates.append(part)
+
+    def load(self, leaf: Expr, test: TextTest | None) -> Load:
+        """Where the condition finds a leaf."""
+        if isinstance(leaf, Aggregate):
+            assert test is None, "text operations on aggregates are not compiled"
+            return Opcode.RUN, self.aggregates.index(leaf)
+        assert isinstance(leaf, LatestRef), f"{leaf} has no meaning in a condition"
+        coder = self.context.coder
+        slot = 0 if leaf.field == "time" else coder.fields[leaf.source.event, leaf.field]
+        if test:
+            slot = coder.text_slot(slot, test)
+        value = (leaf.source, slot)
+        if value not in self.latest:
+            self.latest.append(value)
+        return Opcode.RUN, len(self.aggregates) + self.latest.index(value)
+
+
+def output_expressions(rule: Rule) -> list[Expr]:
+    """Every expression that an alert of the rule says."""
+    said = [expr for _, expr in (*rule.shows, *rule.labels)]
+    for clause in rule.alerts:
+        if clause.message is not None:
+            said += [part for part in clause.message.parts if not isinstance(part, str)]
+    if rule.score is not None:
+        said.append(rule.score)
+    if rule.limit is not None:
+        said += rule.limit.keys
+    return said
+
+
+def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[EpisodePlan, ConditionWords]:
+    """The plan, and the words that the rule's outputs may read as well."""
+    words = ConditionWords(context)
+    coder = context.coder
+    for expr in (condition.condition, condition.until, *output_expressions(rule)):
+        if expr is not None:
+            words.collect(expr)
+    code = coder.expression(condition.condition, words.load)
+    until = -1 if condition.until is None else coder.expression(condition.until, words.load)
+    for expr in output_expressions(rule):
+        for part in walk(expr):
+            if isinstance(part, LatestRef):
+                words.load(part, None)
+    sources = list(dict.fromkeys([a.source for a in words.aggregates] + [source for source, _ in words.latest]))
+    bits = {source: 1 << i for i, source in enumerate(sources)}
+    plan = EpisodePlan(
+        key_parts=len(rule.keys),
+        condition=code,
+        until=until,
+        for_us=condition.for_us,
+        keep_us=condition.keep_us,
+        forget_us=rule.forget_us,
+        aggregates=tuple(aggregate_spec(coder, a) for a in words.aggregates),
+        aggregate_bits=tuple(bits[a.source] for a in words.aggregates),
+        latest=tuple((bits[source], slot) for source, slot in words.latest),
+        feeds=tuple(Feed(context.source(source), bits[source], context.key(source)) for source in sources),
+        rises_in_time=not falls(condition.condition),
+    )
+    return plan, words
+
+
+def falls(expr: Expr) -> bool:
+    """Whether a condition can become true only at an event, never because an element leaves a window."""
+    if not isinstance(expr, Op):
+        return not any(isinstance(part, Aggregate) for part in walk(expr))
+    if expr.name in ("and", "or"):
+        return all(falls(arg) for arg in expr.args)
+    if expr.name in ("gt", "ge"):
+        return _goes(expr.args[0], down=True) and _goes(expr.args[1], down=False)
+    if expr.name in ("lt", "le"):
+        return _goes(expr.args[0], down=False) and _goes(expr.args[1], down=True)
+    return not any(isinstance(part, Aggregate) for part in walk(expr))
+
+
+def _goes(expr: Expr, *, down: bool) -> bool:
+    """Whether a value can only go down (or only up) as elements leave."""
+    if isinstance(expr, Aggregate):
+        return expr.function in FALLING if down else expr.function == "min"
+    if isinstance(expr, Op) and expr.name in ("add", "convert"):
+        return all(_goes(arg, down=down) for arg in expr.args)
+    return not any(isinstance(part, Aggregate) for part in walk(expr))

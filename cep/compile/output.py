@@ -1,0 +1,149 @@
+"""What an alert says: messages, shows, labels and the score, as code over a few input words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cep.compile.expressions import TextTest, is_float
+from cep.lang.checked import (
+    Aggregate,
+    CaptureAggregate,
+    CaptureRef,
+    Expr,
+    FieldRef,
+    KeyRef,
+    LatestRef,
+    Rule,
+    Template,
+    When,
+)
+from cep.layout import (
+    EpisodePlan,
+    Input,
+    InputKind,
+    LimitSpec,
+    Opcode,
+    Output,
+    RuleSpec,
+    SequencePlan,
+    StepText,
+)
+
+if TYPE_CHECKING:
+    from cep.compile.episode import ConditionWords
+    from cep.compile.expressions import Load
+    from cep.compile.program import Context
+
+_AGGREGATES = {
+    "count": InputKind.COUNT,
+    "sum": InputKind.SUM,
+    "min": InputKind.MIN,
+    "max": InputKind.MAX,
+    "first": InputKind.FIRST,
+    "last": InputKind.LAST,
+    "count_distinct": InputKind.DISTINCT,
+}
+
+
+@dataclass(slots=True)
+class _Outputs:
+    """The expressions of one rule, equal ones once, and the input words they read."""
+
+    context: Context
+    rule: Rule
+    words: ConditionWords | None
+    inputs: list[Input] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+
+    def add(self, expr: Expr) -> int:
+        """The place of an expression among the outputs."""
+        made = Output(self.context.coder.expression(expr, self.load), expr.kind.value)
+        if made not in self.outputs:
+            self.outputs.append(made)
+        return self.outputs.index(made)
+
+    def message(self, template: Template | None) -> tuple[str | int, ...]:
+        """The template with places for its expressions."""
+        parts = template.parts if template else ()
+        return tuple(part if isinstance(part, str) else self.add(part) for part in parts)
+
+    def load(self, leaf: Expr, test: TextTest | None) -> Load:
+        """The input word for a leaf."""
+        if isinstance(leaf, Aggregate | LatestRef):
+            assert self.words is not None, "a sequence's outputs do not read windows"
+            _, place = self.words.load(leaf, test)
+            return self._input(Input(InputKind.VALUE, place, real=is_float(leaf.kind)))
+        if isinstance(leaf, KeyRef):
+            return self._input(Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind)))
+        if isinstance(leaf, CaptureAggregate):
+            return self._input(self._aggregate(leaf))
+        assert isinstance(leaf, CaptureRef), f"{leaf} has no meaning in an alert"
+        coder = self.context.coder
+        slot = coder.slot(FieldRef(leaf.event, leaf.field, leaf.kind))
+        if test:
+            slot = coder.text_slot(slot, test)
+        source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
+        return self._input(Input(source, self._step(leaf.step), slot, is_float(leaf.kind)))
+
+    def _aggregate(self, leaf: CaptureAggregate) -> Input:
+        step = self._step(leaf.step)
+        if leaf.argument is None:
+            return Input(InputKind.COUNT, step, -1)
+        assert isinstance(self.rule.trigger, When)
+        event = self.rule.trigger.steps[leaf.step].source.event
+        slot = self.context.coder.value_slot(event, leaf.argument)
+        return Input(_AGGREGATES[leaf.function], step, slot, is_float(leaf.argument.kind))
+
+    def _step(self, place: int) -> int:
+        """A step's place among the positive ones."""
+        assert isinstance(self.rule.trigger, When)
+        return sum(not step.negated for step in self.rule.trigger.steps[:place])
+
+    def _input(self, made: Input) -> Load:
+        if made not in self.inputs:
+            self.inputs.append(made)
+        return Opcode.RUN, self.inputs.index(made)
+
+
+def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[EpisodePlan, ConditionWords]) -> RuleSpec:
+    """The compiled rule: its plan and everything its alerts say."""
+    plan, words = (compiled, None) if isinstance(compiled, SequencePlan) else compiled
+    said = _Outputs(context, rule, words)
+    clause = rule.alerts[0] if rule.alerts else None
+    message = said.message(clause.message if clause else None)
+    shows = tuple((name, said.add(expr)) for name, expr in rule.shows)
+    labels = tuple((name, said.add(expr)) for name, expr in rule.labels)
+    score = said.add(rule.score) if rule.score is not None else None
+    limit = None
+    if rule.limit is not None:
+        limit = LimitSpec(rule.limit.count, rule.limit.per_us, tuple(said.add(key) for key in rule.limit.keys))
+    return RuleSpec(
+        name=rule.name,
+        version=rule.version,
+        file=rule.span.file,
+        line=rule.span.line,
+        level=clause.level if clause else "info",
+        owner=rule.owner,
+        about=rule.about,
+        tags=rule.tags,
+        keys=tuple((key.name, key.kind.value) for key in rule.keys),
+        plan=plan,
+        inputs=tuple(said.inputs),
+        outputs=tuple(said.outputs),
+        message=message,
+        shows=shows,
+        labels=labels,
+        score=score,
+        limit=limit,
+        within_us=rule.within_us,
+        steps=_steps(rule),
+    )
+
+
+def _steps(rule: Rule) -> tuple[StepText, ...]:
+    if not isinstance(rule.trigger, When):
+        return ()
+    return tuple(
+        StepText(s.name, s.alias, s.negated, s.least, s.most, s.within_us, s.source.event) for s in rule.trigger.steps
+    )

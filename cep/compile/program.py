@@ -1,0 +1,154 @@
+"""The whole rule set → Program: which columns are decoded, which rows pass, and a plan for each rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+
+from cep.compile.episode import compile_episode
+from cep.compile.expressions import Coder, conjuncts, walk
+from cep.compile.features import FeatureSet
+from cep.compile.output import describe
+from cep.compile.sequence import compile_sequence
+from cep.lang.checked import Aggregate, Expr, Kind, Op, Rule, RuleSet, Source, When
+from cep.layout import ColumnSpec, EventSpec, Predicate, Program, RuleSpec, StreamSpec
+
+
+@dataclass(slots=True)
+class Context:
+    """What the compilers of rules share: the coder, the predicates by their content, the features."""
+
+    rules: RuleSet
+    coder: Coder
+    features: FeatureSet
+    predicates: list[Predicate] = field(default_factory=list)
+    _known: dict[Predicate, int] = field(default_factory=dict)
+
+    def predicate(self, event: int, condition: Expr | None, base: int = -1, reads_features: bool = False) -> int:
+        """The place of a predicate; equal ones are one. With features, aggregates are read from their columns."""
+        if condition is None and base >= 0:
+            return base
+        loads = self.features.load(self.coder) if reads_features else self.coder.event_load
+        code = -1 if condition is None else self.coder.expression(condition, loads)
+        made = Predicate(event, base, code, reads_features)
+        if made not in self._known:
+            self._known[made] = len(self.predicates)
+            self.predicates.append(made)
+        return self._known[made]
+
+    def source(self, source: Source) -> int:
+        """The predicate of an aggregate's source, which never reads features."""
+        return self.predicate(source.event, source.where)
+
+    def key(self, source: Source) -> tuple[int, ...]:
+        """The columns that hold a source's key."""
+        return tuple(self.coder.slot(part) for part in source.key)
+
+    def atom(self, source: Source, condition: Expr | None, group: tuple[object, ...]) -> int:
+        """The predicate of a step's `where` without its look-back; aggregates in it become features of `group`."""
+        plain = [c for c in conjuncts(condition) if not has_aggregate(c)]
+        judged = [c for c in conjuncts(condition) if has_aggregate(c)]
+        base = self.predicate(source.event, all_of(plain))
+        if not judged:
+            return base
+        self.read_features(source, judged, base, group)
+        return self.predicate(source.event, all_of(judged), base, reads_features=True)
+
+    def read_features(self, source: Source, conditions: list[Expr], base: int, group: tuple[object, ...]) -> None:
+        """The aggregates in `conditions` are read for the rows of predicate `base`."""
+        for condition in conditions:
+            for part in walk(condition):
+                if isinstance(part, Aggregate):
+                    self.features.read(self, part, base, self.key(source), group)
+
+
+def has_aggregate(expr: Expr) -> bool:
+    """Whether the expression reads a window."""
+    return any(isinstance(part, Aggregate) for part in walk(expr))
+
+
+def all_of(conditions: list[Expr]) -> Expr | None:
+    """The conjunction; None of none."""
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
+
+
+def compile_rules(rules: RuleSet) -> Program:
+    """Compile a checked rule set. Rules that are off are left out."""
+    live = tuple(rule for rule in rules.rules if rule.mode != "off")
+    columns, places = _columns(rules, live)
+    context = Context(rules, Coder(columns, places), FeatureSet())
+    specs = [_rule(context, rule) for rule in live]
+    coder = context.coder
+    stored = coder.slots
+    features = context.features.plans(context)
+    return Program(
+        streams=tuple(StreamSpec(s.name, s.time_path, s.type_path, s.late_us, s.idle_us) for s in rules.streams),
+        events=tuple(
+            EventSpec(
+                e.name,
+                e.stream,
+                e.wire_type,
+                tuple((f.name, places[e.index, f.name]) for f in e.fields if (e.index, f.name) in places),
+            )
+            for e in rules.events
+        ),
+        columns=tuple(columns),
+        slots=coder.slots,
+        texts=tuple(coder.texts),
+        computed=tuple(coder.computed),
+        predicates=tuple(context.predicates),
+        features=features,
+        rules=tuple(specs),
+        stored=stored,
+        code=tuple(coder.code),
+        consts=tuple(coder.consts),
+        const_texts=tuple(coder.const_texts),
+    )
+
+
+def _rule(context: Context, rule: Rule) -> RuleSpec:
+    if isinstance(rule.trigger, When):
+        return describe(context, rule, compile_sequence(context, rule, rule.trigger))
+    return describe(context, rule, compile_episode(context, rule, rule.trigger))
+
+
+def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
+    """The columns to decode: the fields that some rule names, one column for one path and kind of a stream."""
+    used = sorted({ref for rule in live for ref in _named_fields(rule)})
+    columns = [ColumnSpec(-1, (), "time", ())]
+    places: dict[tuple[int, str], int] = {}
+    known: dict[tuple[int, tuple[str, ...], str], int] = {}
+    for event_index, name in used:
+        event = rules.events[event_index]
+        declared = next(f for f in event.fields if f.name == name)
+        shape = (event.stream, declared.path, declared.kind.value)
+        if shape not in known:
+            known[shape] = len(columns)
+            columns.append(ColumnSpec(*shape, ()))
+        slot = known[shape]
+        places[event_index, name] = slot
+        events = tuple(sorted({*columns[slot].events, event_index}))
+        columns[slot] = ColumnSpec(*shape, events)
+    return columns, places
+
+
+def _named_fields(node: object) -> set[tuple[int, str]]:
+    """Every (event, field) that a checked value speaks of, times left out."""
+    found: set[tuple[int, str]] = set()
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, tuple):
+            stack.extend(part)
+        elif is_dataclass(part):
+            values = {f.name: getattr(part, f.name) for f in fields(part)}
+            name, event = values.get("field"), values.get("event")
+            source = values.get("source")
+            if isinstance(name, str) and name != "time":
+                if isinstance(event, int):
+                    found.add((event, name))
+                elif isinstance(source, Source):
+                    found.add((source.event, name))
+            stack.extend(values.values())
+    return found

@@ -1,0 +1,136 @@
+"""A `when` → the steps, guards and captured words of a sequence plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cep.compile.expressions import Coder, TextTest, conjuncts, is_float, walk
+from cep.lang.checked import CaptureAggregate, CaptureRef, Expr, Rule, Step, When
+from cep.layout import Capture, CaptureWord, Feed, Guard, Opcode, SequencePlan, StepSpec
+
+if TYPE_CHECKING:
+    from cep.compile.expressions import Load
+    from cep.compile.program import Context
+
+_AGGREGATES = {
+    "sum": (Capture.SUM_I, Capture.SUM_F),
+    "min": (Capture.MIN_I, Capture.MIN_F),
+    "max": (Capture.MAX_I, Capture.MAX_F),
+    "count": (Capture.COUNT_I, Capture.COUNT_F),
+}
+
+
+@dataclass(slots=True)
+class _Captures:
+    """The words that a run keeps because a later filter reads them; equal ones are one."""
+
+    coder: Coder
+    steps: tuple[Step, ...]
+    positive: dict[int, int]  # place in When.steps → place among the positive steps
+    words: list[CaptureWord] = field(default_factory=list)
+
+    def word(self, step: int, what: Capture, slot: int) -> int:
+        made = CaptureWord(self.positive[step], what, slot)
+        if made not in self.words:
+            self.words.append(made)
+        return self.words.index(made)
+
+    def load(self, leaf: Expr, test: TextTest | None) -> Load:
+        """Where a filter with look-back finds a leaf."""
+        if isinstance(leaf, CaptureRef):
+            slot = self.coder.fields[leaf.event, leaf.field] if leaf.field != "time" else 0
+            if test:
+                slot = self.coder.text_slot(slot, test)
+            what = Capture.FIRST if leaf.which == "first" else Capture.LAST
+            return Opcode.RUN, self.word(leaf.step, what, slot)
+        if isinstance(leaf, CaptureAggregate):
+            return Opcode.RUN, self._aggregate(leaf)
+        return self.coder.event_load(leaf, test)
+
+    def _aggregate(self, leaf: CaptureAggregate) -> int:
+        if leaf.argument is None:
+            return self.word(leaf.step, Capture.COUNT, -1)
+        slot = self.coder.value_slot(self.steps[leaf.step].source.event, leaf.argument)
+        if leaf.function in ("first", "last"):
+            return self.word(leaf.step, Capture.FIRST if leaf.function == "first" else Capture.LAST, slot)
+        return self.word(leaf.step, _AGGREGATES[leaf.function][is_float(leaf.argument.kind)], slot)
+
+
+def looks_back(expr: Expr) -> bool:
+    """Whether a filter speaks of what a run has captured."""
+    return any(isinstance(part, CaptureRef | CaptureAggregate) for part in walk(expr))
+
+
+def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
+    """Steps, the guards before each, the trailing guards, and which rows enter with which bits."""
+    positive = {i: n for n, i in enumerate(i for i, step in enumerate(when.steps) if not step.negated)}
+    captures = _Captures(context.coder, when.steps, positive)
+    group = ("by", *((key.name, key.kind) for key in rule.keys))
+    loads = context.features.load(context.coder)
+
+    def load(leaf: Expr, test: TextTest | None) -> Load:
+        if isinstance(leaf, CaptureRef | CaptureAggregate):
+            return captures.load(leaf, test)
+        return loads(leaf, test)
+
+    feeds: list[Feed] = []
+    steps: list[StepSpec] = []
+    guards: list[Guard] = []
+    ordered = sorted(range(len(when.steps)), key=lambda i: when.steps[i].negated)  # the first step gets bit 0
+    bits = {i: 1 << n for n, i in enumerate(ordered)}
+    for i, step in enumerate(when.steps):
+        conditions = conjuncts(step.source.where)
+        plain = [c for c in conditions if not looks_back(c)]
+        probing = [c for c in conditions if looks_back(c)]
+        predicate = context.atom(step.source, _all(plain), group)
+        if probing:
+            context.read_features(step.source, probing, predicate, group)
+        code = context.coder.expression(_required(_all(probing)), load) if probing else -1
+        feeds.append(Feed(predicate, bits[i], context.key(step.source)))
+        immediate = step.link == "next"
+        if step.negated:
+            within = -1 if step.within_us is None else step.within_us
+            if not positive_before(when, i):
+                within = step.within_us or rule.within_us or 0
+            guards.append(Guard(bits[i], within, immediate, code))
+            continue
+        most = -1 if step.most is None else step.most
+        gap = -1 if step.within_us is None or not steps else step.within_us
+        steps.append(StepSpec(bits[i], step.least, most, immediate, gap, code, tuple(guards), step.source.event))
+        guards = []
+    if any(step.link == "next" for step in when.steps):
+        feeds += _contiguity(context, when)
+    return SequencePlan(
+        key_parts=len(rule.keys),
+        policy=when.policy,
+        steps=tuple(steps),
+        trailing=tuple(guards),
+        within_us=-1 if rule.within_us is None else rule.within_us,
+        feeds=tuple(feeds),
+        captures=tuple(captures.words),
+        looks_back=any(looks_back(c) for s in when.steps for c in conjuncts(s.source.where)),
+        max_starts=rule.max_starts,
+    )
+
+
+def positive_before(when: When, place: int) -> bool:
+    """Whether a positive step stands before the step at `place`."""
+    return any(not step.negated for step in when.steps[:place])
+
+
+def _contiguity(context: Context, when: When) -> list[Feed]:
+    """With `next`, every event of the key counts, whatever its filter says."""
+    roles = {(step.source.event, context.key(step.source)) for step in when.steps}
+    return [Feed(context.predicate(event, None), 0, key) for event, key in sorted(roles)]
+
+
+def _all(conditions: list[Expr]) -> Expr | None:
+    from cep.compile.program import all_of
+
+    return all_of(conditions)
+
+
+def _required(expr: Expr | None) -> Expr:
+    assert expr is not None
+    return expr

@@ -1,0 +1,588 @@
+"""Sequences in which no filter looks back: one FIFO of runs per stage, so calm and attack cost the same.
+
+All runs of a key that wait at one stage have the same future, so an event moves, ends or completes a prefix of a FIFO
+and looks at no other run. A run is touched at most once for each stage it passes, which makes an event O(stages)
+amortised however many runs wait. The events of a loop stand once, in a log of the key that all its runs share: what a
+run has captured is a range of it. Runs stand in every FIFO in order of start, and deeper stages hold the older ones.
+
+Stages: a single step is one that waits for the next; a loop is open while it may take more, then full. A guard with a
+window of its own makes a waiting run age into a stage without that guard. The stage table is laid out by
+`engine.sequences`; the laws are those of docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.kernels import jit
+from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
+
+Ints = npt.NDArray[np.int64]
+Links = npt.NDArray[np.int32]
+
+# Columns of Chain.stages. A window of -1 is none, a stage of -1 too.
+STEP, OPEN, LEAST, MOST, SELF_BIT, SELF_GAP = range(6)
+NEXT, NEXT_BIT, NEXT_GAP, NEXT_IMMEDIATE = range(6, 10)
+FULL, GUARD_FROM, GUARD_TO, AGE_US, AGE_EVENT, AGE_STAGE, LAST_STEP = range(10, 17)
+STAGE_COLUMNS = 17
+
+# Columns of Chain.guards and Chain.leading.
+BIT, WINDOW, IMMEDIATE = range(3)
+
+# Places in Chain.plan. TRAILING: whether a match waits for a deadline, which is the later of last + TRAILING_US and,
+# with TRAILING_HORIZON, the end of the horizon.
+WITHIN, EACH, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, LOOPS = range(7)
+
+# Columns of Chain.run; from REF on two for each step: its event's ordinal (a loop: its first node) and how many.
+START, START_TIME, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, REF = range(6)
+
+# Columns of Chain.node.
+ORDINAL, TIME, POSITION, KEY_EVENT = range(4)
+
+# Places in Chain.count.
+RUNS, RUN_TOP, RUN_FREE, NODES, NODE_TOP, NODE_FREE = range(6)
+
+EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlapping loops would else cost their square
+
+
+class Chain(NamedTuple):
+    """stages, guards, leading, plan, loop (whether a step is one): tables. head, tail: (slots, stages). log_*: (slots, steps).
+
+    events: how many events each key has had. seen: (slots, leading), time of the last event that fits each leading
+    guard. runs, nodes: how many each slot holds. run, after: the pool of runs and its links. node, node_after: of logs.
+    """
+
+    stages: Ints
+    guards: Ints
+    leading: Ints
+    plan: Ints
+    loop: Ints
+    head: Links
+    tail: Links
+    log_head: Links
+    log_tail: Links
+    log_length: Ints
+    events: Ints
+    seen: Ints
+    runs: Ints
+    nodes: Ints
+    run: Ints
+    after: Links
+    node: Ints
+    node_after: Links
+    count: Ints
+
+
+@jit
+def clear(c: Chain, slot: int) -> None:
+    """Make a fresh slot empty."""
+    for s in range(c.stages.shape[0]):
+        c.head[slot, s] = -1
+        c.tail[slot, s] = -1
+    for k in range(c.log_head.shape[1]):
+        c.log_head[slot, k] = -1
+        c.log_tail[slot, k] = -1
+        c.log_length[slot, k] = 0
+    for g in range(c.leading.shape[0]):
+        c.seen[slot, g] = -NEVER
+    c.events[slot] = 0
+    c.runs[slot] = 0
+    c.nodes[slot] = 0
+
+
+@jit
+def new_run(c: Chain, slot: int) -> int:
+    """A run from the pool."""
+    run = c.count[RUN_FREE]
+    if run >= 0:
+        c.count[RUN_FREE] = c.after[run]
+    else:
+        run = c.count[RUN_TOP]
+        c.count[RUN_TOP] += 1
+    c.count[RUNS] += 1
+    c.runs[slot] += 1
+    return run
+
+
+@jit
+def free_run(c: Chain, slot: int, run: int) -> None:
+    """Give a run back."""
+    c.run[run, START] = -1
+    c.after[run] = c.count[RUN_FREE]
+    c.count[RUN_FREE] = run
+    c.count[RUNS] -= 1
+    c.runs[slot] -= 1
+
+
+@jit
+def push(c: Chain, slot: int, s: int, run: int) -> None:
+    """Append a run to a stage's FIFO."""
+    c.after[run] = -1
+    if c.tail[slot, s] >= 0:
+        c.after[c.tail[slot, s]] = run
+    else:
+        c.head[slot, s] = run
+    c.tail[slot, s] = run
+
+
+@jit
+def pop(c: Chain, slot: int, s: int) -> int:
+    """Take the oldest run out of a stage's FIFO."""
+    run = c.head[slot, s]
+    c.head[slot, s] = c.after[run]
+    if c.after[run] < 0:
+        c.tail[slot, s] = -1
+    return np.int64(run)
+
+
+@jit
+def log(c: Chain, slot: int, k: int, ordinal: int, now_us: int) -> int:
+    """The log's node for this event: appended once, however many runs take it."""
+    last = np.int64(c.log_tail[slot, k])
+    if last >= 0 and c.node[last, ORDINAL] == ordinal:
+        return last
+    node = c.count[NODE_FREE]
+    if node >= 0:
+        c.count[NODE_FREE] = c.node_after[node]
+    else:
+        node = c.count[NODE_TOP]
+        c.count[NODE_TOP] += 1
+    c.count[NODES] += 1
+    c.nodes[slot] += 1
+    c.node[node, ORDINAL] = ordinal
+    c.node[node, TIME] = now_us
+    c.node[node, POSITION] = c.log_length[slot, k]
+    c.node[node, KEY_EVENT] = c.events[slot]
+    c.log_length[slot, k] += 1
+    c.node_after[node] = -1
+    if last >= 0:
+        c.node_after[last] = node
+    else:
+        c.log_head[slot, k] = node
+    c.log_tail[slot, k] = node
+    return node
+
+
+@jit
+def forget_log(c: Chain, slot: int) -> None:
+    """Free the events of loops that no run refers to: those before the first event of the oldest run in the loop."""
+    for k in range(c.log_head.shape[1]):
+        oldest = np.int64(-1)
+        s = c.stages.shape[0] - 1
+        while s >= 0 and c.stages[s, STEP] >= k:
+            if c.head[slot, s] >= 0:
+                oldest = c.run[c.head[slot, s], REF + 2 * k]
+                break
+            s -= 1
+        while c.log_head[slot, k] >= 0 and c.log_head[slot, k] != oldest:
+            node = c.log_head[slot, k]
+            c.log_head[slot, k] = c.node_after[node]
+            c.node[node, ORDINAL] = -1
+            c.node_after[node] = c.count[NODE_FREE]
+            c.count[NODE_FREE] = node
+            c.count[NODES] -= 1
+            c.nodes[slot] -= 1
+        if c.log_head[slot, k] < 0:
+            c.log_tail[slot, k] = -1
+
+
+@jit
+def taken(c: Chain, slot: int, s: int, run: int) -> int:
+    """How many events the run has captured in the open loop that it is in."""
+    k = c.stages[s, STEP]
+    return c.log_length[slot, k] - c.node[c.run[run, REF + 2 * k], POSITION]
+
+
+@jit
+def ready(c: Chain, slot: int, s: int, run: int) -> bool:
+    """Whether the run may go on from stage s."""
+    return c.stages[s, OPEN] == 0 or taken(c, slot, s, run) >= c.stages[s, LEAST]
+
+
+@jit
+def close(c: Chain, slot: int, s: int, run: int) -> None:
+    """Note what the run has captured in the open loop that it leaves."""
+    k = c.stages[s, STEP]
+    last = c.log_tail[slot, k]
+    c.run[run, REF + 2 * k + 1] = taken(c, slot, s, run)
+    c.run[run, LAST_TIME] = c.node[last, TIME]
+    c.run[run, LAST_EVENT] = c.node[last, KEY_EVENT]
+
+
+@jit
+def last_time(c: Chain, slot: int, s: int, run: int) -> int:
+    """The time of the last event that the run captured."""
+    if c.stages[s, OPEN]:
+        return c.node[c.log_tail[slot, c.stages[s, STEP]], TIME]
+    return c.run[run, LAST_TIME]
+
+
+@jit
+def ends_at(c: Chain, slot: int, s: int, run: int) -> int:
+    """The instant from which the run can do nothing more; NEVER when no window bounds it."""
+    end = np.int64(NEVER)
+    if c.plan[WITHIN] >= 0:
+        end = c.run[run, START_TIME] + c.plan[WITHIN]
+    if c.stages[s, OPEN] == 0 and c.stages[s, NEXT_GAP] >= 0:
+        end = min(end, c.run[run, LAST_TIME] + c.stages[s, NEXT_GAP])
+    return end
+
+
+@jit
+def deadline(c: Chain, slot: int, s: int, run: int) -> int:
+    """When the run completes if no trailing guard ends it; NEVER if it is not waiting for that."""
+    if c.plan[TRAILING] == 0 or c.stages[s, LAST_STEP] == 0 or not ready(c, slot, s, run):
+        return np.int64(NEVER)
+    due = np.int64(-NEVER)
+    if c.plan[TRAILING_US] >= 0:
+        due = last_time(c, slot, s, run) + c.plan[TRAILING_US]
+    if c.plan[TRAILING_HORIZON]:
+        due = max(due, c.run[run, START_TIME] + c.plan[WITHIN])
+    if c.plan[WITHIN] >= 0 and due > c.run[run, START_TIME] + c.plan[WITHIN]:
+        return np.int64(NEVER)
+    return due
+
+
+@jit
+def emit(c: Chain, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
+    """Write a match with everything the run has captured; the run's counts must be noted (see close)."""
+    at = begin(matches, keys.words, slot, time_us, kind, place, c.run[run, START], 0)
+    most = EACH_REFERENCES_MAX if c.plan[EACH] else np.int64(NEVER)
+    for k in range(c.plan[STEPS]):
+        ref, count = c.run[run, REF + 2 * k], c.run[run, REF + 2 * k + 1]
+        matches.count[at, k] = count
+        if c.loop[k] == 0:
+            refer(matches, ref)
+            continue
+        for i in range(count):
+            # Of more than `most` the first ones and the last one are kept.
+            if i < most - 1 or i == count - 1:
+                refer(matches, c.node[ref, ORDINAL])
+            ref = np.int64(c.node_after[ref])
+
+
+@jit
+def drop_started_by(c: Chain, slot: int, ordinal: int) -> None:
+    """Drop every run that began at or before the event `ordinal`."""
+    for s in range(c.stages.shape[0]):
+        while c.head[slot, s] >= 0 and c.run[c.head[slot, s], START] <= ordinal:
+            free_run(c, slot, pop(c, slot, s))
+
+
+@jit
+def last_ordinal(c: Chain, slot: int, s: int, run: int) -> int:
+    """The ordinal of the last event that a run with noted counts has captured."""
+    k = c.stages[s, STEP]
+    ref = c.run[run, REF + 2 * k]
+    if c.loop[k] == 0:
+        return ref
+    for _ in range(c.run[run, REF + 2 * k + 1] - 1):
+        ref = np.int64(c.node_after[ref])
+    return c.node[ref, ORDINAL]
+
+
+@jit
+def complete_due(c: Chain, keys: KeySpace, matches: Matches, slot: int, until_us: int) -> None:
+    """Make the matches whose deadline is at or before `until_us`, oldest first."""
+    s = c.stages.shape[0] - 1
+    while s >= 0 and c.stages[s, LAST_STEP]:
+        run = np.int64(c.head[slot, s])
+        if run < 0 or deadline(c, slot, s, run) > until_us:
+            # A run that can never complete (its deadline lies behind its horizon) must not hold up those behind it.
+            if run >= 0 and ends_at(c, slot, s, run) <= until_us and deadline(c, slot, s, run) == NEVER:
+                free_run(c, slot, pop(c, slot, s))
+                continue
+            s -= 1
+            continue
+        due = deadline(c, slot, s, run)
+        if c.stages[s, OPEN]:
+            close(c, slot, s, run)
+        ordinal = last_ordinal(c, slot, s, run)
+        emit(c, keys, matches, slot, run, due, DEADLINE, ordinal)
+        if c.plan[EACH]:
+            free_run(c, slot, pop(c, slot, s))
+        else:
+            drop_started_by(c, slot, ordinal)
+
+
+@jit
+def settle(c: Chain, keys: KeySpace, matches: Matches, slot: int, now_us: int) -> None:
+    """Everything that ends or fires at or before `now_us`."""
+    if c.plan[TRAILING]:
+        complete_due(c, keys, matches, slot, now_us)
+    for s in range(c.stages.shape[0]):
+        stage = c.stages[s]
+        while c.head[slot, s] >= 0 and ends_at(c, slot, s, np.int64(c.head[slot, s])) <= now_us:
+            free_run(c, slot, pop(c, slot, s))
+        if stage[OPEN] and stage[SELF_GAP] >= 0:
+            while c.head[slot, s] >= 0 and c.run[c.head[slot, s], PREVIOUS_TIME] + stage[SELF_GAP] <= now_us:
+                run = pop(c, slot, s)
+                if ready(c, slot, s, run):
+                    close(c, slot, s, run)
+                    push(c, slot, stage[FULL], run)
+                else:
+                    free_run(c, slot, run)
+        if stage[AGE_STAGE] >= 0:
+            while c.head[slot, s] >= 0 and aged(c, slot, s, np.int64(c.head[slot, s]), now_us):
+                push(c, slot, stage[AGE_STAGE], pop(c, slot, s))
+
+
+@jit
+def aged(c: Chain, slot: int, s: int, run: int, now_us: int) -> bool:
+    """Whether the next guard of the stage has no more to say about the run."""
+    if c.stages[s, AGE_EVENT]:
+        return c.run[run, LAST_EVENT] < c.events[slot] - 1
+    return c.run[run, LAST_TIME] + c.stages[s, AGE_US] <= now_us
+
+
+@jit
+def guarded(c: Chain, slot: int, s: int, bits: int, now_us: int) -> bool:
+    """Whether a guard of stage s ends the runs that are ready in it."""
+    for g in range(c.stages[s, GUARD_FROM], c.stages[s, GUARD_TO]):
+        if not bits & c.guards[g, BIT]:
+            continue
+        if c.stages[s, OPEN] == 0:
+            return True
+        last = c.log_tail[slot, c.stages[s, STEP]]
+        late = c.guards[g, WINDOW] >= 0 and c.node[last, TIME] + c.guards[g, WINDOW] <= now_us
+        apart = c.guards[g, IMMEDIATE] and c.node[last, KEY_EVENT] != c.events[slot] - 1
+        if not late and not apart:
+            return True
+    return False
+
+
+@jit
+def next_fits(c: Chain, slot: int, s: int, bits: int, now_us: int) -> bool:
+    """Whether the event is one that the ready runs of stage s go on with."""
+    stage = c.stages[s]
+    if not bits & stage[NEXT_BIT]:
+        return False
+    if stage[OPEN]:
+        last = c.log_tail[slot, stage[STEP]]
+        if stage[NEXT_GAP] >= 0 and c.node[last, TIME] + stage[NEXT_GAP] <= now_us:
+            return False
+        return not (stage[NEXT_IMMEDIATE] and c.node[last, KEY_EVENT] != c.events[slot] - 1)
+    return True
+
+
+@jit
+def enter(c: Chain, slot: int, s: int, run: int, ordinal: int, now_us: int) -> None:
+    """The run captures the event as the first one of stage s's step. It stands in no FIFO yet."""
+    k = c.stages[s, STEP]
+    c.run[run, PREVIOUS_TIME] = c.run[run, LAST_TIME]
+    c.run[run, LAST_TIME] = now_us
+    c.run[run, LAST_EVENT] = c.events[slot]
+    c.run[run, REF + 2 * k] = log(c, slot, k, ordinal, now_us) if c.loop[k] else ordinal
+    c.run[run, REF + 2 * k + 1] = 1
+
+
+@jit
+def completes(c: Chain, s: int, count: int) -> bool:
+    """Whether a run with `count` events in stage s's step is a match."""
+    return c.plan[TRAILING] == 0 and c.stages[s, LAST_STEP] == 1 and count >= c.stages[s, LEAST]
+
+
+@jit
+def advance(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal: int, now_us: int) -> bool:
+    """The ready runs of stage s capture the event for the next step. True if a match has consumed all."""
+    target = c.stages[s, NEXT]
+    while c.head[slot, s] >= 0 and ready(c, slot, s, np.int64(c.head[slot, s])):
+        run = pop(c, slot, s)
+        if c.stages[s, OPEN]:
+            close(c, slot, s, run)
+        enter(c, slot, target, run, ordinal, now_us)
+        if completes(c, target, 1):
+            emit(c, keys, matches, slot, run, now_us, EVENT, ordinal)
+            free_run(c, slot, run)
+            if not c.plan[EACH]:
+                drop_started_by(c, slot, ordinal)
+                return True
+        else:
+            push(c, slot, target, run)
+    return False
+
+
+@jit
+def drop_ready(c: Chain, slot: int, s: int) -> None:
+    """A guard has ended the ready runs of stage s."""
+    while c.head[slot, s] >= 0 and ready(c, slot, s, np.int64(c.head[slot, s])):
+        free_run(c, slot, pop(c, slot, s))
+
+
+@jit
+def take(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal: int, now_us: int) -> bool:
+    """The runs of an open loop capture the event. True if a match has consumed all."""
+    log(c, slot, c.stages[s, STEP], ordinal, now_us)
+    stage = c.stages[s]
+    while c.head[slot, s] >= 0:
+        run = np.int64(c.head[slot, s])
+        count = taken(c, slot, s, run)
+        if completes(c, s, count):
+            close(c, slot, s, run)
+            emit(c, keys, matches, slot, run, now_us, EVENT, ordinal)
+            if not c.plan[EACH]:
+                drop_started_by(c, slot, ordinal)
+                return True
+            free_run(c, slot, pop(c, slot, s))
+        elif stage[MOST] >= 0 and count >= stage[MOST]:
+            close(c, slot, s, run)
+            push(c, slot, stage[FULL], pop(c, slot, s))
+        else:
+            break
+    return False
+
+
+@jit
+def offer(c: Chain, keys: KeySpace, matches: Matches, slot: int, bits: int, ordinal: int, now_us: int) -> bool:
+    """Offer the event to every waiting run, deepest stage first. True if a match has consumed all."""
+    for s in range(c.stages.shape[0] - 1, -1, -1):
+        if c.head[slot, s] < 0:
+            continue
+        stage = c.stages[s]
+        loops = stage[OPEN] == 1 and bits & stage[SELF_BIT] != 0
+        if next_fits(c, slot, s, bits, now_us) and ready(c, slot, s, np.int64(c.head[slot, s])):
+            if guarded(c, slot, s, bits, now_us):
+                drop_ready(c, slot, s)
+            elif advance(c, keys, matches, slot, s, ordinal, now_us):
+                return True
+            if loops and c.head[slot, s] >= 0 and take(c, keys, matches, slot, s, ordinal, now_us):
+                return True
+        elif loops:
+            if take(c, keys, matches, slot, s, ordinal, now_us):
+                return True
+        elif guarded(c, slot, s, bits, now_us) or (stage[OPEN] == 0 and stage[NEXT_IMMEDIATE]):
+            drop_ready(c, slot, s)
+    return False
+
+
+@jit
+def may_start(c: Chain, slot: int, bits: int, now_us: int) -> bool:
+    """Note the event for the leading guards, and whether they let a run begin at it."""
+    free = True
+    for g in range(c.leading.shape[0]):
+        if bits & c.leading[g, BIT]:
+            c.seen[slot, g] = now_us
+        if c.seen[slot, g] + c.leading[g, WINDOW] > now_us:
+            free = False
+    return free
+
+
+@jit
+def start(c: Chain, keys: KeySpace, matches: Matches, slot: int, ordinal: int, now_us: int) -> None:
+    """A run begins at the event."""
+    run = new_run(c, slot)
+    c.run[run, START] = ordinal
+    c.run[run, START_TIME] = now_us
+    c.run[run, LAST_TIME] = now_us
+    enter(c, slot, np.int64(0), run, ordinal, now_us)
+    if completes(c, np.int64(0), 1):
+        emit(c, keys, matches, slot, run, now_us, EVENT, ordinal)
+        free_run(c, slot, run)
+    else:
+        push(c, slot, np.int64(0), run)
+
+
+@jit
+def next_instant(c: Chain, slot: int, now_us: int) -> int:
+    """When something next ends or fires in the slot if no event comes."""
+    soonest = np.int64(NEVER)
+    for s in range(c.stages.shape[0]):
+        run = np.int64(c.head[slot, s])
+        if run >= 0:
+            soonest = min(soonest, ends_at(c, slot, s, run), deadline(c, slot, s, run))
+    for g in range(c.leading.shape[0]):
+        if c.seen[slot, g] + c.leading[g, WINDOW] > now_us:
+            soonest = min(soonest, c.seen[slot, g] + c.leading[g, WINDOW])
+    return min(max(soonest, now_us + 1), NEVER - 1)
+
+
+@jit
+def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
+    """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
+    steps = c.plan[STEPS]
+    if keys.count[LIVE] + 1 >= len(keys.hashes) or c.count[RUNS] + 1 > c.run.shape[0]:
+        return False
+    if c.count[NODES] + steps > c.node.shape[0]:
+        return False
+    waiting, logged = np.int64(1), np.int64(1)
+    if slot >= 0:
+        waiting += c.runs[slot]
+        logged += c.nodes[slot]
+    if matches.used[ROWS] + waiting > matches.row.shape[0]:
+        return False
+    references = waiting * steps
+    references += waiting * steps * EACH_REFERENCES_MAX if c.plan[EACH] and c.plan[LOOPS] else logged
+    return matches.used[REFERENCES] + references <= len(matches.reference)
+
+
+@jit
+def feed(
+    c: Chain,
+    keys: KeySpace,
+    matches: Matches,
+    rows: Ints,
+    bits: Ints,
+    key: Ints,
+    times: Ints,
+    keep: npt.NDArray[np.uint8],
+    base: int,
+    begin_at: int,
+) -> int:
+    """Offer rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
+
+    rows, bits: (m,); bit 0 is the first step. key: (parts, m). times: (n,). keep[row] is set for rows that a run or a
+    match refers to; a row's ordinal is base + row.
+    """
+    wakes = np.int64(1)
+    for g in range(c.leading.shape[0]):
+        wakes |= c.leading[g, BIT]
+    for i in range(begin_at, len(rows)):
+        hashed = hash_of(key, i)
+        slot = find(keys, key, i, hashed)
+        row, row_bits = rows[i], bits[i]
+        if slot < 0 and not row_bits & wakes:
+            continue
+        if not room(c, keys, matches, slot):
+            return i
+        now_us, ordinal = times[row], base + row
+        if slot < 0:
+            slot = insert(keys, key, i, hashed)
+            clear(c, slot)
+        settle(c, keys, matches, slot, now_us)
+        consumed = offer(c, keys, matches, slot, row_bits, ordinal, now_us)
+        free = may_start(c, slot, row_bits, now_us)
+        if row_bits & 1 and free and not consumed:
+            start(c, keys, matches, slot, ordinal, now_us)
+        c.events[slot] += 1
+        if c.plan[LOOPS]:
+            forget_log(c, slot)
+        keep[row] = 1
+        if keys.due[slot] == NEVER or c.plan[TRAILING]:
+            schedule(keys, slot, next_instant(c, slot, now_us))
+    return len(rows)
+
+
+@jit
+def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
+    """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
+    while True:
+        slot = next_due(keys, until_us)
+        if slot < 0:
+            return True
+        if not room(c, keys, matches, slot):
+            schedule(keys, slot, until_us)
+            return False
+        settle(c, keys, matches, slot, until_us)
+        if c.plan[LOOPS]:
+            forget_log(c, slot)
+        idle = c.runs[slot] == 0
+        for g in range(c.leading.shape[0]):
+            idle = idle and c.seen[slot, g] + c.leading[g, WINDOW] <= until_us
+        if idle:
+            remove(keys, slot)
+        else:
+            schedule(keys, slot, next_instant(c, slot, until_us))

@@ -1,0 +1,281 @@
+"""Conditions that hold for a while: windows, latest values, the condition, and the episode, one key at a time.
+
+The condition is judged after each event of its key and at each instant at which an element leaves a window. Where it
+cannot become true without an event and no episode is open or pending, elements leave unobserved and cost no timer.
+The laws are those of docs/semantics.md, "`while`: episodes".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.kernels import jit
+from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels.machine import evaluate
+from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
+from cep.kernels.probe import Machine
+from cep.kernels.windows import USED, VALUE, Windows, empty, expire, next_expiry, push, value
+from cep.kernels.windows import clear as clear_windows
+
+Ints = npt.NDArray[np.int64]
+
+# Places in Episodes.plan.
+CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, LATEST = range(8)
+
+# Columns of Episodes.state. OVER: since when the episode is over, NEVER if it is not.
+PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT = range(7)
+STATE_COLUMNS = 7
+CLOSED, PENDING, OPEN = range(3)
+
+# Columns of Episodes.sources: an aggregate's or latest value's bit, and the latest value's slot.
+BIT, SLOT = range(2)
+
+# Places in Episodes.count.
+FORGOTTEN = 0
+
+FIRED, RESOLVED = 0, 1
+
+
+class Episodes(NamedTuple):
+    """plan; bits: (aggregates,); latest: (values, 2), bit and column. nulls: (values,), null as the column spells it.
+
+    state: (slots, STATE_COLUMNS). now: (slots, values), the latest values. inputs: scratch, the condition's words.
+    """
+
+    plan: Ints
+    bits: Ints
+    latest: Ints
+    nulls: Ints
+    state: Ints
+    now: Ints
+    inputs: Ints
+    count: Ints
+
+
+@jit
+def clear(e: Episodes, windows: Windows, slot: int) -> None:
+    """Make a fresh slot empty."""
+    clear_windows(windows, slot)
+    e.state[slot, :] = 0
+    e.state[slot, OVER] = NEVER
+    e.now[slot, :] = e.nulls
+
+
+@jit
+def gather(e: Episodes, windows: Windows, slot: int) -> None:
+    """Put the condition's words into the scratch inputs: the aggregates, then the latest values."""
+    aggregates = len(e.bits)
+    for a in range(aggregates):
+        e.inputs[a] = value(windows, slot, a)
+    for v in range(e.latest.shape[0]):
+        e.inputs[aggregates + v] = e.now[slot, v]
+
+
+@jit
+def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int, status: int) -> None:
+    """Write an opening or a resolution, with the words of the condition at that instant."""
+    at = begin(matches, keys.words, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
+    matches.count[at, 0] = 1
+    refer(matches, e.state[slot, OPENED_EVENT])
+    matches.value[at, :] = e.inputs
+
+
+@jit
+def open_episode(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
+    """The episode opens."""
+    state = e.state[slot]
+    state[PHASE], state[OVER], state[OPENED] = OPEN, NEVER, now_us
+    state[OPENED_EVENT] = state[LAST_EVENT]
+    report(e, keys, matches, slot, now_us, kind, FIRED)
+
+
+@jit
+def judge(
+    e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, slot: int, now_us: int, kind: int
+) -> None:
+    """Judge the condition as it stands, and move the episode on."""
+    state = e.state[slot]
+    gather(e, windows, slot)
+    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+    if state[PHASE] == OPEN:
+        over = not holds
+        if e.plan[UNTIL] >= 0:
+            over = evaluate(m.code, e.plan[UNTIL], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+        if not over:
+            state[OVER] = NEVER
+        elif state[OVER] == NEVER:
+            state[OVER] = now_us
+            if e.plan[KEEP] == 0:
+                resolve(e, keys, matches, slot, now_us, kind)
+    elif not holds:
+        state[PHASE] = CLOSED
+    elif e.plan[FOR] == 0:
+        open_episode(e, keys, matches, slot, now_us, kind)
+    elif state[PHASE] == CLOSED:
+        state[PHASE], state[SINCE] = PENDING, now_us
+
+
+@jit
+def resolve(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
+    """The episode ends."""
+    e.state[slot, PHASE] = CLOSED
+    report(e, keys, matches, slot, now_us, kind, RESOLVED)
+    e.state[slot, OVER] = NEVER
+
+
+@jit
+def next_deadline(e: Episodes, slot: int) -> int:
+    """When `for`, `keep` or `forget` next has something to say."""
+    state = e.state[slot]
+    soonest = state[LAST_TIME] + e.plan[FORGET]
+    if state[PHASE] == PENDING:
+        soonest = min(soonest, state[SINCE] + e.plan[FOR])
+    elif state[PHASE] == OPEN and state[OVER] != NEVER:
+        soonest = min(soonest, state[OVER] + e.plan[KEEP])
+    return soonest
+
+
+@jit
+def watched(e: Episodes, slot: int) -> bool:
+    """Whether an element that leaves a window can matter now."""
+    return e.plan[RISES] == 1 or e.state[slot, PHASE] != CLOSED
+
+
+@jit
+def settle(
+    e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, slot: int, until_us: int
+) -> None:
+    """Everything that happens at or before `until_us` without an event, in order of time."""
+    while True:
+        now_us = next_deadline(e, slot)
+        if watched(e, slot):
+            now_us = min(now_us, next_expiry(windows, slot))
+        if now_us > until_us:
+            return
+        left = False
+        for a in range(len(e.bits)):
+            left = expire(windows, slot, a, now_us) or left
+        state = e.state[slot]
+        if left and watched(e, slot):
+            judge(e, m, keys, windows, matches, slot, now_us, DEADLINE)
+        if state[PHASE] == PENDING and state[SINCE] + e.plan[FOR] <= now_us:
+            gather(e, windows, slot)
+            open_episode(e, keys, matches, slot, now_us, DEADLINE)
+        elif state[PHASE] == OPEN and state[OVER] != NEVER and state[OVER] + e.plan[KEEP] <= now_us:
+            gather(e, windows, slot)
+            resolve(e, keys, matches, slot, now_us, DEADLINE)
+        if state[LAST_TIME] + e.plan[FORGET] <= now_us:
+            forget(e, windows, slot)
+            return
+
+
+@jit
+def forget(e: Episodes, windows: Windows, slot: int) -> None:
+    """The key has been quiet for too long: all its state goes, an open episode too, which is counted."""
+    if e.state[slot, PHASE] == OPEN:
+        e.count[FORGOTTEN] += 1
+    last_time, last_event = e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT]
+    for a in range(len(e.bits)):
+        expire(windows, slot, a, np.int64(NEVER))
+    clear(e, windows, slot)
+    e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = last_time, last_event
+
+
+@jit
+def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
+    """When the slot has to be visited if no event comes: something may flip, or all of it may be freed."""
+    soonest = next_deadline(e, slot)
+    if watched(e, slot):
+        soonest = min(soonest, next_expiry(windows, slot))
+    elif e.latest.shape[0] == 0:
+        soonest = min(soonest, max(e.state[slot, LAST_TIME] + e.plan[LONGEST], now_us + 1))
+    return max(soonest, now_us + 1)
+
+
+@jit
+def room(e: Episodes, keys: KeySpace, windows: Windows, matches: Matches, slot: int) -> bool:
+    """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
+    reports = np.int64(8)
+    if slot >= 0 and e.plan[RISES]:
+        # Each element that leaves can open or resolve once; otherwise only an event opens.
+        for a in range(len(e.bits)):
+            reports += 2 * windows.length[slot, a]
+    aggregates = len(e.bits)
+    if keys.count[LIVE] + 1 >= len(keys.hashes) or windows.count[USED] + aggregates > len(windows.time):
+        return False
+    if matches.used[ROWS] + reports > matches.row.shape[0]:
+        return False
+    return matches.used[REFERENCES] + reports <= len(matches.reference)
+
+
+@jit
+def feed(
+    e: Episodes,
+    m: Machine,
+    keys: KeySpace,
+    windows: Windows,
+    matches: Matches,
+    rows: Ints,
+    bits: Ints,
+    key: Ints,
+    keep: npt.NDArray[np.uint8],
+    base: int,
+    begin_at: int,
+) -> int:
+    """Apply rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
+
+    rows, bits: (m,). key: (parts, m). keep[row] is set for every row, for any may be the last before an episode opens;
+    a row's ordinal is base + row.
+    """
+    for i in range(begin_at, len(rows)):
+        hashed = hash_of(key, i)
+        slot = find(keys, key, i, hashed)
+        if not room(e, keys, windows, matches, slot):
+            return i
+        row, row_bits = rows[i], bits[i]
+        now_us = m.words[0, row]
+        if slot < 0:
+            slot = insert(keys, key, i, hashed)
+            clear(e, windows, slot)
+            e.state[slot, LAST_TIME] = now_us
+        settle(e, m, keys, windows, matches, slot, now_us)
+        for a in range(len(e.bits)):
+            expire(windows, slot, a, now_us)
+            if row_bits & e.bits[a]:
+                source = windows.table[a, VALUE]
+                push(windows, slot, a, now_us, m.words[source, row] if source >= 0 else 0)
+        for v in range(e.latest.shape[0]):
+            if row_bits & e.latest[v, BIT]:
+                e.now[slot, v] = m.words[e.latest[v, SLOT], row]
+        e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = now_us, base + row
+        keep[row] = 1
+        judge(e, m, keys, windows, matches, slot, now_us, EVENT)
+        if keys.due[slot] > next_deadline(e, slot) or watched(e, slot) or keys.due[slot] == NEVER:
+            schedule(keys, slot, next_instant(e, windows, slot, now_us))
+    return len(rows)
+
+
+@jit
+def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, until_us: int) -> bool:
+    """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
+    while True:
+        slot = next_due(keys, until_us)
+        if slot < 0:
+            return True
+        if not room(e, keys, windows, matches, slot):
+            schedule(keys, slot, until_us)
+            return False
+        settle(e, m, keys, windows, matches, slot, until_us)
+        for a in range(len(e.bits)):
+            expire(windows, slot, a, until_us)
+        gone = e.state[slot, LAST_TIME] + e.plan[FORGET] <= until_us
+        idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot)
+        if gone or (idle and e.latest.shape[0] == 0):
+            for a in range(len(e.bits)):
+                expire(windows, slot, a, np.int64(NEVER))
+            remove(keys, slot)
+        else:
+            schedule(keys, slot, next_instant(e, windows, slot, until_us))

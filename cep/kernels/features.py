@@ -1,0 +1,88 @@
+"""Aggregates in a `when`: for each row that reads one, its value over what came before, then the row enters itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.kernels import jit
+from cep.kernels.keys import LIVE, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels.windows import (
+    USED,
+    VALUE,
+    WINDOW,
+    Windows,
+    clear,
+    empty,
+    expire,
+    next_expiry,
+    push,
+    value,
+)
+from cep.layout import READ_SHIFT
+
+Ints = npt.NDArray[np.int64]
+
+
+@jit
+def null_of(windows: Windows, a: int) -> int:
+    """What aggregate `a` gives for a key that has never been seen: `value` of an empty slot, without one."""
+    return value(windows, windows.head.shape[0] - 1, a)
+
+
+@jit
+def feed(
+    keys: KeySpace, windows: Windows, rows: Ints, bits: Ints, key: Ints, words: Ints, outputs: Ints, start: int
+) -> int:
+    """Read, then enter, rows[start:] in order. Returns the place reached: less than len(rows) when space has run out.
+
+    rows, bits: (m,). key: (parts, m). words: (slots, n), of which column outputs[a] is filled for the rows that read a.
+    """
+    aggregates = windows.table.shape[0]
+    longest = windows.table[:, WINDOW].max()
+    for i in range(start, len(rows)):
+        hashed = hash_of(key, i)
+        slot = find(keys, key, i, hashed)
+        row, row_bits = rows[i], bits[i]
+        now_us = words[0, row]
+        enters = (row_bits & ((1 << READ_SHIFT) - 1)) != 0
+        if enters:
+            # One slot stays empty for good: it is what a key that has never been seen reads.
+            full = keys.count[LIVE] + 2 >= len(keys.hashes) or windows.count[USED] + aggregates > len(windows.time)
+            if full:
+                return i
+        for a in range(aggregates):
+            if row_bits >> (READ_SHIFT + a) & 1:
+                if slot < 0:
+                    words[outputs[a], row] = null_of(windows, a)
+                else:
+                    expire(windows, slot, a, now_us)
+                    words[outputs[a], row] = value(windows, slot, a)
+        if not enters:
+            continue
+        if slot < 0:
+            slot = insert(keys, key, i, hashed)
+            clear(windows, slot)
+        for a in range(aggregates):
+            if row_bits >> a & 1:
+                expire(windows, slot, a, now_us)
+                source = windows.table[a, VALUE]
+                push(windows, slot, a, now_us, words[source, row] if source >= 0 else 0)
+        schedule(keys, slot, now_us + longest)
+    return len(rows)
+
+
+@jit
+def sweep(keys: KeySpace, windows: Windows, until_us: int) -> None:
+    """Let go of what has left its window by `until_us` in keys that are due, and free the keys that hold nothing."""
+    longest = windows.table[:, WINDOW].max()
+    while True:
+        slot = next_due(keys, until_us)
+        if slot < 0:
+            return
+        for a in range(windows.table.shape[0]):
+            expire(windows, slot, a, until_us)
+        if empty(windows, slot):
+            remove(keys, slot)
+        else:
+            schedule(keys, slot, max(next_expiry(windows, slot), until_us + longest // 8))
