@@ -1,0 +1,41 @@
+"""The rule language: text → syntax tree → checked rule set.
+
+`load` reads rule files, `check_texts` takes their texts. Both give every diagnostic of one pass and, when none of them is an
+error, the checked rule set.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cep.lang.check import Loaded
+
+__all__ = ["check_texts", "load"]
+
+
+def load(paths: Sequence[str | Path]) -> Loaded:
+    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import."""
+    from cep.lang.check import check
+    from cep.lang.files import read_beside, read_files
+    from cep.lang.report import Report
+
+    report = Report()
+    texts = read_files(paths, report)
+    return check(texts, lambda asking, path: read_beside(asking, path, texts, report), report)
+
+
+def check_texts(files: Mapping[str, str]) -> Loaded:
+    """Check texts by name; imports and lists from files are looked up among the names."""
+    from cep.lang.check import check
+    from cep.lang.report import Report
+
+    def read(asking: str, path: str) -> tuple[str, str] | None:
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(asking), path))
+        return (name, files[name]) if name in files else None
+
+    rules = {name: text for name, text in files.items() if name.endswith(".cep") or len(files) == 1}
+    return check(rules, read, Report())

@@ -285,7 +285,9 @@ PRODUCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "about": _setting("about", lambda token: unescape(token[1:-1])),
     "tags": lambda c: ast.Setting("tags", tuple(word.text for word in c[0]), _at(c)),
     "keys": _words,
-    "words": lambda c: tuple(_word(t) if t.type == "NAME" else ast.Word(unescape(t[1:-1]), _place(t)) for t in _present(c)),
+    "words": lambda c: tuple(
+        _word(t) if t.type == "NAME" else ast.Word(unescape(t[1:-1]), _place(t)) for t in _present(c)
+    ),
     "when": lambda c: ast.When(c[0], c[1], c[2], c[3], c[1].at),
     "while": lambda c: ast.While(c[0], _us(c[1]), c[2], _us(c[3]), c[0].at),
     "policy": lambda c: _word(c[0]),

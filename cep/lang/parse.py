@@ -177,7 +177,12 @@ def _within_limits(text: Text, page: Page) -> bool:
         return False
     if match := _LONG_LINE.search(content):
         at = (match.start(), match.start() + 1)
-        page.error("CEP102", at, f"the line is longer than {LONGEST_LINE:,} characters", 'a long list fits in a file: list NAME from "file.txt"')
+        page.error(
+            "CEP102",
+            at,
+            f"the line is longer than {LONGEST_LINE:,} characters",
+            'a long list fits in a file: list NAME from "file.txt"',
+        )
         return False
     depth = 0
     for match in _BRACKETS.finditer(content):
@@ -239,7 +244,9 @@ def _unexpected_character(error: UnexpectedInput, text: Text, page: Page) -> Pla
     if character == '"':
         line_end = text.content.find("\n", start)
         at = (start, len(text.content) if line_end < 0 else line_end)
-        page.error("CEP105", at, "the string is not closed on its line", 'close it with a double quote; inside it write \\"')
+        page.error(
+            "CEP105", at, "the string is not closed on its line", 'close it with a double quote; inside it write \\"'
+        )
     elif character == "`":
         page.error("CEP105", at, "the name in back-ticks is not closed")
     elif character.isprintable():

@@ -1,0 +1,129 @@
+"""The functions of the language: their arguments and what they give.
+
+Each entry of `FUNCTIONS` takes typed arguments and gives the typed operation, or raises `KindError`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+
+from cep.lang.checked import Const, Expr, Kind, Op
+from cep.lang.operators import KindError, article, to_number, unify
+
+AGGREGATES = ("count", "sum", "avg", "min", "max", "first", "last")
+UNBUILT_AGGREGATES = (
+    "stddev prev median rate changes slope zscore ewma top new p50 p75 p90 p95 p99".split()  # noqa: SIM905
+)
+UNBUILT_FUNCTIONS = ("hour_of", "weekday_of", "day_of")
+
+
+def _number(name: str) -> Callable[..., Expr]:
+    return lambda *args: Op(name, tuple(to_number(arg) for arg in args), Kind.NUMBER)
+
+
+def _whole(name: str) -> Callable[[Expr], Expr]:
+    return lambda x: x if x.kind is Kind.INTEGER else Op(name, (to_number(x),), Kind.NUMBER)
+
+
+def _absolute(x: Expr) -> Expr:
+    return Op("abs", (x if x.kind in (Kind.INTEGER, Kind.MONEY, Kind.DURATION) else to_number(x),), x.kind)
+
+
+def _extreme(name: str) -> Callable[[Expr, Expr], Expr]:
+    def build(a: Expr, b: Expr) -> Expr:
+        a, b = unify(a, b, "CEP201")
+        if a.kind in (Kind.TEXT, Kind.FLAG):
+            raise KindError("CEP201", f"{article(a.kind)} has no order")
+        return Op(name, (a, b), a.kind)
+
+    return build
+
+
+def _of(name: str, kind: Kind, result: Kind) -> Callable[[Expr], Expr]:
+    def build(x: Expr) -> Expr:
+        if x.kind is not kind:
+            hint = "the difference of two times is a duration" if kind is Kind.DURATION else None
+            raise KindError("CEP201", f"{name}() takes {article(kind)}, and this is {article(x.kind)}", hint)
+        return Op(name, (x,), result)
+
+    return build
+
+
+def text_operator(name: str, x: Expr, pattern: Expr) -> Expr:
+    """`x matches "…"` and the other operators on text, of which the right side is a constant."""
+    shown = name.replace("_", " ")
+    for operand in (x, pattern):
+        if operand.kind is not Kind.TEXT:
+            raise KindError("CEP201", f'"{shown}" takes text, and this is {article(operand.kind)}')
+    if not isinstance(pattern, Const):
+        raise KindError("CEP207", f'what stands after "{shown}" must be a constant')
+    if name == "matches":
+        _check_pattern(str(pattern.value))
+    return Op(name, (x, pattern), Kind.FLAG)
+
+
+def _check_pattern(pattern: str) -> None:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        raise KindError("CEP208", f"the pattern is not valid: {error.args[0]!s}") from None
+
+
+def _cidr(x: Expr, network: Expr) -> Expr:
+    op = text_operator("cidr", x, network)
+    assert isinstance(network, Const)
+    try:
+        ipaddress.ip_network(str(network.value), strict=False)
+    except ValueError:
+        raise KindError("CEP208", f'"{network.value}" is not a network', 'write it as "10.0.0.0/8"') from None
+    return op
+
+
+def _missing(x: Expr) -> Expr:
+    return Op("missing", (x,), Kind.FLAG)
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., Expr]]] = {
+    "missing": (1, _missing),
+    "km": (4, _number("km")),
+    "cidr": (2, _cidr),
+    **{name: (1, _of(name, Kind.DURATION, Kind.NUMBER)) for name in ("hours", "minutes", "seconds", "days")},
+    "abs": (1, _absolute),
+    **{name: (1, _whole(name)) for name in ("round", "floor", "ceil")},
+    **{name: (1, _number(name)) for name in ("sqrt", "ln", "log10")},
+    "min2": (2, _extreme("min2")),
+    "max2": (2, _extreme("max2")),
+    "lower": (1, _of("lower", Kind.TEXT, Kind.TEXT)),
+    "upper": (1, _of("upper", Kind.TEXT, Kind.TEXT)),
+    "length": (1, _of("length", Kind.TEXT, Kind.INTEGER)),
+}
+
+
+def apply(name: str, args: Sequence[Expr]) -> Expr:
+    """`name(args)`. Raises KindError when the arguments do not fit."""
+    count, build = FUNCTIONS[name]
+    if len(args) != count:
+        raise KindError("CEP203", f"{name}() takes {count} argument{'s' if count > 1 else ''}, and has {len(args)}")
+    return build(*args)
+
+
+def aggregate_kind(function: str, argument: Expr | None) -> Kind:
+    """The kind that an aggregate of this argument has. Raises KindError when it has none."""
+    if function in ("count", "count_distinct"):
+        return Kind.INTEGER
+    assert argument is not None
+    kind = argument.kind
+    if function in ("first", "last"):
+        return kind
+    if function in ("min", "max") and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.TIME, Kind.DURATION):
+        return kind
+    if function in ("sum", "avg") and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.DURATION):
+        if kind is Kind.DURATION:
+            raise KindError("CEP204", f"{function}() takes numbers", "seconds(x) makes a number of a duration")
+        return kind if function == "sum" else Kind.NUMBER
+    raise KindError("CEP204", f"{function}() of {article(kind)} has no meaning")

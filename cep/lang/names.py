@@ -1,0 +1,151 @@
+"""The names of a rule set: streams, events, lists, lets and rules, and what each stands for.
+
+A `View` is an event as an author sees it: a root event, or a refinement with its filter and its renamed fields already
+written out over the root's fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from cep.lang import ast
+from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Stream
+from cep.lang.report import Page, Report, nearest
+from cep.lang.text import Place, Text
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An event under the name that rules use. `fields` gives each author's name as an expression over root fields."""
+
+    name: str
+    event: int
+    fields: Mapping[str, Expr]
+    where: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedList:
+    """A list's entries; those of a file are text, to be read in the kind that they are compared with."""
+
+    items: tuple[Const, ...]
+    from_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLet:
+    """A let as it was written, and the file that it was written in."""
+
+    node: ast.Let
+    text: Text
+
+
+@dataclass(slots=True)
+class Names:
+    """Everything that has a name. `broken` are names whose declaration was refused: their use is not reported again."""
+
+    report: Report
+    streams: dict[str, Stream] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
+    lets: dict[str, NamedLet] = field(default_factory=dict)
+    lists: dict[str, NamedList] = field(default_factory=dict)
+    rules: dict[str, ast.Rule] = field(default_factory=dict)
+    externals: dict[str, ast.External] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    chains: dict[str, set[str]] = field(default_factory=dict)  # rule -> rules whose alerts it speaks of
+
+    def view(self, word: ast.Word | ast.Name, page: Page, rule: str | None = None) -> View | None:
+        """The event of this name; None when there is none, which has then been reported."""
+        name = word.text
+        if name in self.views:
+            return self.views[name]
+        if name in self.rules and rule is not None:
+            self.chains.setdefault(rule, set()).add(name)
+        if name == "alert" or name in self.rules:
+            page.error("CEP922", word.at, "rules over alerts are not built yet")
+        elif name not in self.broken:
+            page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))
+        return None
+
+    def _other(self, name: str) -> str | None:
+        for what, names in (("stream", self.streams), ("list", self.lists), ("let", self.lets)):
+            if name in names:
+                return f'"{name}" is a {what}'
+        return None if self.views else "an event is declared with: event NAME from STREAM (FIELD KIND, ...)"
+
+
+@dataclass(slots=True)
+class Keys:
+    """A rule's key: the words of its `by`, and the kinds that its events give them."""
+
+    words: tuple[ast.Word, ...] = ()
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
+
+    def of(self, view: View, page: Page) -> tuple[FieldRef, ...]:
+        """The key's fields in this event; what does not fit is reported once for an event."""
+        return tuple(ref for word in self.words if (ref := self._part(word, view, page)) is not None)
+
+    def _part(self, word: ast.Word, view: View, page: Page) -> FieldRef | None:
+        ref = view.fields.get(word.text)
+        if isinstance(ref, FieldRef) and ref.field != "time":
+            kind = self.kinds.setdefault(word.text, ref.kind)
+            if kind is not ref.kind:
+                message = (
+                    f'"{word.text}" is {ref.kind.value} in "{view.name}" and {kind.value} in another event of the rule'
+                )
+                self._tell("CEP209", word, view, page, message, None)
+            return ref
+        if ref is None:
+            hint = nearest(word.text, view.fields) or f"give it one: event NAME = {view.name} with {word.text} = FIELD"
+            self._tell("CEP305", word, view, page, f'the key "{word.text}" is not a field of "{view.name}"', hint)
+        else:
+            self._tell("CEP305", word, view, page, f'the key "{word.text}" of "{view.name}" is not a plain field', None)
+        return None
+
+    def _tell(self, code: str, word: ast.Word, view: View, page: Page, message: str, hint: str | None) -> None:
+        if (word.text, view.name) not in self.told:
+            self.told.add((word.text, view.name))
+            page.error(code, word.at, message, hint)
+
+
+def event_fields(event: Event) -> dict[str, Expr]:
+    """A root event's fields, and `time`, as expressions."""
+    fields: dict[str, Expr] = {f.name: FieldRef(event.index, f.name, f.kind) for f in event.fields}
+    fields["time"] = FieldRef(event.index, "time", Kind.TIME)
+    return fields
+
+
+def rebase(expr: Expr, seat: Callable[[FieldRef], Expr]) -> Expr:
+    """The expression with every field of an event replaced: it speaks of a captured or the latest event then."""
+    if isinstance(expr, FieldRef):
+        return seat(expr)
+    if isinstance(expr, Op):
+        return replace(expr, args=tuple(rebase(arg, seat) for arg in expr.args))
+    return expr
+
+
+def parts(expr: Expr | None) -> Iterable[Expr]:
+    """The expression and everything below it, sources' filters left out."""
+    if expr is None:
+        return
+    yield expr
+    if isinstance(expr, Op):
+        for arg in expr.args:
+            yield from parts(arg)
+
+
+def sources(*exprs: Expr | None) -> list[Aggregate | LatestRef]:
+    """The aggregates and latest values in some expressions."""
+    return [part for expr in exprs for part in parts(expr) if isinstance(part, Aggregate | LatestRef)]
+
+
+def declare(taken: dict[str, Place], word: ast.Word, page: Page) -> bool:
+    """Take a name; False when something else has it already, which is reported."""
+    if word.text in taken:
+        page.error("CEP107", word.at, f'the name "{word.text}" is taken already', "names are unique in a rule set")
+        return False
+    taken[word.text] = word.at
+    return True

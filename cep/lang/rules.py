@@ -1,0 +1,299 @@
+"""A rule: its headers, its trigger and its outputs, checked in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cep.lang import ast
+from cep.lang.checked import AlertClause, Expr, Kind, Limit, Rule, Template, When, While
+from cep.lang.checked import Key as CheckedKey
+from cep.lang.contradiction import impossible
+from cep.lang.digest import version
+from cep.lang.infer import Inference, Scope
+from cep.lang.names import Keys, Names, View, sources
+from cep.lang.operators import KindError, article, to_number
+from cep.lang.report import Page, listed, nearest
+from cep.lang.sequences import sequence
+from cep.lang.templates import template
+from cep.lang.text import Place
+
+LEVELS = ("info", "low", "medium", "high", "critical")
+MODES = ("live", "shadow", "off")
+_DAY_US = 86_400_000_000
+_MAX_STARTS = 1000
+
+
+@dataclass(slots=True)
+class _Outputs:
+    """The output clauses so far."""
+
+    alerts: list[AlertClause]
+    shows: list[tuple[str, Expr]]
+    labels: list[tuple[str, Expr]]
+    score: Expr | None = None
+    limit: Limit | None = None
+
+
+def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
+    """The checked rule, or None when its trigger could not be read. Mistakes are in the page's report."""
+    infer = Inference(names, page)
+    keys, settings = _headers(node, page)
+    horizon_us = settings.get("within")
+    assert horizon_us is None or isinstance(horizon_us, int)
+    scope = Scope(keys=keys, window_us=horizon_us, aggregates="built", rule=node.name.text)
+    trigger: When | While
+    if isinstance(node.trigger, ast.When):
+        found = sequence(infer, node.trigger, node, scope)
+        if found is None:
+            return None
+        trigger = found.trigger
+        output_scope = replace(
+            scope,
+            aliases=found.aliases,
+            absent=frozenset(found.absent),
+            captured=found.last,
+            key_names=True,
+            aggregates="unbuilt",
+        )
+    else:
+        checked = _while(infer, node.trigger, replace(scope, latest=True))
+        if checked is None:
+            return None
+        trigger = checked
+        single = _single(names, trigger, node.trigger)
+        output_scope = replace(scope, latest=True, key_names=True, single=single)
+    outputs = _outputs(infer, node, output_scope)
+    rule = Rule(
+        name=node.name.text,
+        version="",
+        span=page.span(node.name.at),
+        keys=tuple(CheckedKey(word.text, keys.kinds.get(word.text, Kind.TEXT)) for word in keys.words),
+        within_us=horizon_us,
+        trigger=trigger,
+        alerts=tuple(outputs.alerts),
+        shows=tuple(outputs.shows),
+        labels=tuple(outputs.labels),
+        score=outputs.score,
+        limit=outputs.limit,
+        mode=str(settings.get("mode", "live")),
+        max_starts=_whole(settings, "max", _MAX_STARTS),
+        forget_us=_whole(settings, "forget", max(_DAY_US, 10 * _longest(trigger, horizon_us, outputs))),
+        about=_text(settings, "about"),
+        owner=_text(settings, "owner"),
+        tags=_tags(settings),
+    )
+    return replace(rule, version=version(rule, tuple(names.events.values())))
+
+
+# ------------------------------------------------------------------------------------- headers
+
+Settings = dict[str, str | int | tuple[str, ...]]
+
+
+def _headers(node: ast.Rule, page: Page) -> tuple[Keys, Settings]:
+    keys = Keys()
+    settings: Settings = {}
+    for header in node.headers:
+        word = "by" if isinstance(header, ast.By) else header.word
+        if word in settings:
+            page.error("CEP110", header.at, f'"{word}" stands twice in the rule')
+        elif isinstance(header, ast.By):
+            settings["by"] = ()
+            keys = Keys(_key_words(header, page))
+        else:
+            settings[word] = header.value
+            _setting(header, page)
+    return keys, settings
+
+
+def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
+    if header.roster is not None:
+        page.error("CEP902", header.roster.at, "rosters are not built yet")
+    if header.any_of:
+        page.error("CEP927", header.at, '"by any of" is not built yet')
+    unique = {word.text: word for word in reversed(header.keys)}
+    if len(unique) < len(header.keys):
+        page.error("CEP107", header.at, "a key stands twice")
+    return tuple(reversed(unique.values()))
+
+
+def _setting(header: ast.Setting, page: Page) -> None:
+    """What a header of one value may hold."""
+    match header.word, header.value:
+        case "active", _:
+            page.error("CEP905", header.at, "schedules are not built yet")
+        case "mode", "shadow":
+            page.error("CEP926", header.at, "shadow rules are not built yet")
+        case "mode", str(mode) if mode not in MODES:
+            hint = nearest(mode, MODES) or f"write {listed(MODES)}"
+            page.error("CEP104", header.at, f'there is no mode "{mode}"', hint)
+        case "max", int(most) if not 1 <= most <= 1_000_000:
+            page.error("CEP304", header.at, '"max" is from 1 to 1,000,000')
+        case (("within" | "forget"), 0):
+            page.error("CEP304", header.at, f'"{header.word}" is longer than nothing')
+        case _:
+            pass
+
+
+def _whole(settings: Settings, word: str, default: int) -> int:
+    value = settings.get(word, default)
+    assert isinstance(value, int)
+    return value
+
+
+def _text(settings: Settings, word: str) -> str | None:
+    value = settings.get(word)
+    return value if isinstance(value, str) else None
+
+
+def _tags(settings: Settings) -> tuple[str, ...]:
+    tags = settings.get("tags", ())
+    assert isinstance(tags, tuple)
+    return tags
+
+
+# ------------------------------------------------------------------------------------- while
+
+
+def _while(infer: Inference, node: ast.While, scope: Scope) -> While | None:
+    page = infer.page
+    condition = infer.flag(node.condition, scope)
+    until = infer.flag(node.until, scope)
+    for word, length in (("for", node.for_us), ("keep", node.keep_us)):
+        if length == 0:
+            page.error("CEP304", node.at, f'"{word}" is longer than nothing')
+    if condition is None or (until is None and node.until is not None):
+        return None
+    if not sources(condition):
+        hint = "compare an aggregate, count(x) > 5, or the latest value, x.field > 5"
+        page.error("CEP311", node.condition.at, "the condition speaks of no event", hint)
+    elif impossible(condition):
+        page.error("CEP303", node.condition.at, "the condition can never hold: it contradicts itself")
+    return While(condition, node.for_us or 0, until, node.keep_us or 0)
+
+
+def _single(names: Names, trigger: While, node: ast.While) -> View | None:
+    """The event whose fields need no name in the outputs: that of all sources, when it is one."""
+    roots = {part.source.event for part in sources(trigger.condition, trigger.until)}
+    if len(roots) != 1:
+        return None
+    (root,) = roots
+    event = next(event for event in names.events.values() if event.index == root)
+    mentioned = [view for name, view in names.views.items() if view.event == root and name in _mentioned(node)]
+    return mentioned[0] if len(mentioned) == 1 else names.views[event.name]
+
+
+def _mentioned(node: ast.While) -> set[str]:
+    """The event names in a condition."""
+    found: set[str] = set()
+    waiting: list[object] = [node.condition, node.until]
+    while waiting:
+        match waiting.pop():
+            case ast.Name(text=name):
+                found.add(name)
+            case ast.Member(base=base):
+                waiting.append(base)
+            case ast.Call(args=args, where=where):
+                waiting += [*args, where]
+            case ast.Unary(operand=operand):
+                waiting.append(operand)
+            case ast.Binary(left=left, right=right):
+                waiting += [left, right]
+            case ast.Logic(operands=operands):
+                waiting += operands
+            case ast.Between(value=value, low=low, high=high):
+                waiting += [value, low, high]
+            case ast.MemberOf(value=value):
+                waiting.append(value)
+            case _:
+                pass
+    return found
+
+
+def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:
+    """The longest time that the rule looks back or waits."""
+    lengths = [horizon_us or 0]
+    exprs: list[Expr | None] = [value for _, value in (*outputs.shows, *outputs.labels)]
+    if isinstance(trigger, While):
+        lengths += [trigger.for_us, trigger.keep_us]
+        exprs += [trigger.condition, trigger.until]
+    else:
+        lengths += [step.within_us or 0 for step in trigger.steps]
+        exprs += [step.source.where for step in trigger.steps]
+    lengths += [part.window_us for part in sources(*exprs) if hasattr(part, "window_us")]
+    return max(lengths)
+
+
+# ------------------------------------------------------------------------------------- outputs
+
+
+def _outputs(infer: Inference, node: ast.Rule, scope: Scope) -> _Outputs:
+    result = _Outputs([], [], [])
+    page = infer.page
+    for clause in node.outputs:
+        match clause:
+            case ast.Alert():
+                if result.alerts:
+                    page.error("CEP918", clause.at, "several alert clauses in one rule are not built yet")
+                result.alerts.append(_alert(infer, clause, scope))
+            case ast.Show():
+                _named(infer, clause.shows, result.shows, scope)
+            case ast.Label():
+                _named(infer, (clause.label,), result.labels, scope)
+            case ast.Score():
+                _once(page, "score", clause.at, result.score)
+                result.score = _score(infer, clause, scope)
+            case ast.Limit():
+                _once(page, "limit", clause.at, result.limit)
+                result.limit = _limit(infer, clause, scope)
+            case ast.To():
+                page.error("CEP921", clause.at, '"to" is not built yet')
+    if not result.alerts:
+        result.alerts.append(AlertClause("info", None, None))
+    return result
+
+
+def _once(page: Page, word: str, at: Place, before: object) -> None:
+    if before is not None:
+        page.error("CEP110", at, f'"{word}" stands twice in the rule')
+
+
+def _alert(infer: Inference, node: ast.Alert, scope: Scope) -> AlertClause:
+    level = node.level.text
+    if level not in LEVELS:
+        hint = nearest(level, LEVELS) or f"write {listed(LEVELS)}"
+        infer.page.error("CEP104", node.level.at, f'there is no level "{level}"', hint)
+    if node.condition is not None:
+        infer.page.error("CEP919", node.condition.at, '"alert … if" is not built yet')
+    message: Template | None = None if node.message is None else template(infer, node.message, scope)
+    return AlertClause(level, message, None)
+
+
+def _named(infer: Inference, assignments: Iterable[ast.Assignment], into: list[tuple[str, Expr]], scope: Scope) -> None:
+    for assignment in assignments:
+        name = assignment.name.text
+        if any(name == other for other, _ in into):
+            infer.page.error("CEP107", assignment.name.at, f'"{name}" stands twice')
+        value = infer.expr(assignment.value, scope)
+        if value is not None:
+            into.append((name, value))
+
+
+def _score(infer: Inference, node: ast.Score, scope: Scope) -> Expr | None:
+    value = infer.expr(node.value, scope)
+    try:
+        return None if value is None else to_number(value)
+    except KindError:
+        assert value is not None
+        infer.page.error("CEP201", node.at, f"a score is a number, and this is {article(value.kind)}")
+        return None
+
+
+def _limit(infer: Inference, node: ast.Limit, scope: Scope) -> Limit:
+    if node.count == 0:
+        infer.page.error("CEP304", node.at, '"limit" lets at least one alert through', "mode off silences a rule")
+    if node.per_us == 0:
+        infer.page.error("CEP304", node.at, '"per" is longer than nothing')
+    keys = [infer.expr(key, scope) for key in node.keys]
+    return Limit(node.count, node.per_us, tuple(key for key in keys if key is not None))
