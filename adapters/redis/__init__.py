@@ -1,0 +1,1 @@
+"""Redis Streams as the log, its outbox and a sink; Redis 7.0 or newer, or Valkey."""

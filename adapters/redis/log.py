@@ -1,0 +1,168 @@
+"""Redis Streams as a `Log`: XREAD from our own offsets, and a commit that is one function call.
+
+Key names: an input stream's key is its name; `cep:{group}:meta` holds the offsets and who may move them; alerts, dead
+letters and late events go to the streams `alerts`, `alerts:dlq` and `alerts:late` (or another name for `alerts`), which
+belong to one group alone. Their ids are `<seq>-<i>`, output i of commit seq.
+
+Nobody else may trim or delete what has not been applied yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cep.adapters.redis.server import check_server, check_streams, load_library
+from cep.adapters.redis.session import BLOCK_S, ReplyError, Session
+from cep.errors import ConfigurationError
+from cep.ports import BadEvent, Commit, Entries, EntryId, LateEvent, LogError, Offsets
+
+COUNT_MIN, COUNT_MAX = 1, 2000
+REPLY_BYTES = 4 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
+_SAMPLE = 16
+_START = EntryId(0, 0)
+_OFFSET = "offset:"
+
+
+class RedisLog:
+    """A `Log` of the streams named, by their index. `group` names the detector: one owner at a time."""
+
+    def __init__(
+        self, url: str, streams: Sequence[str], group: str, alerts: str = "alerts", allow_volatile: bool = False
+    ) -> None:
+        self._url, self._streams, self._allow_volatile = url, list(streams), allow_volatile
+        self._keys = [f"cep:{{{group}}}:meta", alerts, f"{alerts}:dlq", f"{alerts}:late"]
+        self._session: Session | None = None
+        self._token, self._seq = "", 0
+        self._count = COUNT_MAX // 2
+
+    def open(self) -> Offsets:
+        """Take the log over and fence who had it. Raises ConfigurationError where the promise could not hold."""
+        self.close()
+        session = self._session = Session(self._url)
+        check_server(session, self._allow_volatile)
+        check_streams(session, [*self._streams, *self._keys[1:]])
+        load_library(session)
+        self._token = os.urandom(16).hex()
+        try:
+            reply = session.call("FCALL", "cep_v1_acquire", len(self._keys), *self._keys, self._token)
+        except ReplyError as error:
+            raise self._refusal(error) from error
+        meta = {key.decode(): value.decode() for key, value in zip(reply[::2], reply[1::2], strict=True)}
+        self._seq = int(meta.get("seq", 0))
+        offsets = {n: _entry_id(meta[_OFFSET + s]) for n, s in enumerate(self._streams) if _OFFSET + s in meta}
+        for number, offset in offsets.items():
+            self._check_history(session, self._streams[number], offset)
+        return offsets
+
+    def read(self, after: Offsets, upto: Offsets | None) -> Sequence[Entries]:
+        """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
+        session = self._opened()
+        try:
+            parts = self._read_live(session, after) if upto is None else self._read_upto(session, after, upto)
+        except LogError:
+            self._count = max(COUNT_MIN, self._count // 2)  # the reply may have been too long for the server's buffer
+            raise
+        self._adapt(parts)
+        return [_entries(number, reply) for number, reply in parts if reply]
+
+    def commit(self, commit: Commit) -> None:
+        """Move the offsets and append the outputs. A commit repeated in the same session is applied once."""
+        offsets = [(_OFFSET + self._streams[stream], str(entry)) for stream, entry in commit.offsets.items()]
+        lists = [
+            [text.encode() for pair in offsets for text in pair],
+            [word for alert in commit.alerts for word in (b"alert", alert)],
+            [word for bad in commit.dead for word in self._dead_letter(bad)],
+            [word for late in commit.late for word in self._late_event(late)],
+        ]
+        words = [word for part in lists for word in (b"%d" % len(part), *part)]
+        digest = hashlib.blake2b(b"\0".join(words), digest_size=16).hexdigest()
+        head = (self._token, self._seq + 1, digest)
+        try:
+            self._opened().call("FCALL", "cep_v1_commit", len(self._keys), *self._keys, *head, *words)
+        except ReplyError as error:
+            raise self._refusal(error) from error
+        self._seq += 1
+
+    def close(self) -> None:
+        """Let go of the connection. May be called more than once."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise LogError("the log is not open")
+        return self._session
+
+    def _read_live(self, session: Session, after: Offsets) -> list[tuple[int, list[Any]]]:
+        last = [str(after.get(number, _START)) for number in range(len(self._streams))]
+        block = int(BLOCK_S * 1000)
+        reply = session.call("XREAD", "COUNT", self._count, "BLOCK", block, "STREAMS", *self._streams, *last)
+        return [(self._streams.index(key.decode()), entries) for key, entries in reply or ()]
+
+    def _read_upto(self, session: Session, after: Offsets, upto: Offsets) -> list[tuple[int, list[Any]]]:
+        numbers = [number for number, last in upto.items() if after.get(number, _START) < last]
+        return [
+            (
+                n,
+                session.call(
+                    "XRANGE", self._streams[n], f"({after.get(n, _START)}", str(upto[n]), "COUNT", self._count
+                ),
+            )
+            for n in numbers
+        ]
+
+    def _adapt(self, parts: list[tuple[int, list[Any]]]) -> None:
+        """Let COUNT follow the size of entries: less at once, more step by step."""
+        sample = [sum(map(len, fields)) for _, reply in parts for _, fields in reply[::_SAMPLE]]
+        if sample:
+            wanted = REPLY_BYTES * len(sample) // (sum(sample) + 1)
+            self._count = max(COUNT_MIN, min(COUNT_MAX, wanted, self._count * 2))
+
+    def _check_history(self, session: Session, stream: str, offset: EntryId) -> None:
+        """The stream must not have gone back behind what was applied: new entries would be skipped silently."""
+        last = _START
+        if session.call("EXISTS", stream):
+            info = session.call("XINFO", "STREAM", stream)
+            last = _entry_id(dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"].decode())
+        if last < offset:
+            raise ConfigurationError(
+                f"{session.name}: stream {stream!r} ends at {last}, but entries up to {offset} were applied: it was "
+                f"deleted, or a failover lost its end; to begin anew, delete {self._keys[0]} and {self._keys[1]}"
+            )
+
+    def _refusal(self, error: ReplyError) -> Exception:
+        """What the operator has to hear of an answer of our functions, or the error itself."""
+        key = str(error).partition(" ")[2]
+        if error.code == "CEPFOREIGN":
+            return ConfigurationError(
+                f"stream {key!r} has entries that this group did not write (or {self._keys[0]!r} was deleted): "
+                "name another alert stream, or delete it"
+            )
+        return ConfigurationError(f"{key}: rename one of the two") if error.code == "CEPTYPE" else error
+
+    def _dead_letter(self, bad: BadEvent) -> list[bytes]:
+        stream = self._streams[bad.stream]
+        texts = {"stream": stream, "id": bad.entry, "index": bad.index, "reason": bad.reason, "path": bad.path}
+        texts |= {"detail": bad.detail, "count": bad.count}
+        words = [str(word).encode(errors="replace") for pair in texts.items() for word in pair]
+        return [*words, b"excerpt", bad.excerpt]
+
+    def _late_event(self, late: LateEvent) -> list[bytes]:
+        texts = {"stream": self._streams[late.stream], "id": late.entry, "index": late.index}
+        return [*(str(word).encode() for pair in texts.items() for word in pair), b"event", late.raw]
+
+
+def _entry_id(text: str) -> EntryId:
+    ms, _, seq = text.partition("-")
+    return EntryId(int(ms), int(seq))
+
+
+def _entries(stream: int, reply: list[Any]) -> Entries:
+    numbers = np.array(list(map(int, b"-".join([entry[0] for entry in reply]).split(b"-"))), np.int64)
+    return Entries(stream, numbers[::2], numbers[1::2], [entry[1] for entry in reply])
