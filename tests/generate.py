@@ -13,10 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hypothesis.strategies import SearchStrategy, integers
+
+from cep.lang import check_texts
+from cep.lang.checked import RuleSet
 from tests.generate_rules import Author, Schema
-from tests.oracle import OracleEvent
+from tests.oracle import OracleEvent, report, run
 
 SECOND_US = 1_000_000
+CONTRADICTION = "CEP303"
 NULL_SHARE = 0.06
 VALUES: dict[str, Sequence[object]] = {
     "integer": (0, 1, 2, 3, 4),
@@ -28,27 +33,46 @@ VALUES: dict[str, Sequence[object]] = {
 KEYS: dict[str, Sequence[str]] = {"k": ("1", "2", "3"), "m": ("p", "q"), "src": ("1", "2", "3"), "dst": ("1", "2", "3")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
-    """A rule file, a stream for it in the order of law 2, and when time ends; `features` are the productions drawn."""
+    """A rule file, a stream for it in the order of law 2, and when time ends.
+
+    `ruleset` is the checked file; `features` are the productions drawn.
+    """
 
     seed: int
     text: str
+    ruleset: RuleSet
     events: list[OracleEvent]
     until_us: int
     features: frozenset[str]
 
+    def __repr__(self) -> str:
+        return f"<{repeat(self.seed)}>"
+
+
+def cases() -> SearchStrategy[Case]:
+    """For property tests: only the seed is drawn, and a failing example prints the command that repeats it."""
+    return integers(0, 2**32 - 1).map(random_case)
+
 
 def random_case(seed: int) -> Case:
-    """The case of this seed, always the same."""
+    """The case of this seed, always the same. A file with a filter that contradicts itself is drawn again."""
     rng = random.Random(seed)
-    features: set[str] = set()
-    schema = Schema(rng, features)
-    author = Author(rng, schema, features)
-    rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 1, 2, 3)) + 1)]
+    while True:
+        features: set[str] = set()
+        schema = Schema(rng, features)
+        author = Author(rng, schema, features)
+        rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 1, 2, 3)) + 1)]
+        text = "\n".join([schema.text(), *rules])
+        loaded = check_texts({"case.cep": text})
+        if loaded.ruleset is not None:
+            break
+        refused = [d for d in loaded.diagnostics if d.severity == "error" and d.code != CONTRADICTION]
+        assert not refused, f"{repeat(seed)}\n{text}\n{refused}"
     events = _stream(rng, schema)
     until_us = events[-1].time_us + rng.choice((0, 1, 5, 30)) * SECOND_US
-    return Case(seed, "\n".join([schema.text(), *rules]), events, until_us, frozenset(features))
+    return Case(seed, text, loaded.ruleset, events, until_us, frozenset(features))
 
 
 def _stream(rng: random.Random, schema: Schema) -> list[OracleEvent]:
@@ -78,34 +102,39 @@ def describe(case: Case) -> str:
 
 
 def repeat(seed: int) -> str:
-    """The command that prints the case again; a property test notes it beside a failing seed."""
+    """The command that prints the case again."""
     return f"python -m tests.generate --seed {seed}"
 
 
 def main() -> None:
     """Print one case with what the oracle makes of it, or what a number of seeds cover."""
-    from cep.lang import load_text
-    from tests.oracle import run
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--count", type=int, default=500)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--seed", type=int, help="the one case to print")
+    parser.add_argument("--count", type=int, default=500, help="how many seeds to measure")
     options = parser.parse_args()
-    if options.seed is not None:
-        case = random_case(options.seed)
-        print(describe(case))
-        for outcome in run(load_text(case.text), case.events, case.until_us):
-            print("#", outcome)
+    if options.seed is None:
+        _measure(options.count)
         return
+    case = random_case(options.seed)
+    print(describe(case))
+    for outcome in run(case.ruleset, case.events, case.until_us):
+        print("#", outcome)
+
+
+def _measure(count: int) -> None:
     features: Counter[str] = Counter()
-    statuses: Counter[str] = Counter()
-    for seed in range(options.count):
+    for seed in range(count):
         case = random_case(seed)
-        outcomes = run(load_text(case.text), case.events, case.until_us)
+        found = report(case.ruleset, case.events, case.until_us)
         features.update(case.features)
-        statuses.update({outcome.status for outcome in outcomes} or {"silent"})
-    for name, count in (*statuses.most_common(), *sorted(features.items())):
-        print(f"{count:6} {100 * count / options.count:5.1f} %  {name}")
+        features.update({f"outcome: {outcome.status}" for outcome in found.outcomes} or {"outcome: none at all"})
+        features.update(f"counter: {name}" for name, number in vars(found.counters).items() if number)
+        loud = {outcome.rule for outcome in found.outcomes}
+        features["rules"] += len(case.ruleset.rules)
+        features["rules with an outcome"] += len(loud)
+        features["outcomes"] += len(found.outcomes)
+    for name, number in sorted(features.items()):
+        print(f"{number:6} {100 * number / count:6.1f} %  {name}")
 
 
 if __name__ == "__main__":

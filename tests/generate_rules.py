@@ -231,6 +231,20 @@ class Words:
         return f"{function}({argument})", "number" if function == "avg" else kind
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What has been settled of a sequence, and the aliases bound so far."""
+
+    events: list[Seen]
+    length: int
+    trailing: bool
+    horizon: int | None
+    aliases: dict[str, tuple[Seen, bool]] = field(default_factory=dict)
+
+    def scope(self, event: Seen) -> Scope:
+        return Scope(event, self.events, self.horizon is not None, dict(self.aliases))
+
+
 class Author:
     """Random rules over a schema."""
 
@@ -253,58 +267,77 @@ class Author:
     # when
 
     def when(self) -> str:
-        events = self.events()
-        length = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
-        trailing = self.chance(0.3)
-        horizon = length > 1 or trailing or self.chance(0.7)
-        aliases: dict[str, tuple[Seen, bool]] = {}
-        steps: list[str] = self.guards(events, aliases, horizon) if self.chance(0.2) else []
+        shape = self.shape()
+        steps: list[str] = self.guards(shape) if self.chance(0.2) else []
         self.features.update({"when: leading no"} if steps else ())
-        for index in range(length):
+        for index in range(shape.length):
             if index > 0 and self.chance(0.25):
                 self.features.add("when: no between")
-                steps += self.guards(events, aliases, horizon)
-            steps.append(self.step(events, aliases, horizon, "pqrz"[index]))
-        if trailing:
+                steps += self.guards(shape)
+            steps.append(self.step(shape, "pqrz"[index]))
+        if shape.trailing:
             self.features.add("when: trailing no")
-            steps += self.guards(events, aliases, horizon)
-        policy = self.rng.choice(("first", "first", "each", "each") + (() if trailing else ("last",)))
+            steps += self.guards(shape)
+        policy = self.rng.choice(("first", "first", "each", "each") + (() if shape.trailing else ("last",)))
         self.features.add(f"when: {policy}")
-        bound = self.chance(0.15) and policy != "last"
-        head = self.note("when: max", f" max {self.rng.randint(1, 3)}") if bound else ""
-        lines = [f" within {self.rng.choice((3, 5, 8, 12, 20))}s{head}" if horizon else head]
-        lines.append("  " + ("" if policy == "first" and self.chance(0.7) else f"match {policy} ") + f"when {steps[0]}")
+        # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
+        gaps = any(" within " in step for step in steps if not step.startswith("no "))
+        head = "" if shape.horizon is None else f" within {shape.horizon}s"
+        if self.chance(0.2) and policy != "last" and not gaps:
+            head += self.note("when: max", f" max {self.rng.randint(1, 3)}")
+        lines = [
+            head,
+            "  " + ("" if policy == "first" and self.chance(0.7) else f"match {policy} ") + f"when {steps[0]}",
+        ]
         for before, step in itertools.pairwise(steps):
             lines.append(f"  {self.link(before, steps)} {step}")
         return "\n".join(lines)
+
+    def shape(self) -> Shape:
+        """Nearly always with a horizon; without one every step but the first has its own gap."""
+        length = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
+        trailing = self.chance(0.3)
+        horizon = self.rng.choice((3, 5, 8, 12, 20)) if self.chance(0.9 if length > 1 else 0.7) else None
+        if horizon is None:
+            self.features.add("when: no horizon")
+        return Shape(self.events(), length, trailing, horizon)
 
     def link(self, before: str, steps: list[str]) -> str:
         """`next` cannot stand after a leading `no`."""
         leading = before.startswith("no ") and all(s.startswith("no ") for s in steps[: steps.index(before) + 1])
         return "then" if leading or self.chance(0.75) else self.note("when: next", "next")
 
-    def guards(self, events: list[Seen], aliases: dict[str, tuple[Seen, bool]], horizon: bool) -> list[str]:
+    def guards(self, shape: Shape) -> list[str]:
+        """One or two `no`s; none waits for longer than the horizon."""
         found = []
         for _ in range(self.rng.choice((1, 1, 1, 2))):
-            event = self.rng.choice(events)
+            event = self.rng.choice(shape.events)
             text = f"no {event.name}"
             if self.chance(0.7):
-                text += f" where {self.words.condition(Scope(event, events, horizon, dict(aliases)), 1)}"
-            if not horizon or self.chance(0.5):
-                text = self.note("when: no within", f"{text} within {self.rng.choice((1, 2, 3, 5))}s")
+                text += f" where {self.words.condition(shape.scope(event), 1)}"
+            if shape.horizon is None or self.chance(0.5):
+                text = self.note("when: no within", f"{text} within {self.gap(shape)}s")
             found.append(text)
         return found
 
-    def step(self, events: list[Seen], aliases: dict[str, tuple[Seen, bool]], horizon: bool, alias: str) -> str:
-        event = self.rng.choice(events)
-        quantifier = self.rng.choice(("", "", "", "", "2 ", "1+ ", "2+ ", "1..2 ", "2..3 ")) if horizon else ""
+    def gap(self, shape: Shape) -> int:
+        return self.rng.choice([gap for gap in (1, 2, 3, 5) if shape.horizon is None or gap <= shape.horizon])
+
+    def step(self, shape: Shape, alias: str) -> str:
+        event = self.rng.choice(shape.events)
+        may_loop = shape.horizon is not None or bool(shape.aliases)
+        quantifier = self.rng.choice(("", "", "", "", "2 ", "1+ ", "2+ ", "1..2 ", "2..3 ")) if may_loop else ""
         self.features.add(f"when: quantifier {quantifier or 'none'}")
+        scope, first = shape.scope(event), not shape.aliases
+        if quantifier and self.chance(0.3):
+            self.features.add("look-back: a loop at itself")
+            scope.aliases[alias] = (event, True)
         text = f"{quantifier}{event.name} as {alias}"
         if self.chance(0.5):
-            text += f" where {self.words.condition(Scope(event, events, horizon, dict(aliases)), 1)}"
-        if aliases and self.chance(0.25):
-            text = self.note("when: step within", f"{text} within {self.rng.choice((1, 2, 3, 5))}s")
-        aliases[alias] = (event, bool(quantifier))
+            text += f" where {self.words.condition(scope, 1)}"
+        if not first and (shape.horizon is None or self.chance(0.25)):
+            text = self.note("when: step within", f"{text} within {self.gap(shape)}s")
+        shape.aliases[alias] = (event, bool(quantifier))
         return text
 
     # while

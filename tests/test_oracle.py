@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from cep.errors import Span
+from cep.lang import load
 from cep.lang.checked import (
     Aggregate,
     CaptureRef,
     Const,
     Event,
+    Expect,
     Expr,
     Field,
     FieldRef,
+    Given,
     Key,
     Kind,
     LatestRef,
@@ -23,10 +29,12 @@ from cep.lang.checked import (
     Source,
     Step,
     Stream,
+    Test,
     When,
     While,
 )
-from tests.oracle import OracleEvent, let_through, report, run
+from tests.oracle import OracleEvent, Outcome, let_through, place_of, report, run
+from tests.oracle_values import value
 
 SECOND = 1_000_000
 NOWHERE = Span("hand.cep", 1, 1, 1, 1)
@@ -193,3 +201,55 @@ def test_a_limit_lets_the_first_of_a_period_through():
     events = stream("a@0 a@9 a@10 a@19 a@20")
     passed = let_through(rules, events, run(rules, events, 100 * SECOND))
     assert [o.time_us // SECOND for o in passed] == [0, 10, 20]
+
+
+# ---------------------------------------------------------------------------------- test blocks
+
+CASES = Path(__file__).parent / "cases"
+FILES = sorted(path for path in CASES.rglob("*.cep") if "errors" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CASES)))
+def test_case_file(path: Path):
+    loaded = load([path])
+    rules = loaded.ruleset
+    assert rules is not None, loaded.diagnostics
+    assert rules.tests
+    failures = [failure for test in rules.tests for failure in broken_promises(rules, test)]
+    assert not failures, "\n".join(failures)
+
+
+def broken_promises(rules: RuleSet, test: Test) -> list[str]:
+    """What the oracle makes of a `test` block: one line for each expectation that it does not meet."""
+    givens = [step for step in test.steps if isinstance(step, Given)]
+    expects = [step for step in test.steps if isinstance(step, Expect)]
+    events = [
+        OracleEvent(given.event, given.at_us + i * given.every_us, dict(given.values))
+        for given in givens
+        for i in range(given.times)
+    ]
+    events.sort(key=lambda event: event.time_us)
+    outcomes = let_through(rules, events, run(rules, events, max(step.at_us for step in test.steps)))
+    failures = []
+    for i, expect in enumerate(expects):
+        since = max((e.at_us for e in expects[:i] if e.at_us < expect.at_us), default=-1)
+        within = [o for o in outcomes if since < o.time_us <= expect.at_us]
+        found = [o for o in within if answers(rules, events, expect, o)]
+        if bool(found) != (expect.what in ("fired", "resolved")):
+            told = [(o.rule, o.status, o.time_us / SECOND, o.key, o.captured) for o in within]
+            failures.append(f"{expect.span} {test.rule} {test.title!r}: {expect.what} {expect.values}, but {told}")
+    return failures
+
+
+def answers(rules: RuleSet, events: list[OracleEvent], expect: Expect, outcome: Outcome) -> bool:
+    """Whether the outcome is what the expectation speaks of; what a `while` shows is not looked at."""
+    if expect.what == "nothing":
+        return True
+    rule = next(rule for rule in rules.rules if rule.name == outcome.rule)
+    told = {key.name: part for key, part in zip(rule.keys, outcome.key, strict=True)}
+    if isinstance(rule.trigger, When):
+        told |= {name: value(show, place_of(rule, outcome, events)) for name, show in rule.shows}
+    status = "resolved" if expect.what == "resolved" else "fired"
+    return (outcome.rule, outcome.status) == (expect.rule, status) and all(
+        told[name] == wanted for name, wanted in expect.values if name in told
+    )
