@@ -1,7 +1,7 @@
 """The rule language: text → syntax tree → checked rule set.
 
-`load` reads rule files, `check_texts` takes their texts. Both give every diagnostic of one pass and, when none of them is an
-error, the checked rule set.
+`load` reads rule files, `check_texts` takes their texts. Both give every diagnostic of one pass and, when none of them
+is an error, the checked rule set.
 """
 
 from __future__ import annotations

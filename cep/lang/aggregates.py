@@ -1,7 +1,8 @@
 """Aggregates: over a window of an event's past, or over what a step has captured.
 
-The argument speaks of one event, which it names: `sum(txn.amount)`, `count(d)`. In the aggregate's own `where` that event's
-fields need no name, as in a step. A window's filter cannot look at captured events: one window serves every run of a key.
+The argument speaks of one event, which it names: `sum(txn.amount)`, `count(d)`. In the aggregate's own `where` that
+event's fields need no name, as in a step. A window's filter cannot look at captured events: one window serves every run
+of a key.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from cep.lang import ast
 from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Source
 from cep.lang.functions import aggregate_kind
 from cep.lang.operators import conjunction
-from cep.lang.report import nearest
 
 if TYPE_CHECKING:
     from cep.lang.infer import Bound, Inference, Scope
@@ -42,19 +42,19 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
     subject = _subject(infer, node, scope)
     if subject is None:
         return None
-    function = "count_distinct" if node.distinct else name
-    bound = scope.aliases.get(subject.text)
-    if bound is not None:
-        return _of_captured(infer, node, function, subject, bound, scope)
+    if subject.text in scope.aliases:
+        return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
     if subject.text in scope.later or subject.text in scope.absent:
         infer.unbound(subject, scope)
-        return None
-    if subject.text in scope.own_names and subject.text not in infer.names.views:
-        page.error(
-            "CEP109", subject.at, f'"{subject.text}" is the event being judged, one event', "name the event itself"
-        )
-        return None
-    return _of_window(infer, node, function, subject, scope)
+    elif subject.text in scope.own_names and subject.text not in infer.names.views:
+        page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
+    else:
+        return _of_window(infer, node, subject, scope)
+    return None
+
+
+def _function(node: ast.Call) -> str:
+    return "count_distinct" if node.distinct else node.function.text
 
 
 def _subject(infer: Inference, node: ast.Call, scope: Scope) -> ast.Name | None:
@@ -110,9 +110,8 @@ def _bases(node: ast.Expr) -> Iterable[ast.Name]:
                 yield from _bases(argument)
 
 
-def _of_captured(
-    infer: Inference, node: ast.Call, function: str, subject: ast.Name, bound: Bound, scope: Scope
-) -> Expr | None:
+def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
+    function = _function(node)
     if node.where is not None or node.windows:
         infer.page.error("CEP917", node.at, f'a window or filter over the captured "{subject.text}" is not built yet')
         return None
@@ -125,7 +124,8 @@ def _of_captured(
     return CaptureAggregate(function, bound.step, argument, aggregate_kind(function, argument))
 
 
-def _of_window(infer: Inference, node: ast.Call, function: str, subject: ast.Name, scope: Scope) -> Expr | None:
+def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:
+    function = _function(node)
     page = infer.page
     view = infer.names.view(subject, page, scope.rule)
     window_us = _window_us(infer, node, scope)

@@ -7,171 +7,82 @@ the height of an expression, which the builder holds under a limit so that every
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
+from cep.lang.expressions import (
+    Assignment,
+    Between,
+    Binary,
+    Call,
+    Choices,
+    Expr,
+    Literal,
+    Logic,
+    Lookup,
+    Member,
+    MemberOf,
+    Name,
+    String,
+    Unary,
+    Window,
+    Word,
+)
 from cep.lang.text import Place, Text
 
-# ---------------------------------------------------------------------------------- expressions
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A name that declares, selects or refers, where it stands."""
-
-    text: str
-    at: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A name in an expression: `amount`."""
-
-    text: str
-    at: Place
-    depth: ClassVar[int] = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A constant. `kind` is "text", "number", "integer", "flag" or "duration" (microseconds)."""
-
-    value: str | float | int | bool
-    kind: str
-    at: Place
-    depth: ClassVar[int] = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """`base.field`."""
-
-    base: Expr
-    field: Word
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """`table[key]`."""
-
-    table: Word
-    key: Expr
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A suffix of an aggregate. `form` is over, over_last, over_each, over_session, by, since or offset.
-
-    `value` is the length in microseconds, the number of events, or the name, as the form asks; `step_us` is the
-    `every` of `over`; `zone` the `tz` of `over each`.
-    """
-
-    form: str
-    value: int | str
-    at: Place
-    step_us: int | None = None
-    zone: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function or aggregate: `count(distinct txn.merchant where amount > 5) over 1h`."""
-
-    function: Word
-    distinct: bool
-    args: tuple[Expr, ...]
-    where: Expr | None
-    windows: tuple[Window, ...]
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Unary:
-    """`not x` or `-x`; `op` is "not" or "neg"."""
-
-    op: str
-    operand: Expr
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """An arithmetic, comparing or text operator: + - * / % == != < <= > >= matches starts_with ends_with contains."""
-
-    op: str
-    left: Expr
-    right: Expr
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Logic:
-    """A whole chain of one connective: `a and b and c`; `op` is "and" or "or"."""
-
-    op: str
-    operands: tuple[Expr, ...]
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """`x between low and high`, both ends included."""
-
-    value: Expr
-    low: Expr
-    high: Expr
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """A list as written: `["NG", "RU"]`."""
-
-    items: tuple[Expr, ...]
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MemberOf:
-    """`x in choices` and `x not in choices`; the choices are a list's name or a list as written."""
-
-    value: Expr
-    choices: Name | Choices
-    negated: bool
-    at: Place
-    depth: int = field(default=1, repr=False)
-
-
-Expr = Name | Literal | Member | Lookup | Call | Unary | Binary | Logic | Between | MemberOf
-
-
-@dataclass(frozen=True, slots=True)
-class String:
-    """A string in a clause; `raw` is what stands between the quotes, of which a template is made."""
-
-    text: str
-    raw: str
-    at: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """`name = expr`."""
-
-    name: Word
-    value: Expr
-    at: Place
-
+__all__ = [
+    "Alert",
+    "Assignment",
+    "Atom",
+    "Between",
+    "Binary",
+    "By",
+    "Call",
+    "Choices",
+    "Declaration",
+    "Event",
+    "Expect",
+    "Expr",
+    "External",
+    "Field",
+    "File",
+    "Given",
+    "Group",
+    "Header",
+    "Import",
+    "Label",
+    "Let",
+    "Limit",
+    "List",
+    "Literal",
+    "Logic",
+    "Lookup",
+    "Member",
+    "MemberOf",
+    "Name",
+    "Output",
+    "Pair",
+    "Quantifier",
+    "Refinement",
+    "Resume",
+    "Rule",
+    "Score",
+    "Sequence",
+    "Setting",
+    "Show",
+    "Step",
+    "Stream",
+    "StreamOption",
+    "String",
+    "Template",
+    "Test",
+    "To",
+    "Unary",
+    "Use",
+    "When",
+    "While",
+    "Window",
+    "Word",
+]
 
 # --------------------------------------------------------------------------------- declarations
 

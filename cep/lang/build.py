@@ -218,6 +218,14 @@ def _test(c: list[Any]) -> ast.Test:
     return ast.Test(_word(c[0]), _maybe_string(c[1]), tuple(c[2:]), _place(c[0]))
 
 
+def _rule(c: list[Any]) -> ast.Rule:
+    name, *clauses = c
+    headers = tuple(x for x in clauses if isinstance(x, ast.Header))
+    outputs = tuple(x for x in clauses if isinstance(x, ast.Output))
+    trigger = clauses[len(headers)]
+    return ast.Rule(_word(name), headers, trigger, outputs, _place(name))
+
+
 PRODUCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     # expressions
     "name": lambda c: ast.Name(_plain(c[0]), _place(c[0])),
@@ -273,7 +281,7 @@ PRODUCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "template": lambda c: ast.Template(_word(c[0]), c[1], c[2], _place(c[0])),
     "use": lambda c: ast.Use(_word(c[0]), tuple(c[1:-1]), _word(c[-1]), _at(c)),
     # rules
-    "rule": lambda c: _rule(c),
+    "rule": _rule,
     "by": lambda c: ast.By(c[0], _maybe_word(c[1]), False, _at(c)),
     "by_any": lambda c: ast.By(c[0], None, True, _at(c)),
     "within": _setting("within", _duration),
@@ -328,14 +336,6 @@ PRODUCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "pair": lambda c: ast.Pair(_word(c[0]), c[1], _at(c)),
     "file": tuple,
 }
-
-
-def _rule(c: list[Any]) -> ast.Rule:
-    name, *clauses = c
-    headers = tuple(x for x in clauses if isinstance(x, ast.Header))
-    outputs = tuple(x for x in clauses if isinstance(x, ast.Output))
-    trigger = clauses[len(headers)]
-    return ast.Rule(_word(name), headers, trigger, outputs, _place(name))
 
 
 def builder() -> SimpleNamespace:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 from cep.errors import Span
 from cep.lang.checked import Event, Rule
@@ -22,9 +23,12 @@ def version(rule: Rule, events: Sequence[Event]) -> str:
 def _print(value: object, events: list[str], out: list[str]) -> None:
     if isinstance(value, Enum):
         out.append(value.name)
+    elif isinstance(value, Span):
+        return
     elif is_dataclass(value):
         out.append(f"{type(value).__name__}(")
-        for name in _names(type(value)):
+        shape: Hashable = type(value)
+        for name in _names(shape):
             part = getattr(value, name)
             out.append(f"{name}=")
             _print(events[part] if name == "event" else part, events, out)
@@ -36,10 +40,10 @@ def _print(value: object, events: list[str], out: list[str]) -> None:
             _print(item, events, out)
             out.append(",")
         out.append(")")
-    elif not isinstance(value, Span):
+    else:
         out.append(repr(value))
 
 
-@lru_cache(maxsize=64)
-def _names(of: type) -> tuple[str, ...]:
+@cache
+def _names(of: Any) -> tuple[str, ...]:
     return tuple(part.name for part in fields(of) if part.name not in ("span", "version"))

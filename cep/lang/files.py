@@ -16,11 +16,12 @@ def read_files(paths: Sequence[str | Path], report: Report) -> dict[str, str]:
     seen: set[str] = set()
     for path in paths:
         for name in _rule_files(os.fspath(path)):
-            if (place := os.path.realpath(name)) not in seen:
-                seen.add(place)
-                text = _read(name, report)
-                if text is not None:
-                    texts[name] = text
+            if (place := os.path.realpath(name)) in seen:
+                continue
+            seen.add(place)
+            content = _read(name, report)
+            if content is not None:
+                texts[name] = content
     return texts
 
 
@@ -32,8 +33,7 @@ def read_beside(asking: str, path: str, known: dict[str, str], report: Report) -
             return other, text
     if not os.path.isfile(name):
         return None
-    text = _read(name, report)
-    return name, text or ""
+    return name, _read(name, report) or ""
 
 
 def _rule_files(path: str) -> Iterator[str]:

@@ -36,8 +36,8 @@ class Bound:
 class Scope:
     """What names mean at one place.
 
-    `own` is the event being judged, `own_names` what it may be called besides nothing at all (`bare`). `window_us` is the
-    default look-back of aggregates; `aggregates` is "built", "unbuilt" or the reason why none can stand here.
+    `own` is the event being judged, `own_names` what it may be called besides nothing at all (`bare`). `window_us` is
+    the default look-back of aggregates; `aggregates` is "built", "unbuilt" or the reason why there can be none.
     """
 
     own: View | None = None
@@ -98,32 +98,41 @@ class Inference:
         match node:
             case ast.Literal():
                 return Const(node.value, _KINDS[node.kind])
-            case ast.Name():
-                return self._name(node, scope)
-            case ast.Member():
-                return self._member(node, scope)
-            case ast.Call():
-                return self._call(node, scope)
-            case ast.Binary():
-                return self._binary(node, scope)
-            case ast.Logic():
-                conditions = [self.flag(operand, scope) for operand in node.operands]
-                present = [condition for condition in conditions if condition is not None]
-                return operators.logic(node.op, present) if len(present) == len(conditions) else None
-            case ast.Unary(op="not"):
-                condition = self.flag(node.operand, scope)
-                return None if condition is None else Op("not", (condition,), Kind.FLAG)
-            case ast.Unary():
-                value = self.expr(node.operand, scope)
-                return None if value is None else operators.negative(value)
-            case ast.Between():
-                values = self._all((node.value, node.low, node.high), scope)
-                return None if values is None else operators.between(*values)
+            case ast.Logic() | ast.Unary(op="not"):
+                return self._logic(node, scope)
+            case ast.Unary() | ast.Binary() | ast.Between():
+                return self._operation(node, scope)
             case ast.MemberOf():
                 return self._member_of(node, scope)
-            case ast.Lookup():
-                self.page.error("CEP901", node.at, "tables and looking things up in them are not built yet")
-                return None
+            case ast.Call():
+                return self._call(node, scope)
+            case _:
+                return self._reference(node, scope)
+
+    def _reference(self, node: ast.Name | ast.Member | ast.Lookup, scope: Scope) -> Expr | None:
+        if isinstance(node, ast.Name):
+            return self._name(node, scope)
+        if isinstance(node, ast.Member):
+            return self._member(node, scope)
+        self.page.error("CEP901", node.at, "tables and looking things up in them are not built yet")
+        return None
+
+    def _logic(self, node: ast.Logic | ast.Unary, scope: Scope) -> Expr | None:
+        operands = node.operands if isinstance(node, ast.Logic) else (node.operand,)
+        conditions = [self.flag(operand, scope) for operand in operands]
+        present = [condition for condition in conditions if condition is not None]
+        if len(present) < len(conditions):
+            return None
+        return Op("not", (present[0],), Kind.FLAG) if node.op == "not" else operators.logic(node.op, present)
+
+    def _operation(self, node: ast.Unary | ast.Binary | ast.Between, scope: Scope) -> Expr | None:
+        if isinstance(node, ast.Binary):
+            return self._binary(node, scope)
+        if isinstance(node, ast.Between):
+            values = self._all((node.value, node.low, node.high), scope)
+            return None if values is None else operators.between(*values)
+        value = self.expr(node.operand, scope)
+        return None if value is None else operators.negative(value)
 
     def _binary(self, node: ast.Binary, scope: Scope) -> Expr | None:
         values = self._all((node.left, node.right), scope)
@@ -194,7 +203,7 @@ class Inference:
         name = node.text
         if name in self.names.broken or any(word.text == name for word in scope.keys.words if scope.key_names):
             return
-        views = [scope.own, scope.captured and scope.captured.view, scope.single]
+        views = [scope.own, scope.captured.view if scope.captured else None, scope.single]
         fields = {f for view in views if view is not None for f in view.fields if scope.bare}
         if scope.own is not None and not scope.bare and name in scope.own.fields:
             hint: str | None = f"name its event: {scope.own.name}.{name}"
@@ -216,11 +225,11 @@ class Inference:
     def _member(self, node: ast.Member, scope: Scope) -> Expr | None:
         base = node.base
         if isinstance(base, ast.Name):
-            return self._field_of(base, node.field, "", scope)
-        if isinstance(base, ast.Member) and isinstance(base.base, ast.Name) and base.field.text in ("first", "last"):
-            return self._field_of(base.base, node.field, base.field.text, scope)
+            return self._field_of(base, node.name, "", scope)
+        if isinstance(base, ast.Member) and isinstance(base.base, ast.Name) and base.name.text in ("first", "last"):
+            return self._field_of(base.base, node.name, base.name.text, scope)
         self.expr(base, scope)
-        self.page.error("CEP201", node.field.at, "only events have fields")
+        self.page.error("CEP201", node.name.at, "only events have fields")
         return None
 
     def _field_of(self, base: ast.Name, word: ast.Word, which: str, scope: Scope) -> Expr | None:
@@ -272,10 +281,10 @@ class Inference:
         name = node.function.text
         if name in AGGREGATES:
             return aggregate(self, node, scope)
-        if node.distinct or node.windows or node.where is not None:
-            if name not in UNBUILT_AGGREGATES:
-                self.page.error("CEP203", node.function.at, f'"{name}" is not an aggregate', nearest(name, AGGREGATES))
-                return None
+        suffixed = node.distinct or node.windows or node.where is not None
+        if suffixed and name not in UNBUILT_AGGREGATES:
+            self.page.error("CEP203", node.function.at, f'"{name}" is not an aggregate', nearest(name, AGGREGATES))
+            return None
         if name in self.names.lets:
             return self._let(node.function, node.args, scope, node.at)
         if name in FUNCTIONS:

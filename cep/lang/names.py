@@ -96,18 +96,19 @@ class Keys:
                 message = (
                     f'"{word.text}" is {ref.kind.value} in "{view.name}" and {kind.value} in another event of the rule'
                 )
-                self._tell("CEP209", word, view, page, message, None)
+                self._tell(word, view, page, ("CEP209", message, None))
             return ref
         if ref is None:
             hint = nearest(word.text, view.fields) or f"give it one: event NAME = {view.name} with {word.text} = FIELD"
-            self._tell("CEP305", word, view, page, f'the key "{word.text}" is not a field of "{view.name}"', hint)
+            self._tell(word, view, page, ("CEP305", f'the key "{word.text}" is not a field of "{view.name}"', hint))
         else:
-            self._tell("CEP305", word, view, page, f'the key "{word.text}" of "{view.name}" is not a plain field', None)
+            self._tell(word, view, page, ("CEP305", f'the key "{word.text}" of "{view.name}" is no plain field', None))
         return None
 
-    def _tell(self, code: str, word: ast.Word, view: View, page: Page, message: str, hint: str | None) -> None:
+    def _tell(self, word: ast.Word, view: View, page: Page, mistake: tuple[str, str, str | None]) -> None:
         if (word.text, view.name) not in self.told:
             self.told.add((word.text, view.name))
+            code, message, hint = mistake
             page.error(code, word.at, message, hint)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from cep.lang.checked import Const, Expr, Kind, Op
@@ -16,7 +16,7 @@ from cep.lang.checked import Const, Expr, Kind, Op
 MONEY_UNITS = 10_000
 _INT64 = 2**63
 _EXACT_DIGITS = 15  # a float literal of so many digits stands for one decimal number only
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _NUMERIC = (Kind.INTEGER, Kind.NUMBER, Kind.MONEY)
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -121,9 +121,10 @@ def _mixed_hint(kinds: set[Kind]) -> str | None:
 
 def article(kind: Kind) -> str:
     """The kind in a sentence: `an integer`, `text`."""
+    name: str = kind.value
     if kind in (Kind.TEXT, Kind.MONEY):
-        return kind.value
-    return f"an {kind.value}" if kind is Kind.INTEGER else f"a {kind.value}"
+        return name
+    return f"an {name}" if kind is Kind.INTEGER else f"a {name}"
 
 
 # ---------------------------------------------------------------------------------- operations

@@ -33,7 +33,8 @@ DECLARATION_WORDS = (
 )
 _BEGIN = re.compile(rf"^[ \t]*({'|'.join(DECLARATION_WORDS)})\b(?:[ \t]+([^\W\d]\w*|`[^`\n]+`))?", re.MULTILINE)
 _BRACKETS = re.compile(
-    rf'"(?:[^"\\\n]|\\.)*"|#[^\n]*|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<begin>^[ \t]*(?:{"|".join(DECLARATION_WORDS)})\b)',
+    r'"(?:[^"\\\n]|\\.)*"|#[^\n]*|(?P<open>[(\[{])|(?P<close>[)\]}])'
+    rf"|(?P<begin>^[ \t]*(?:{'|'.join(DECLARATION_WORDS)})\b)",
     re.MULTILINE,
 )
 _LONG_LINE = re.compile(rf"[^\n]{{{LONGEST_LINE + 1}}}")

@@ -34,8 +34,8 @@ def sequence(infer: Inference, node: ast.When, rule: ast.Rule, scope: Scope) -> 
     for index, step in enumerate(node.sequence.steps):
         later = frozenset(name for name in names[index + 1 :] if name is not None)
         here = replace(scope, aliases=dict(result.aliases), later=later, absent=frozenset(result.absent))
-        link = node.sequence.links[index - 1] if index else None
-        steps.append(_step(infer, step, index, link, here, result))
+        checked = _step(infer, step, index, here, result)
+        steps.append(checked and replace(checked, link=node.sequence.links[index - 1].split()[0] if index else None))
     present = tuple(step for step in steps if step is not None)
     if len(present) < len(steps):
         return None
@@ -73,10 +73,8 @@ def _alias(step: ast.Step) -> str | None:
     return step.body.alias.text if step.body.alias is not None else None
 
 
-def _step(
-    infer: Inference, node: ast.Step, index: int, link: str | None, scope: Scope, result: Sequence
-) -> Step | None:
-    """One checked step; binds its alias in `result`."""
+def _step(infer: Inference, node: ast.Step, index: int, scope: Scope, result: Sequence) -> Step | None:
+    """One checked step; binds its alias in `result`. The caller knows its link."""
     page = infer.page
     least, most = _counts(infer, node.quantifier)
     body = node.body
@@ -105,7 +103,7 @@ def _step(
     if not node.negated:
         result.last = bound
     return Step(
-        "then" if link == "then each" else link,
+        None,
         node.negated,
         least,
         most,

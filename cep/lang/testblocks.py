@@ -1,6 +1,7 @@
 """Test blocks: the events that are given, and the alerts that are expected.
 
-Values come in their kind's unit. A time is written as RFC 3339 text, as microseconds, or as a duration on the test's own clock.
+Values come in their kind's unit. A time is written as RFC 3339 text, as microseconds, or as a
+duration on the test's own clock.
 """
 
 from __future__ import annotations
