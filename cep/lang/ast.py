@@ -9,80 +9,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# ruff: noqa: PLC0414  (a name imported as itself is exported: expressions are part of the tree)
 from cep.lang.expressions import (
-    Assignment,
-    Between,
-    Binary,
-    Call,
-    Choices,
-    Expr,
-    Literal,
-    Logic,
-    Lookup,
-    Member,
-    MemberOf,
-    Name,
-    String,
-    Unary,
-    Window,
-    Word,
+    Assignment as Assignment,
+)
+from cep.lang.expressions import (
+    Between as Between,
+)
+from cep.lang.expressions import (
+    Binary as Binary,
+)
+from cep.lang.expressions import (
+    Call as Call,
+)
+from cep.lang.expressions import (
+    Choices as Choices,
+)
+from cep.lang.expressions import (
+    Expr as Expr,
+)
+from cep.lang.expressions import (
+    Literal as Literal,
+)
+from cep.lang.expressions import (
+    Logic as Logic,
+)
+from cep.lang.expressions import (
+    Lookup as Lookup,
+)
+from cep.lang.expressions import (
+    Member as Member,
+)
+from cep.lang.expressions import (
+    MemberOf as MemberOf,
+)
+from cep.lang.expressions import (
+    Name as Name,
+)
+from cep.lang.expressions import (
+    String as String,
+)
+from cep.lang.expressions import (
+    Unary as Unary,
+)
+from cep.lang.expressions import (
+    Window as Window,
+)
+from cep.lang.expressions import (
+    Word as Word,
 )
 from cep.lang.text import Place, Text
-
-__all__ = [
-    "Alert",
-    "Assignment",
-    "Atom",
-    "Between",
-    "Binary",
-    "By",
-    "Call",
-    "Choices",
-    "Declaration",
-    "Event",
-    "Expect",
-    "Expr",
-    "External",
-    "Field",
-    "File",
-    "Given",
-    "Group",
-    "Header",
-    "Import",
-    "Label",
-    "Let",
-    "Limit",
-    "List",
-    "Literal",
-    "Logic",
-    "Lookup",
-    "Member",
-    "MemberOf",
-    "Name",
-    "Output",
-    "Pair",
-    "Quantifier",
-    "Refinement",
-    "Resume",
-    "Rule",
-    "Score",
-    "Sequence",
-    "Setting",
-    "Show",
-    "Step",
-    "Stream",
-    "StreamOption",
-    "String",
-    "Template",
-    "Test",
-    "To",
-    "Unary",
-    "Use",
-    "When",
-    "While",
-    "Window",
-    "Word",
-]
 
 # --------------------------------------------------------------------------------- declarations
 

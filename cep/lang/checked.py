@@ -98,7 +98,7 @@ class KeyRef:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRef:
-    """A field of an event that an earlier step captured: its `last` event (the only one of a single step) or `first`."""
+    """A field of what an earlier step captured: of its `last` event (the only one of a single step) or its `first`."""
 
     step: int  # index into When.steps
     which: str  # "first" or "last"
@@ -156,7 +156,7 @@ class Op:
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
     Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
     Logic (FLAG, three-valued): and or not. `missing` (FLAG, never null). `in` (args[0] in the Consts args[1:]).
-    Text (FLAG, args[1] a Const text): matches starts_with ends_with contains cidr; (TEXT) lower upper; (INTEGER) length.
+    Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
     Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10

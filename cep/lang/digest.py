@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -27,8 +27,7 @@ def _print(value: object, events: list[str], out: list[str]) -> None:
         return
     elif is_dataclass(value):
         out.append(f"{type(value).__name__}(")
-        shape: Hashable = type(value)
-        for name in _names(shape):
+        for name in _names(value.__class__):
             part = getattr(value, name)
             out.append(f"{name}=")
             _print(events[part] if name == "event" else part, events, out)

@@ -1,4 +1,4 @@
-"""The expressions of the syntax tree, and the small parts that clauses share; `cep.lang.ast` has the rest and all names."""
+"""The expressions of the syntax tree, and the small parts that clauses share; `cep.lang.ast` has the rest."""
 
 from __future__ import annotations
 
