@@ -52,25 +52,37 @@ class Batch:
         )
 
 
+def blank(slots: int, n: int) -> Batch:
+    """A batch of n events that have yet to be filled in."""
+    return Batch(
+        np.empty(n, np.int16),
+        np.empty(n, np.int16),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int32),
+        np.empty((slots, n), np.int64),
+    )
+
+
 def empty(slots: int) -> Batch:
     """A batch without events."""
-    return Batch(
-        np.empty(0, np.int16),
-        np.empty(0, np.int16),
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-        np.empty(0, np.int32),
-        np.empty((slots, 0), np.int64),
-    )
+    return blank(slots, 0)
+
+
+def copy_rows(source: Batch, target: Batch, at: int) -> None:
+    """Write the rows of `source` into `target` from row `at` on; `raw` is left alone."""
+    rows = slice(at, at + len(source))
+    target.stream[rows] = source.stream
+    target.event[rows] = source.event
+    target.entry_ms[rows] = source.entry_ms
+    target.entry_seq[rows] = source.entry_seq
+    target.entry_index[rows] = source.entry_index
+    target.words[:, rows] = source.words
 
 
 def concatenate(first: Batch, second: Batch) -> Batch:
     """The rows of `first`, then those of `second`; `raw` is left behind."""
-    return Batch(
-        np.concatenate((first.stream, second.stream)),
-        np.concatenate((first.event, second.event)),
-        np.concatenate((first.entry_ms, second.entry_ms)),
-        np.concatenate((first.entry_seq, second.entry_seq)),
-        np.concatenate((first.entry_index, second.entry_index)),
-        np.concatenate((first.words, second.words), axis=1),
-    )
+    joined = blank(first.words.shape[0], len(first) + len(second))
+    copy_rows(first, joined, 0)
+    copy_rows(second, joined, len(first))
+    return joined

@@ -33,11 +33,18 @@ class _Ids(dict[str | None, int]):
         return number
 
 
+COMPACT_AT = 65_536  # texts; below that, forgetting is not worth the sweep
+
+
 class Strings:
-    """A two-way table of texts and ids. None stands for null, whose id is `NULL`."""
+    """A two-way table of texts and ids. None stands for null, whose id is `NULL`.
+
+    compact_at: the number of texts at which to forget.
+    """
 
     def __init__(self, texts: Iterable[str | None] = ()) -> None:
         self._ids = _Ids()
+        self.compact_at = COMPACT_AT
         for number, text in enumerate(texts):
             self._ids.texts.append(text)
             if text is None:
@@ -78,3 +85,4 @@ class Strings:
                 del table[text]
                 table.texts[number] = None
                 table.free.append(number)
+        self.compact_at = max(COMPACT_AT, 2 * len(self))

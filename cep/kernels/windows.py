@@ -294,3 +294,13 @@ def empty(windows: Windows, slot: int) -> bool:
         if windows.head[slot, a] >= 0:
             return False
     return True
+
+
+@jit
+def reindex(windows: Windows) -> None:
+    """Fill an empty index from the elements of all DISTINCT windows."""
+    for element in range(windows.count[TOP]):
+        home = windows.home[element]
+        if home >= 0 and windows.table[home % windows.table.shape[0], FUNCTION] == DISTINCT:
+            at = distinct_find(windows, home, windows.word[element])
+            windows.index[at] = element

@@ -1,0 +1,73 @@
+"""The capture store: the columns and entry ids of events that some run, episode or match refers to.
+
+An event is known by its ordinal, its place in the order of all released events, which never changes; rows stand in
+order of ordinal, so a reference is found by binary search and forgetting rows moves no reference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.batch import Batch, blank, copy_rows
+
+Ints = npt.NDArray[np.int64]
+
+COMPACT_AT = 65_536  # rows; below that, forgetting is not worth the sweep
+
+
+class Captures:
+    """Captured events in buffers that grow by doubling. compact_at: the number of rows at which to forget."""
+
+    def __init__(self, columns: int) -> None:
+        """`columns`: the stored columns of a program."""
+        self._columns = columns
+        self._ordinal = np.empty(0, np.int64)
+        self._events = blank(columns, 0)
+        self._length = 0
+        self.compact_at = COMPACT_AT
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def ordinal(self) -> Ints:
+        """The ordinals, ascending, shape (n,)."""
+        return self._ordinal[: self._length]
+
+    @property
+    def events(self) -> Batch:
+        """The events as views, words (columns, n)."""
+        return self._events.take(slice(0, self._length))
+
+    def rows(self, ordinals: Ints) -> npt.NDArray[np.intp]:
+        """Where the events stand. Every ordinal asked for is there, or the engine has a bug."""
+        found = np.searchsorted(self.ordinal, ordinals)
+        assert len(ordinals) == 0 or (
+            found.max() < self._length and bool((self.ordinal[found] == ordinals).all())
+        ), "a captured event is gone"
+        return found
+
+    def append(self, ordinals: Ints, events: Batch) -> None:
+        """Remember events that come after all those remembered so far."""
+        length = self._length + len(ordinals)
+        if length > len(self._ordinal):
+            self._resize(max(2 * length, 1024))
+        self._ordinal[self._length : length] = ordinals
+        copy_rows(events, self._events, self._length)
+        self._length = length
+
+    def forget(self, live: Ints) -> None:
+        """Keep only the events whose ordinals are in `live`."""
+        rows = np.flatnonzero(np.isin(self.ordinal, live))
+        ordinals, kept = self.ordinal[rows], self._events.take(rows)
+        self._length = 0
+        self._ordinal, self._events = np.empty(0, np.int64), blank(self._columns, 0)
+        self.append(ordinals, kept)
+        self.compact_at = max(COMPACT_AT, 2 * len(rows))
+
+    def _resize(self, length: int) -> None:
+        ordinal, events = np.empty(length, np.int64), blank(self._columns, length)
+        ordinal[: self._length] = self.ordinal
+        copy_rows(self.events, events, 0)
+        self._ordinal, self._events = ordinal, events

@@ -1,0 +1,115 @@
+"""The state of a `while` rule."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cep.engine.arrays import (
+    FIRST_SLOTS,
+    grow_keys,
+    grow_matches,
+    grow_windows,
+    grown,
+    new_keys,
+    new_matches,
+    new_windows,
+    slots_short,
+)
+from cep.engine.sequences import Ints, Keep, Rows
+from cep.kernels import episodes as ek
+from cep.kernels.keys import begin_sweep
+from cep.kernels.probe import Machine
+from cep.layout import EpisodePlan
+
+
+class EpisodeState:
+    """Windows, latest values and episodes of a condition's keys."""
+
+    def __init__(self, plan: EpisodePlan, nulls: Ints) -> None:
+        """`nulls`: null as each latest value's column spells it."""
+        longest = max((a.window_us for a in plan.aggregates), default=0)
+        values = len(plan.aggregates) + len(plan.latest)
+        self.keys = new_keys(plan.key_parts, max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
+        self.windows = new_windows(plan.aggregates)
+        self.matches = new_matches(1, values)
+        self.episodes = ek.Episodes(
+            plan=np.array(
+                [
+                    plan.condition,
+                    plan.until,
+                    plan.for_us,
+                    plan.keep_us,
+                    plan.forget_us,
+                    plan.rises_in_time,
+                    longest,
+                    len(plan.latest),
+                ],
+                np.int64,
+            ),
+            bits=np.array(plan.aggregate_bits, np.int64),
+            latest=np.array(plan.latest, np.int64).reshape(-1, 2),
+            nulls=nulls,
+            state=np.zeros((FIRST_SLOTS, ek.STATE_COLUMNS), np.int64),
+            now=np.zeros((FIRST_SLOTS, len(plan.latest)), np.int64),
+            inputs=np.zeros(values, np.int64),
+            count=np.zeros(1, np.int64),
+        )
+
+    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
+        """Apply the rows."""
+        reached = 0
+        while True:
+            reached = ek.feed(
+                self.episodes,
+                machine,
+                self.keys,
+                self.windows,
+                self.matches,
+                rows.rows,
+                rows.bits,
+                rows.key,
+                keep,
+                base,
+                reached,
+            )
+            if reached == len(rows.rows):
+                return
+            self._grow()
+
+    def sweep(self, machine: Machine, until_us: int) -> None:
+        """Let time pass up to and including `until_us`."""
+        begin_sweep(self.keys, until_us)
+        while not ek.sweep(self.episodes, machine, self.keys, self.windows, self.matches, until_us):
+            self._grow()
+            begin_sweep(self.keys, until_us)
+
+    def references(self) -> Ints:
+        """The ordinals of all captured events that the state still refers to."""
+        top = int(self.keys.count[1])
+        live = self.keys.hashes[:top] >= 0
+        return self.episodes.state[:top][live][:, [ek.OPENED_EVENT, ek.LAST_EVENT]].ravel()
+
+    def words(self) -> list[Ints]:
+        """Every array in which the id of a text may stand."""
+        return [self.keys.words, self.windows.word, self.episodes.now]
+
+    def waiting(self) -> int:
+        """How many episodes are open."""
+        live = self.keys.hashes >= 0
+        return int((self.episodes.state[live, ek.PHASE] == ek.OPEN).sum())
+
+    def dropped(self) -> int:
+        """How many open episodes were forgotten with their quiet key."""
+        return int(self.episodes.count[ek.FORGOTTEN])
+
+    def _grow(self) -> None:
+        before = len(self.keys.hashes), len(self.windows.time)
+        if slots_short(self.keys):
+            self.keys = grow_keys(self.keys)
+            slots = len(self.keys.hashes)
+            self.episodes = self.episodes._replace(
+                state=grown(self.episodes.state, slots), now=grown(self.episodes.now, slots)
+            )
+        self.windows = grow_windows(self.windows, len(self.keys.hashes))
+        if before == (len(self.keys.hashes), len(self.windows.time)):
+            self.matches = grow_matches(self.matches)

@@ -1,0 +1,380 @@
+"""The state of a `when` rule: a chain where no filter looks back, a probe otherwise, behind one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.arrays import FIRST_ROWS, FIRST_SLOTS, grow_keys, grow_matches, grown, new_keys, new_matches, slots_short
+from cep.kernels import chain as ck
+from cep.kernels import probe as pk
+from cep.kernels.keys import KeySpace, begin_sweep
+from cep.kernels.matches import Matches
+from cep.kernels.probe import Machine
+from cep.layout import Guard, SequencePlan, StepSpec
+
+Ints = npt.NDArray[np.int64]
+Keep = npt.NDArray[np.uint8]
+NO_LIMIT = 2**62
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows that enter a plan, in order: their places in the batch, their bits, their keys (parts, m)."""
+
+    rows: Ints
+    bits: Ints
+    key: Ints
+
+
+class PlanState(Protocol):
+    """What `step` asks of every plan that makes matches."""
+
+    matches: Matches
+
+    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
+        """Offer the rows."""
+
+    def sweep(self, machine: Machine, until_us: int) -> None:
+        """Let time pass up to and including `until_us`."""
+
+    def references(self) -> Ints:
+        """The ordinals of all captured events that the state still refers to."""
+
+    def words(self) -> list[Ints]:
+        """Every array in which the id of a text may stand."""
+
+
+def new_sequence(plan: SequencePlan) -> ChainState | ProbeState:
+    """The empty state of a sequence."""
+    return ProbeState(plan) if needs_probe(plan) else ChainState(plan)
+
+
+def needs_probe(plan: SequencePlan) -> bool:
+    """Whether runs have to be asked one by one. Besides look-back: policy last, and rare mixtures of guards."""
+    groups = [*(step.guards for step in plan.steps[1:]), plan.trailing]
+    mixed = any(
+        any(g.immediate for g in guards) and any(g.within_us >= 0 for g in guards) for guards in groups
+    )
+    return plan.looks_back or plan.policy == "last" or mixed
+
+
+def _trailing(plan: SequencePlan) -> tuple[int, int, int]:
+    """Whether there are trailing guards, the longest window of their own, and whether one lasts to the horizon."""
+    own = [g.within_us for g in plan.trailing if g.within_us >= 0]
+    return bool(plan.trailing), max(own, default=-1), any(g.within_us < 0 for g in plan.trailing)
+
+
+def _span(plan: SequencePlan) -> int:
+    """The longest horizon of a sequence."""
+    windows = [plan.within_us, *(s.within_us for s in plan.steps), *(g.within_us for g in plan.trailing)]
+    windows += [g.within_us for s in plan.steps for g in s.guards]
+    return max(*windows, 1)
+
+
+# ------------------------------------------------------------------------------------------- chain
+
+
+@dataclass(slots=True)
+class _StageTable:
+    """The stage table under construction."""
+
+    plan: SequencePlan
+    stages: list[list[int]] = field(default_factory=list)
+    guards: list[list[int]] = field(default_factory=list)
+    first: list[int] = field(default_factory=list)  # the first stage of each step
+
+    def build(self) -> None:
+        for k, step in enumerate(self.plan.steps):
+            self.first.append(len(self.stages))
+            guards = self._guards_after(k)
+            if is_loop(self.plan, k):
+                self._stage(k, guards, opened=True)
+                if self.stages[-1][ck.MOST] >= 0 or self.stages[-1][ck.SELF_GAP] >= 0:
+                    self.stages[-1][ck.FULL] = len(self.stages)
+                    self._waiting(k, guards)
+            else:
+                self._waiting(k, guards)
+            assert step.least >= 1
+        for stage in self.stages:
+            k = stage[ck.STEP] + 1
+            stage[ck.NEXT] = self.first[k] if k < len(self.plan.steps) else -1
+
+    def _guards_after(self, k: int) -> tuple[Guard, ...]:
+        last = k + 1 == len(self.plan.steps)
+        return self.plan.trailing if last else self.plan.steps[k + 1].guards
+
+    def _waiting(self, k: int, guards: tuple[Guard, ...]) -> None:
+        """Stages of runs that wait for step k + 1, one for each window after which guards fall silent."""
+        while True:
+            self._stage(k, guards, opened=False)
+            stage = self.stages[-1]
+            immediate = any(g.immediate for g in guards)
+            windows = [g.within_us for g in guards if g.within_us >= 0]
+            if immediate:
+                stage[ck.AGE_EVENT] = 1
+                guards = tuple(g for g in guards if not g.immediate)
+            elif windows:
+                stage[ck.AGE_US] = min(windows)
+                guards = tuple(g for g in guards if g.within_us != min(windows))
+            else:
+                return
+            stage[ck.AGE_STAGE] = len(self.stages)
+
+    def _stage(self, k: int, guards: tuple[Guard, ...], *, opened: bool) -> None:
+        step = self.plan.steps[k]
+        follower: StepSpec | None = self.plan.steps[k + 1] if k + 1 < len(self.plan.steps) else None
+        stage = [-1] * ck.STAGE_COLUMNS
+        stage[ck.STEP], stage[ck.OPEN] = k, int(opened)
+        stage[ck.LEAST] = step.least
+        # A last loop is at its end with its minimum, unless a deadline is still to come.
+        stage[ck.MOST] = step.most if follower or self.plan.trailing else -1
+        stage[ck.SELF_BIT] = step.bit
+        stage[ck.SELF_GAP] = step.within_us if k else -1
+        stage[ck.NEXT_BIT] = follower.bit if follower else 0
+        stage[ck.NEXT_GAP] = follower.within_us if follower else -1
+        stage[ck.NEXT_IMMEDIATE] = int(bool(follower and follower.immediate))
+        stage[ck.GUARD_FROM] = len(self.guards)
+        self.guards += [[g.bit, g.within_us, int(g.immediate)] for g in guards]
+        stage[ck.GUARD_TO] = len(self.guards)
+        stage[ck.AGE_EVENT] = 0
+        stage[ck.LAST_STEP] = int(follower is None)
+        self.stages.append(stage)
+
+
+def is_loop(plan: SequencePlan, k: int) -> bool:
+    """Whether step k is more than one event, as far as matches can tell."""
+    step = plan.steps[k]
+    ends_at_once = k + 1 == len(plan.steps) and not plan.trailing and step.least == 1
+    return not ends_at_once and not (step.least == 1 and step.most == 1)
+
+
+class ChainState:
+    """Runs of a sequence without look-back."""
+
+    def __init__(self, plan: SequencePlan) -> None:
+        table = _StageTable(plan)
+        table.build()
+        steps = len(plan.steps)
+        leading = [[g.bit, g.within_us] for g in plan.steps[0].guards]
+        loops = [is_loop(plan, k) for k in range(steps)]
+        waits, own_us, horizon = _trailing(plan)
+        each = plan.policy == "each"
+        count = np.zeros(6, np.int64)
+        count[[ck.RUN_FREE, ck.NODE_FREE]] = -1
+        by_stage, by_step = (FIRST_SLOTS, len(table.stages)), (FIRST_SLOTS, steps)
+        self.keys = new_keys(plan.key_parts, _span(plan))
+        self.matches = new_matches(steps, 0)
+        self.chain = ck.Chain(
+            stages=np.array(table.stages, np.int64),
+            guards=np.array(table.guards, np.int64).reshape(-1, 3),
+            leading=np.array(leading, np.int64).reshape(-1, 2),
+            plan=np.array([plan.within_us, each, steps, waits, own_us, horizon, any(loops)], np.int64),
+            loop=np.array(loops, np.int64),
+            head=np.full(by_stage, -1, np.int32),
+            tail=np.full(by_stage, -1, np.int32),
+            log_head=np.full(by_step, -1, np.int32),
+            log_tail=np.full(by_step, -1, np.int32),
+            log_length=np.zeros(by_step, np.int64),
+            events=np.zeros(FIRST_SLOTS, np.int64),
+            seen=np.zeros((FIRST_SLOTS, len(leading)), np.int64),
+            runs=np.zeros(FIRST_SLOTS, np.int64),
+            nodes=np.zeros(FIRST_SLOTS, np.int64),
+            run=np.full((FIRST_ROWS, ck.REF + 2 * steps), -1, np.int64),
+            after=np.full(FIRST_ROWS, -1, np.int32),
+            node=np.full((FIRST_ROWS, 4), -1, np.int64),
+            node_after=np.full(FIRST_ROWS, -1, np.int32),
+            count=count,
+        )
+
+    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
+        """Offer the rows."""
+        reached, times = 0, machine.words[0]
+        while True:
+            reached = ck.feed(
+                self.chain, self.keys, self.matches, rows.rows, rows.bits, rows.key, times, keep, base, reached
+            )
+            if reached == len(rows.rows):
+                return
+            self._grow()
+
+    def sweep(self, machine: Machine, until_us: int) -> None:
+        """Let time pass up to and including `until_us`."""
+        begin_sweep(self.keys, until_us)
+        while not ck.sweep(self.chain, self.keys, self.matches, until_us):
+            self._grow()
+            begin_sweep(self.keys, until_us)
+
+    def references(self) -> Ints:
+        """The ordinals of all captured events that the state still refers to."""
+        c = self.chain
+        run = c.run[: c.count[ck.RUN_TOP]]
+        run = run[run[:, ck.START] >= 0]
+        singles = [run[:, ck.REF + 2 * k] for k in range(len(c.loop)) if not c.loop[k]]
+        return np.concatenate([run[:, ck.START], *singles, c.node[: c.count[ck.NODE_TOP], ck.ORDINAL]])
+
+    def words(self) -> list[Ints]:
+        """Every array in which the id of a text may stand."""
+        return [self.keys.words]
+
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return int(self.chain.count[ck.RUNS])
+
+    def dropped(self) -> int:
+        """How many runs the bound has cost: none, for a FIFO has no bound but memory."""
+        return 0
+
+    def _grow(self) -> None:
+        c = self.chain
+        if slots_short(self.keys):
+            self.keys = grow_keys(self.keys)
+            c = _with_slots(c, len(self.keys.hashes))
+        if c.count[ck.RUNS] + 1 >= len(c.run):
+            c = c._replace(run=grown(c.run, 2 * len(c.run), -1), after=grown(c.after, 2 * len(c.run), -1))
+        if c.count[ck.NODES] + len(c.loop) >= len(c.node):
+            length = 2 * len(c.node)
+            c = c._replace(node=grown(c.node, length, -1), node_after=grown(c.node_after, length, -1))
+        if c is self.chain:
+            self.matches = grow_matches(self.matches)
+        self.chain = c
+
+
+def _with_slots(c: ck.Chain, slots: int) -> ck.Chain:
+    return c._replace(
+        head=grown(c.head, slots, -1),
+        tail=grown(c.tail, slots, -1),
+        log_head=grown(c.log_head, slots, -1),
+        log_tail=grown(c.log_tail, slots, -1),
+        log_length=grown(c.log_length, slots),
+        events=grown(c.events, slots),
+        seen=grown(c.seen, slots),
+        runs=grown(c.runs, slots),
+        nodes=grown(c.nodes, slots),
+    )
+
+
+# ------------------------------------------------------------------------------------------- probe
+
+_POLICIES = {"first": pk.FIRST_POLICY, "each": pk.EACH_POLICY, "last": pk.LAST_POLICY}
+
+
+class ProbeState:
+    """Runs of a sequence in which a filter looks back."""
+
+    def __init__(self, plan: SequencePlan) -> None:
+        steps, guards = _probe_tables(plan)
+        waits, own_us, horizon = _trailing(plan)
+        leading = len(plan.steps[0].guards)
+        most = plan.max_starts if plan.looks_back else NO_LIMIT
+        count = np.zeros(7, np.int64)
+        count[[pk.RUN_FREE, pk.NODE_FREE]] = -1
+        run = np.full((FIRST_ROWS, pk.WORD + len(plan.captures)), -1, np.int64)
+        self.keys: KeySpace = new_keys(plan.key_parts, _span(plan))
+        self.matches = new_matches(len(plan.steps), 0)
+        self.probe = pk.Probe(
+            steps=np.array(steps, np.int64),
+            guards=np.array(guards, np.int64).reshape(-1, pk.STEP_COLUMNS),
+            captures=np.array([[c.step, c.what, c.slot] for c in plan.captures], np.int64).reshape(-1, 3),
+            plan=np.array(
+                [plan.within_us, _POLICIES[plan.policy], len(steps), waits, own_us, horizon, most, leading], np.int64
+            ),
+            places=np.zeros(sum(s.least + 1 for s in plan.steps), np.int64),
+            head=np.full(FIRST_SLOTS, -1, np.int32),
+            tail=np.full(FIRST_SLOTS, -1, np.int32),
+            runs=np.zeros(FIRST_SLOTS, np.int64),
+            nodes=np.zeros(FIRST_SLOTS, np.int64),
+            events=np.zeros(FIRST_SLOTS, np.int64),
+            soonest=np.zeros(FIRST_SLOTS, np.int64),
+            seen=np.zeros((FIRST_SLOTS, leading), np.int64),
+            run=run,
+            run_real=run.view(np.float64),
+            after=np.full(FIRST_ROWS, -1, np.int32),
+            node=np.full((FIRST_ROWS, 2), -1, np.int64),
+            node_after=np.full(FIRST_ROWS, -1, np.int32),
+            count=count,
+        )
+
+    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
+        """Offer the rows."""
+        reached = 0
+        while True:
+            reached = pk.feed(
+                self.probe, machine, self.keys, self.matches, rows.rows, rows.bits, rows.key, keep, base, reached
+            )
+            if reached == len(rows.rows):
+                return
+            self._grow()
+
+    def sweep(self, machine: Machine, until_us: int) -> None:
+        """Let time pass up to and including `until_us`."""
+        begin_sweep(self.keys, until_us)
+        while not pk.sweep(self.probe, self.keys, self.matches, until_us):
+            self._grow()
+            begin_sweep(self.keys, until_us)
+
+    def references(self) -> Ints:
+        """The ordinals of all captured events that the state still refers to."""
+        p = self.probe
+        return p.node[: p.count[pk.NODE_TOP], pk.ORDINAL]
+
+    def words(self) -> list[Ints]:
+        """Every array in which the id of a text may stand."""
+        return [self.keys.words, self.probe.run[:, pk.WORD :]]
+
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return int(self.probe.count[pk.RUNS])
+
+    def dropped(self) -> int:
+        """How many runs the bound has cost."""
+        return int(self.probe.count[pk.DROPPED])
+
+    def _grow(self) -> None:
+        p = self.probe
+        if slots_short(self.keys):
+            self.keys = grow_keys(self.keys)
+            slots = len(self.keys.hashes)
+            p = p._replace(
+                head=grown(p.head, slots, -1),
+                tail=grown(p.tail, slots, -1),
+                runs=grown(p.runs, slots),
+                nodes=grown(p.nodes, slots),
+                events=grown(p.events, slots),
+                soonest=grown(p.soonest, slots),
+                seen=grown(p.seen, slots),
+            )
+        if p.count[pk.RUNS] + 1 >= len(p.run):
+            run = grown(p.run, 2 * len(p.run), -1)
+            p = p._replace(run=run, run_real=run.view(np.float64), after=grown(p.after, len(run), -1))
+        if p.count[pk.NODES] + p.runs.max() + 1 >= len(p.node):
+            length = 2 * len(p.node)
+            p = p._replace(node=grown(p.node, length, -1), node_after=grown(p.node_after, length, -1))
+        if p is self.probe:
+            self.matches = grow_matches(self.matches)
+        self.probe = p
+
+
+def _probe_tables(plan: SequencePlan) -> tuple[list[list[int]], list[list[int]]]:
+    """The step table and the guard table, guards in the order of the steps they stand before."""
+    steps: list[list[int]] = []
+    guards: list[list[int]] = []
+
+    def add(group: tuple[Guard, ...]) -> tuple[int, int]:
+        first = len(guards)
+        for guard in group:
+            row = [-1] * pk.STEP_COLUMNS
+            row[pk.BIT], row[pk.IMMEDIATE] = guard.bit, int(guard.immediate)
+            row[pk.WINDOW], row[pk.CODE] = guard.within_us, guard.code
+            guards.append(row)
+        return first, len(guards)
+
+    for k, step in enumerate(plan.steps):
+        first, last = add(step.guards)
+        window = step.within_us if k else -1
+        steps.append([step.bit, step.least, step.most, int(step.immediate), window, step.code, first, last])
+    add(plan.trailing)
+    return steps, guards

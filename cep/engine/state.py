@@ -1,0 +1,83 @@
+"""All state of a program, in one value that the caller passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.captures import Captures
+from cep.engine.episodes import EpisodeState
+from cep.engine.features import FeatureState
+from cep.engine.order import Order, new_order
+from cep.engine.sequences import ChainState, ProbeState, new_sequence
+from cep.engine.strings import Strings
+from cep.engine.texts import TextMemory
+from cep.layout import NULL, STACK_DEPTH, Program, SequencePlan
+
+Ints = npt.NDArray[np.int64]
+NAN_WORD = int(np.array([np.nan]).view(np.int64)[0])
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the engine has counted since it began; part of the state, so a restart goes on counting."""
+
+    events: int = 0
+    late: int = 0
+    without_key: int = 0
+    matches: int = 0
+
+
+@dataclass(slots=True)
+class EngineState:
+    """The state of a program: what `step` reads and changes, and nothing else remembers anything.
+
+    next_ordinal: of the next event to be released. consts: the program's, with this state's text ids filled in.
+    """
+
+    strings: Strings
+    texts: TextMemory
+    order: Order
+    captures: Captures
+    features: list[FeatureState]
+    rules: list[ChainState | ProbeState | EpisodeState]
+    code: Ints
+    consts: Ints
+    next_ordinal: int = 0
+    counters: Counters = field(default_factory=Counters)
+    stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
+
+    @staticmethod
+    def create(program: Program) -> EngineState:
+        """An empty state."""
+        strings = Strings()
+        consts = np.array(program.consts or (0,), np.int64)
+        for place, text in program.const_texts:
+            consts[place] = strings.id(text)
+        nulls = null_words(program)
+        return EngineState(
+            strings=strings,
+            texts=TextMemory(program),
+            order=new_order(program),
+            captures=Captures(program.stored),
+            features=[FeatureState(plan) for plan in program.features],
+            rules=[
+                new_sequence(rule.plan)
+                if isinstance(rule.plan, SequencePlan)
+                else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
+                for rule in program.rules
+            ],
+            code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
+            consts=consts,
+        )
+
+
+def null_words(program: Program) -> Ints:
+    """Null as each column spells it, shape (slots,)."""
+    nulls = np.full(program.slots, NULL, np.int64)
+    for slot, column in enumerate(program.columns):
+        if column.kind == "number":
+            nulls[slot] = NAN_WORD
+    return nulls
