@@ -7,7 +7,7 @@ as the parser made them, bytes in lists, because shaping them costs as much as r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
@@ -48,7 +48,7 @@ class Session:
             )
         except ValueError as error:
             raise ConfigurationError(f"{self.name} is not a Redis URL: {error}") from error
-        self._connection: Any = pool.make_connection()
+        self._connection = cast(Any, pool.make_connection())
         try:
             self._connection.connect()
         except (AuthenticationError, AuthorizationError) as error:
