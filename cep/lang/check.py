@@ -64,7 +64,7 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
     for text, node in declared:
         if isinstance(node, ast.Rule) and names.rules.get(node.name.text) is node:
             rules[node.name.text] = check_rule(names, node, report.on(text))
-    _refuse_cycles(names, declared)
+    _refuse_chains(names)
     for text, node in declared:
         if isinstance(node, ast.Test) and (test := check_test(names, rules, node, report.on(text))) is not None:
             tests.append(test)
@@ -76,17 +76,16 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
     )
 
 
-def _refuse_cycles(names: Names, declared: list[Declared]) -> None:
-    """Report every rule that, over the alerts it speaks of, depends on itself."""
-    for text, node in declared:
-        if not isinstance(node, ast.Rule) or names.rules.get(node.name.text) is not node:
-            continue
+def _refuse_chains(names: Names) -> None:
+    """Report rules over alerts: as a circle where one depends on its own, and otherwise as not built yet."""
+    for name, places in names.chains.items():
         reached: set[str] = set()
-        waiting = set(names.chains.get(node.name.text, ()))
+        waiting = {word.text for word, _ in places}
         while waiting:
-            name = waiting.pop()
-            reached.add(name)
-            waiting |= names.chains.get(name, set()) - reached
-        if node.name.text in reached:
-            message = f'"{node.name.text}" depends on its own alerts'
-            names.report.on(text).error("CEP307", node.name.at, message)
+            reached.add(other := waiting.pop())
+            waiting |= {word.text for word, _ in names.chains.get(other, ())} - reached
+        for word, page in places:
+            if name in reached:
+                page.error("CEP307", word.at, f'"{name}" depends on its own alerts')
+            else:
+                page.error("CEP922", word.at, "rules over alerts are not built yet")

@@ -54,7 +54,8 @@ class Names:
     rules: dict[str, ast.Rule] = field(default_factory=dict)
     externals: dict[str, ast.External] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    chains: dict[str, set[str]] = field(default_factory=dict)  # rule -> rules whose alerts it speaks of
+    chains: dict[str, list[tuple[ast.Word | ast.Name, Page]]] = field(default_factory=dict)
+    """For each rule the places at which it speaks of other rules' alerts."""
 
     def view(self, word: ast.Word | ast.Name, page: Page, rule: str | None = None) -> View | None:
         """The event of this name; None when there is none, which has then been reported."""
@@ -62,8 +63,8 @@ class Names:
         if name in self.views:
             return self.views[name]
         if name in self.rules and rule is not None:
-            self.chains.setdefault(rule, set()).add(name)
-        if name == "alert" or name in self.rules:
+            self.chains.setdefault(rule, []).append((word, page))
+        elif name == "alert" or name in self.rules:
             page.error("CEP922", word.at, "rules over alerts are not built yet")
         elif name not in self.broken:
             page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))

@@ -220,7 +220,7 @@ def _fold(op: Op) -> Expr:
     except OverflowError:
         value = float("inf")
     if not abs(value) < (_INT64 if isinstance(value, int) else float("inf")):
-        raise KindError("CEP206", "the result does not fit in 64 bits")
+        raise KindError("CEP106", "the result does not fit in 64 bits")
     return Const(value, op.kind)
 
 

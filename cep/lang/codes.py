@@ -1,0 +1,40 @@
+"""The catalogue of diagnostic codes: what each means, and an example that has the mistake beside one that has not.
+
+A code is never reused. A test runs every example: the bad one gives its code and no other, the good one none.
+Examples stand on `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA = """\
+stream s
+event a from s (k text, n integer, x number, m money, t text, ok flag)
+event b from s (k text, n integer, x number, m money, t text, ok flag)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of diagnostic."""
+
+    code: str
+    title: str
+    explanation: str
+    bad: str
+    good: str
+
+
+def explain(code: str) -> Code | None:
+    """The catalogue's entry, or None when there is no such code."""
+    return catalogue().get(code.upper())
+
+
+def catalogue() -> dict[str, Code]:
+    """Every code, in order."""
+    from cep.lang.codes_rules import RULE_CODES
+    from cep.lang.codes_unbuilt import UNBUILT_CODES
+    from cep.lang.codes_words import WORD_CODES
+
+    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *UNBUILT_CODES)}

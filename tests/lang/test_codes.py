@@ -1,0 +1,36 @@
+"""Every code of the catalogue: its bad example gives it and no other, its good example gives nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cep.lang import check_texts
+from cep.lang.codes import SCHEMA, catalogue, explain
+
+CODES = list(catalogue().values())
+PACKAGE = Path(__file__).parents[2] / "cep" / "lang"
+
+
+def codes_in(text: str) -> set[str]:
+    return {diagnostic.code for diagnostic in check_texts({"x.cep": SCHEMA + text}).diagnostics}
+
+
+@pytest.mark.parametrize("entry", CODES, ids=lambda entry: entry.code)
+def test_example(entry):
+    assert codes_in(entry.bad) == {entry.code}
+    assert codes_in(entry.good) == set()
+
+
+def test_every_code_in_use_is_explained():
+    used = {code for path in PACKAGE.glob("*.py") for code in re.findall(r"\bCEP\d{3}\b", path.read_text("utf-8"))}
+    assert used == set(catalogue())
+
+
+def test_explain():
+    entry = explain("cep104")
+    assert entry is not None
+    assert entry.title == "unknown word or name"
+    assert explain("CEP000") is None
