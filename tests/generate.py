@@ -63,7 +63,7 @@ def random_case(seed: int) -> Case:
         features: set[str] = set()
         schema = Schema(rng, features)
         author = Author(rng, schema, features)
-        rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 1, 2, 3)) + 1)]
+        rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 2, 2, 3)) + 1)]
         text = "\n".join([schema.text(), *rules])
         loaded = check_texts({"case.cep": text})
         if loaded.ruleset is not None:
@@ -76,11 +76,11 @@ def random_case(seed: int) -> Case:
 
 
 def _stream(rng: random.Random, schema: Schema) -> list[OracleEvent]:
-    """12 to 45 events; one null in about sixteen, many ties, now and then a long silence."""
-    few_keys = rng.randint(1, 3)
-    steps = rng.choice(((0, 1, 1, 2), (0, 0, 1), (1, 1, 2, 3), (0, 1, 2, 4, 12)))
+    """20 to 80 events; one null in about sixteen, many ties, now and then a long silence."""
+    few_keys = rng.choice((1, 2, 2, 3))
+    steps = rng.choice(((0, 1, 1, 2), (0, 0, 1), (0, 0, 0, 1, 1), (1, 1, 2, 3), (0, 0, 1, 2, 4, 12)))
     time_us, events = 0, []
-    for _ in range(rng.randint(12, 45)):
+    for _ in range(rng.randint(20, 80)):
         time_us += rng.choice(steps) * SECOND_US
         index = rng.randrange(len(schema.roots))
         values: dict[str, object] = {}

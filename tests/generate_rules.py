@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LITERALS: dict[str, Sequence[str]] = {
-    "integer": ("0", "1", "2", "3"),
-    "money": ("0.5", "1", "2.5", "3"),
-    "number": ("0.5", "1.0", "2.5", "3.0"),
+    "integer": ("0", "1", "1", "2", "3"),
+    "money": ("0.5", "0.5", "1", "2.5"),
+    "number": ("0.5", "0.5", "1.0", "2.5"),
 }
 NUMERIC = ("integer", "money", "number")
 TEXT_FORMS = (
@@ -102,28 +102,28 @@ class Words:
     def condition(self, scope: Scope, depth: int = 2) -> str:
         """A condition; the deeper, the more it may be joined."""
         drawn = self.rng.random() if depth > 0 else 1.0
-        if drawn < 0.15:
+        if drawn < 0.12:
             return self.note("expr: and", f"{self.condition(scope, depth - 1)} and {self.condition(scope, 0)}")
-        if drawn < 0.30:
+        if drawn < 0.40:
             return self.note("expr: or", f"({self.condition(scope, depth - 1)} or {self.condition(scope, 0)})")
-        if drawn < 0.38:
+        if drawn < 0.46:
             return self.note("expr: not", f"not ({self.condition(scope, depth - 1)})")
         return self.comparison(scope)
 
     def comparison(self, scope: Scope) -> str:
         """One comparison, of the judged event when there is one, more often than not of numbers."""
         drawn = self.rng.random()
-        if drawn < 0.25 and (text := self.own_comparison(scope)):
+        if drawn < 0.2 and (text := self.own_comparison(scope)):
             return text
         left, kind = self.term(scope)
-        operator = self.rng.choice(COMPARISONS[:2] if self.chance(0.6) else COMPARISONS)
-        if drawn < 0.35:
-            return self.note("expr: between", f"{left} between {self.literal(kind)} and {self.rng.randint(3, 9)}")
-        if drawn < 0.40:
+        operator = self.rng.choice(COMPARISONS[:2] if self.chance(0.7) else COMPARISONS)
+        if drawn < 0.3:
+            return self.note("expr: between", f"{left} between {self.rng.randint(0, 1)} and {self.rng.randint(4, 9)}")
+        if drawn < 0.40 and scope.aggregates:
             return self.note("expr: let function", f"beyond({left}, {self.literal(kind)})")
         if drawn < 0.45 and kind == "integer":
             return self.note("expr: let", f"{left} {operator} small")
-        if drawn < 0.65:
+        if drawn < 0.55:
             right, other = self.term(scope)
             if other == kind:
                 return f"{left} {operator} {right}"
@@ -137,7 +137,7 @@ class Words:
         """A comparison of a text or a flag, or `missing`; of an own field, a captured or a latest one."""
         name, kind = self.rng.choice(self.references(scope))
         if self.chance(0.15):
-            return self.note("expr: missing", f"missing({name})")
+            return self.note("expr: missing", self.rng.choice((f"missing({name})", f"not missing({name})")))
         if kind == "flag":
             return self.note("expr: flag", self.rng.choice((name, f"not {name}", f"{name} == true")))
         if kind != "text":
@@ -254,7 +254,7 @@ class Author:
         self.note, self.chance = self.words.note, self.words.chance
 
     def rule(self, name: str) -> str:
-        keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["k", "m"], ["u"]))
+        keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["m"], ["k", "m"], ["u"]))
         self.features.add(f"key: {len(keys)} fields")
         head = f"rule {name}" + (f" by {', '.join(keys)}" if keys else "")
         body = self.while_() if self.chance(0.35) else self.when()
@@ -268,7 +268,7 @@ class Author:
 
     def when(self) -> str:
         shape = self.shape()
-        steps: list[str] = self.guards(shape) if self.chance(0.2) else []
+        steps: list[str] = self.guards(shape) if self.chance(0.15) else []
         self.features.update({"when: leading no"} if steps else ())
         for index in range(shape.length):
             if index > 0 and self.chance(0.25):
@@ -283,8 +283,8 @@ class Author:
         # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
         gaps = any(" within " in step for step in steps if not step.startswith("no "))
         head = "" if shape.horizon is None else f" within {shape.horizon}s"
-        if self.chance(0.2) and policy != "last" and not gaps:
-            head += self.note("when: max", f" max {self.rng.randint(1, 3)}")
+        if self.chance(0.3) and policy != "last" and not gaps:
+            head += self.note("when: max", f" max {self.rng.choice((1, 1, 2, 3))}")
         lines = [
             head,
             "  " + ("" if policy == "first" and self.chance(0.7) else f"match {policy} ") + f"when {steps[0]}",
@@ -295,9 +295,9 @@ class Author:
 
     def shape(self) -> Shape:
         """Nearly always with a horizon; without one every step but the first has its own gap."""
-        length = self.rng.choice((1, 2, 2, 2, 3, 3, 4))
+        length = self.rng.choice((1, 1, 2, 2, 2, 2, 3, 3, 4))
         trailing = self.chance(0.3)
-        horizon = self.rng.choice((3, 5, 8, 12, 20)) if self.chance(0.9 if length > 1 else 0.7) else None
+        horizon = self.rng.choice((4, 8, 12, 20, 30)) if self.chance(0.9 if length > 1 else 0.7) else None
         if horizon is None:
             self.features.add("when: no horizon")
         return Shape(self.events(), length, trailing, horizon)
@@ -305,7 +305,7 @@ class Author:
     def link(self, before: str, steps: list[str]) -> str:
         """`next` cannot stand after a leading `no`."""
         leading = before.startswith("no ") and all(s.startswith("no ") for s in steps[: steps.index(before) + 1])
-        return "then" if leading or self.chance(0.75) else self.note("when: next", "next")
+        return "then" if leading or self.chance(0.85) else self.note("when: next", "next")
 
     def guards(self, shape: Shape) -> list[str]:
         """One or two `no`s; none waits for longer than the horizon."""
@@ -313,30 +313,27 @@ class Author:
         for _ in range(self.rng.choice((1, 1, 1, 2))):
             event = self.rng.choice(shape.events)
             text = f"no {event.name}"
-            if self.chance(0.7):
+            if self.chance(0.9):
                 text += f" where {self.words.condition(shape.scope(event), 1)}"
-            if shape.horizon is None or self.chance(0.5):
-                text = self.note("when: no within", f"{text} within {self.gap(shape)}s")
+            if shape.horizon is None or self.chance(0.75):
+                text = self.note("when: no within", f"{text} within {self.rng.choice((1, 1, 2, 4))}s")
             found.append(text)
         return found
-
-    def gap(self, shape: Shape) -> int:
-        return self.rng.choice([gap for gap in (1, 2, 3, 5) if shape.horizon is None or gap <= shape.horizon])
 
     def step(self, shape: Shape, alias: str) -> str:
         event = self.rng.choice(shape.events)
         may_loop = shape.horizon is not None or bool(shape.aliases)
-        quantifier = self.rng.choice(("", "", "", "", "2 ", "1+ ", "2+ ", "1..2 ", "2..3 ")) if may_loop else ""
+        quantifier = self.rng.choice(("",) * 9 + ("2 ", "1+ ", "2+ ", "1..2 ", "2..3 ")) if may_loop else ""
         self.features.add(f"when: quantifier {quantifier or 'none'}")
         scope, first = shape.scope(event), not shape.aliases
         if quantifier and self.chance(0.3):
             self.features.add("look-back: a loop at itself")
             scope.aliases[alias] = (event, True)
         text = f"{quantifier}{event.name} as {alias}"
-        if self.chance(0.5):
+        if self.chance(0.45 if shape.length < 3 else 0.25):
             text += f" where {self.words.condition(scope, 1)}"
-        if not first and (shape.horizon is None or self.chance(0.25)):
-            text = self.note("when: step within", f"{text} within {self.gap(shape)}s")
+        if not first and (shape.horizon is None or self.chance(0.2)):
+            text = self.note("when: step within", f"{text} within {self.rng.choice((1, 2, 4, 8))}s")
         shape.aliases[alias] = (event, bool(quantifier))
         return text
 

@@ -20,5 +20,15 @@ def test_every_case_is_accepted_and_most_make_something_happen():
         case = random_case(seed)  # asserts that the checker accepts it
         loud += bool(run(case.ruleset, case.events, case.until_us))
         features.update(case.features)
-    assert loud > 0.8 * len(SEEDS)
+    assert loud > 0.7 * len(SEEDS)
     assert len(features) > 80
+
+
+def test_what_comes_later_changes_nothing():
+    """The oracle itself: the outcomes up to an instant are a function of the events up to it."""
+    for seed in range(100):
+        case = random_case(seed)
+        outcomes = run(case.ruleset, case.events, case.until_us)
+        middle_us = case.events[len(case.events) // 2].time_us
+        before = [event for event in case.events if event.time_us <= middle_us]
+        assert run(case.ruleset, before, middle_us) == [o for o in outcomes if o.time_us <= middle_us]
