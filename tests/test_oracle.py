@@ -33,7 +33,7 @@ from cep.lang.checked import (
     While,
 )
 from cep.lang.checked import (
-    Test as TestBlock,
+    Test as Block,
 )
 from tests.oracle import OracleEvent, Outcome, let_through, place_of, report, run
 from tests.oracle_values import value
@@ -221,7 +221,7 @@ def test_case_file(path: Path):
     assert not failures, "\n".join(failures)
 
 
-def broken_promises(rules: RuleSet, test: TestBlock) -> list[str]:
+def broken_promises(rules: RuleSet, test: Block) -> list[str]:
     """What the oracle makes of a `test` block: one line for each expectation that it does not meet."""
     givens = [step for step in test.steps if isinstance(step, Given)]
     expects = [step for step in test.steps if isinstance(step, Expect)]
