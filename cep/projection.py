@@ -47,6 +47,8 @@ class Projection:
         for path, kind in fields:
             wanted.setdefault(path, set()).add(kind)
         self.names = {".".join(path).encode(): path for path in wanted}
+        self._plain = [(name, path) for name, path in self.names.items() if len(path) == 1]
+        self._dotted = [(name, path) for name, path in self.names.items() if len(path) > 1]
         self._free = {path[0] for path in wanted if _disputed(path[0], wanted)}
         self._attributes: dict[Path, str] = {}
         try:
@@ -79,16 +81,15 @@ class Projection:
 
     def flat(self, fields: Sequence[bytes]) -> dict[str, Any]:
         """A flat entry as an object, its values left as bytes."""
-        document: dict[str, Any] = {}
-        for name, value in zip(fields[::2], fields[1::2], strict=False):
-            path = self.names.get(name)
-            if path is None:
-                continue
-            place = document
-            for step in path[:-1]:
-                inner = place.setdefault(step, {})
-                place = inner if type(inner) is dict else {}
-            place[path[-1]] = value
+        given = dict(zip(fields[::2], fields[1::2], strict=False))
+        document: dict[str, Any] = {path[0]: given[name] for name, path in self._plain if name in given}
+        for name, path in self._dotted:
+            if name in given:
+                place = document
+                for step in path[:-1]:
+                    inner = place.setdefault(step, {})
+                    place = inner if type(inner) is dict else {}
+                place[path[-1]] = given[name]
         return document
 
 

@@ -60,7 +60,7 @@ def column(kind: str, values: Sequence[object], strings: Strings) -> tuple[Ints,
     """The words of many values, shape (len(values),), and the places of the refused ones, in order."""
     types = set(map(type, values))
     if bytes in types or (kind == "money" and str in types):
-        values = [_lenient(kind, value) for value in values]
+        values = _from_texts(kind, values) if types == {bytes} else [_lenient(kind, value) for value in values]
         types = set(map(type, values))
     has_null = NoneType in types
     types.discard(NoneType)
@@ -140,6 +140,20 @@ def _lenient(kind: str, value: object) -> object:
         except ValueError:
             return value
     return _money_of(value) if kind == "money" and isinstance(value, str) else value
+
+
+def _from_texts(kind: str, texts: Sequence[Any]) -> Sequence[object]:
+    """`_lenient` over many texts of flat fields, which are looked at as one text where they may be plain numbers."""
+    plain, convert = _PLAIN.get(kind, (None, None))
+    joined = b"\n".join(texts)
+    if plain is not None and convert is not None and joined.count(b"\n") == len(texts) - 1 and plain.fullmatch(joined):
+        return list(map(convert, texts))
+    if kind == "text":
+        try:
+            return [text.decode() if text else None for text in texts]
+        except UnicodeDecodeError:
+            pass
+    return [_lenient(kind, text) for text in texts]
 
 
 def _one_by_one(kind: str, values: Sequence[object], strings: Strings) -> tuple[Ints, list[Wrong]]:
@@ -276,6 +290,18 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "money": _money_of,
     "flag": _flag_of,
     "time": _time_of,
+}
+
+
+def _lines_of(number: bytes) -> re.Pattern[bytes]:
+    return re.compile(number + rb"(?:\n" + number + rb")*+")
+
+
+_PLAIN: dict[str, tuple[re.Pattern[bytes], Callable[[bytes], float]]] = {  # numbers as they are commonly written
+    "integer": (_lines_of(rb"-?\d{1,18}"), int),
+    "time": (_lines_of(rb"-?\d{1,18}"), int),
+    "number": (_lines_of(rb"-?\d{1,15}(?:\.\d{1,15})?"), float),
+    "money": (_lines_of(rb"-?\d{1,11}(?:\.\d{1,4})?"), float),
 }
 _Fast = tuple[set[type], Callable[[Sequence[Any]], tuple[Ints, npt.NDArray[np.bool_]]]]
 _FAST: dict[tuple[str, bool], _Fast] = {  # by kind, and whether there are datetimes: which types, and how

@@ -177,6 +177,24 @@ def test_flat_value(kind: str, text: str, word: object) -> None:
     assert flat(kind, text) == word
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(KINDS), st.lists(st.text(alphabet="0123456789.-e\n tru", max_size=6), min_size=1, max_size=4))
+def test_many_flat_values_are_read_as_each_alone(kind: str, texts: list[str]) -> None:
+    entries = [[b"meta.at", b"1", b"x." + kind.encode(), text.encode()] for text in texts]
+    together, strings = decode(*entries, stream=PLAIN)
+    words = together.batch.words[PLAIN_SLOT[kind]].tolist()
+    alone = [flat(kind, text) for text in texts]
+    refused = {bad.entry.seq: bad.detail for bad in together.bad}
+    assert [alone[row] for row in refused] == list(refused.values())
+    good = [word for row, word in enumerate(alone) if row not in refused]
+    if kind == "text":
+        assert [strings.text(word) for word in words] == good
+    elif kind == "number":
+        assert [repr(w) for w in np.array(words, np.int64).view(np.float64).tolist()] == [repr(w) for w in good]
+    else:
+        assert [None if word == NULL else word for word in words] == good
+
+
 def test_flat_text_that_is_not_utf8_is_bad() -> None:
     decoded, _ = decode([b"meta.at", b"1", b"x.text", b"\xff"], stream=PLAIN)
     assert [bad.reason for bad in decoded.bad] == ["field"]

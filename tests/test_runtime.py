@@ -229,7 +229,7 @@ def test_kill_9_of_detector_and_server(own_server: Server, tmp_path: Path, reque
     client = own_server.client()
     events = [b"%d" % n for n in range(6000)]
     process = start(own_server, tmp_path / "snapshots")
-    request.addfinalizer(lambda: process.kill())  # whichever is the last
+    request.addfinalizer(lambda: process.kill())  # noqa: PLW0108  # whichever is the last
     for round_number in range(10):
         with client.pipeline(transaction=False) as pipeline:
             for event in events[round_number * 600 : (round_number + 1) * 600]:
