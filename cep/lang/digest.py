@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -25,9 +25,10 @@ def _print(value: object, events: list[str], out: list[str]) -> None:
         out.append(value.name)
     elif isinstance(value, Span):
         return
-    elif is_dataclass(value):
+    elif hasattr(value, "__dataclass_fields__"):
         out.append(f"{type(value).__name__}(")
-        for name in _names(value.__class__):
+        shape: Any = type(value)
+        for name in _names(shape):
             part = getattr(value, name)
             out.append(f"{name}=")
             _print(events[part] if name == "event" else part, events, out)

@@ -17,7 +17,7 @@ from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUIL
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError
 from cep.lang.report import Page, nearest
-from cep.lang.substitute import substitute
+from cep.lang.rewrite import substitute
 
 _MOST_NODES = 20_000
 _KINDS = {kind.value: kind for kind in Kind}

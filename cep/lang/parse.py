@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cep.lang import ast
-from cep.lang.report import Page, listed, nearest
-from cep.lang.text import Place, Text
+from cep.lang.report import Page
+from cep.lang.syntax import DECLARATION_WORDS, Mistake, explained
+from cep.lang.text import Text
 
 if TYPE_CHECKING:
-    from lark import Lark, Token
-    from lark.exceptions import UnexpectedInput
+    from lark import Lark
     from lark.lexer import TerminalDef
 
 LONGEST_FILE = 8_000_000
@@ -28,9 +28,6 @@ LONGEST_LINE = 10_000
 DEEPEST_BRACKETS = 100
 MOST_ERRORS = 50
 
-DECLARATION_WORDS = (
-    "import stream event let list table roster function model schedule template use rule test".split()  # noqa: SIM905
-)
 _BEGIN = re.compile(rf"^[ \t]*({'|'.join(DECLARATION_WORDS)})\b(?:[ \t]+([^\W\d]\w*|`[^`\n]+`))?", re.MULTILINE)
 _BRACKETS = re.compile(
     r'"(?:[^"\\\n]|\\.)*"|#[^\n]*|(?P<open>[(\[{])|(?P<close>[)\]}])'
@@ -38,27 +35,6 @@ _BRACKETS = re.compile(
     re.MULTILINE,
 )
 _LONG_LINE = re.compile(rf"[^\n]{{{LONGEST_LINE + 1}}}")
-_OPERATORS = frozenset(
-    "PLUS MINUS STAR SLASH PERCENT COMPARE IN NOT BETWEEN MATCHES STARTS ENDS CONTAINS AND OR".split()  # noqa: SIM905
-)
-_PLAIN = {
-    "NAME": "a name",
-    "STRING": "a string in double quotes",
-    "INT": "a whole number",
-    "NUMBER": "a number",
-    "DURATION": "a duration such as 10m",
-    "$END": "the end of the file",
-    "__DOT2": '".."',
-}
-_HABITS = {
-    "=": 'two values are compared with "=="',
-    "&": 'write "and"',
-    "|": 'write "or"',
-    "!": 'write "not", or "!=" to compare',
-    "'": "strings stand in double quotes",
-    ";": "clauses need no semicolon",
-    "/": 'a comment begins with "#"',
-}
 
 
 def grammar_text() -> str:
@@ -110,46 +86,54 @@ def parse(text: Text, page: Page) -> ast.File:
     """The declarations of a file that are well formed; every other one is reported once."""
     if not _within_limits(text, page):
         return ast.File(text, (), _names_in(text.content))
+    content = text.content
     declarations: list[ast.Declaration] = []
     broken: set[str] = set()
-    start, errors = 0, 0
-    while start < len(text.content) and errors < MOST_ERRORS:
-        found, error = _attempt(text.content, start, len(text.content), "file")
-        if error is None:
-            declarations += found
-            break
-        errors += 1
-        at = _report(error, text, page)
-        begin, resume = _around(text.content, start, at[0])
-        if begin > start:
-            declarations += _attempt(text.content, start, begin, "file")[0]
-        broken |= _names_in(text.content[begin:resume])
+    start = 0
+    for _ in range(MOST_ERRORS):
+        found, mistake = _attempt(content, start, len(content), "file")
+        if mistake is None:
+            return ast.File(text, (*declarations, *found), frozenset(broken))
+        begin, resume = _around(content, start, mistake.at[0])
+        found, incomplete = _attempt(content, start, begin, "file")
+        if incomplete is not None:  # the declaration before wanted more, and took this one's first word for its own
+            mistake, resume = incomplete.before(content, begin), begin
+            begin, _ = _around(content, start, begin)
+            found, _ = _attempt(content, start, begin, "file")
+        page.error(mistake.code, mistake.at, mistake.message, mistake.hint)
+        declarations += found
+        broken |= _names_in(content[begin:resume])
         start = resume
-    if errors == MOST_ERRORS:
-        broken |= _names_in(text.content[start:])
-    return ast.File(text, tuple(declarations), frozenset(broken))
+    return ast.File(text, tuple(declarations), frozenset(broken | _names_in(content[start:])))
 
 
-def parse_expression(text: Text, place: Place, page: Page) -> ast.Expr | None:
-    """The one expression that stands at `place`, as in a template; None when it was reported."""
-    found, error = _attempt(text.content, place[0], place[1], "expr")
-    if error is not None:
-        _report(error, text, page, place[1])
+def parse_expression(content: str, page: Page, offset: int) -> ast.Expr | None:
+    """An expression on its own, as in a message, that begins at `offset` of the page; None when it was reported."""
+    from cep.lang.rewrite import moved
+
+    found, mistake = _attempt(content, 0, len(content), "expr")
+    if mistake is not None:
+        at = (mistake.at[0] + offset, mistake.at[1] + offset)
+        page.error(mistake.code, at, mistake.message, mistake.hint)
         return None
     expression: ast.Expr = found
-    return expression
+    return moved(expression, offset)
 
 
-def _attempt(content: str, start: int, end: int, symbol: str) -> tuple[Any, Exception | None]:
+def _attempt(content: str, start: int, end: int, symbol: str) -> tuple[Any, Mistake | None]:
+    """What a part of the content is, or why it is not what `symbol` asks for."""
     from lark import TextSlice
     from lark.exceptions import UnexpectedInput
 
     from cep.lang.build import BuildError
 
+    lark = parser()
     try:
-        return parser().parse(TextSlice(content, start, end), start=symbol), None
-    except (UnexpectedInput, BuildError) as error:
-        return (), error
+        return lark.parse(TextSlice(content, start, end), start=symbol), None
+    except BuildError as error:
+        return (), Mistake(error.code, error.at, error.message)
+    except UnexpectedInput as error:
+        return (), explained(error, content, end, lark)
 
 
 def _around(content: str, start: int, at: int) -> tuple[int, int]:
@@ -197,104 +181,3 @@ def _within_limits(text: Text, page: Page) -> bool:
         elif match.lastgroup == "begin":
             depth = 0
     return True
-
-
-# ------------------------------------------------------------------------------------- messages
-
-
-def _report(error: Exception, text: Text, page: Page, end: int | None = None) -> Place:
-    """Say what is wrong in the author's words; gives the place."""
-    from lark.exceptions import UnexpectedToken
-
-    from cep.lang.build import BuildError
-
-    if isinstance(error, BuildError):
-        page.error(error.code, error.at, error.message)
-        return error.at
-    if isinstance(error, UnexpectedToken):
-        return _unexpected_token(error.token, set(error.expected), text, page, end)
-    return _unexpected_character(error, text, page)  # type: ignore[arg-type]
-
-
-def _unexpected_token(token: Token, expected: set[str], text: Text, page: Page, end: int | None) -> Place:
-    if token.type == "$END":
-        stop = len(text.content) if end is None else end
-        at = (_last_visible(text.content, stop), stop)
-        page.error("CEP103", at, f"the {'file' if end is None else 'expression'} ends too early", _expected(expected))
-        return at
-    assert token.start_pos is not None
-    at = (token.start_pos, token.start_pos + len(token))
-    shown = token if len(token) <= 40 else token[:37] + "..."
-    before = text.content[at[0] - 1 : at[0]]
-    if before.isdigit() and token[0].isalpha():
-        page.error("CEP106", at, f'"{shown}" is no unit of time', "units are us, ms, s, m, h, d and w, as in 10m")
-    elif token in DECLARATION_WORDS and "NAME" not in expected:
-        page.error("CEP103", at, f'what stands before "{shown}" is not complete', _expected(expected))
-    elif "NAME" not in expected and (token[0].isalpha() or token[0] in "_`"):
-        hint = nearest(token, (_shown_word(name) for name in expected)) or _expected(expected)
-        page.error("CEP104", at, f'the word "{shown}" cannot stand here', hint)
-    else:
-        page.error("CEP103", at, f'"{shown}" cannot stand here', _habit(token, expected) or _expected(expected))
-    return at
-
-
-def _unexpected_character(error: UnexpectedInput, text: Text, page: Page) -> Place:
-    start = error.pos_in_stream or 0
-    at = (start, start + 1)
-    character = text.content[start : start + 1]
-    if character == '"':
-        line_end = text.content.find("\n", start)
-        at = (start, len(text.content) if line_end < 0 else line_end)
-        page.error(
-            "CEP105", at, "the string is not closed on its line", 'close it with a double quote; inside it write \\"'
-        )
-    elif character == "`":
-        page.error("CEP105", at, "the name in back-ticks is not closed")
-    elif character.isprintable():
-        page.error("CEP103", at, f'"{character}" cannot stand here', _HABITS.get(character))
-    else:
-        page.error("CEP101", at, f"the character {character!r} has no place in a rule file")
-    return at
-
-
-def _habit(token: str, expected: set[str]) -> str | None:
-    if token == "=" and "COMPARE" not in expected:
-        return None
-    return _HABITS.get(token)
-
-
-def _shown_word(name: str) -> str:
-    """A terminal's own text when it is a keyword, and nothing a name could be near to otherwise."""
-    return "" if name in _PLAIN or name.startswith("__") else name.lower()
-
-
-def _expected(expected: set[str]) -> str | None:
-    """What could stand there, in plain words."""
-    words: dict[str, None] = {}
-    rest = set(expected)
-    if rest >= {"PLUS", "COMPARE"}:
-        words["an operator"] = None
-        rest -= _OPERATORS
-    declarations = {word.upper() for word in DECLARATION_WORDS}
-    if len(rest & declarations) > 3:
-        rest -= declarations | {"$END"}
-        words["the next declaration"] = None
-    if "NUMBER" in rest and "NAME" in rest and "STRING" in rest:
-        rest -= {"NUMBER", "INT", "STRING", "DURATION", "TRUE", "FALSE", "MINUS", "LPAR", "NOT", "NAME", "DISTINCT"}
-        words["an expression"] = None
-    for name in sorted(rest):
-        words.setdefault(_PLAIN.get(name) or _symbol(name))
-    return f"expected {listed(sorted(words)[:12])}" if words else None
-
-
-def _symbol(name: str) -> str:
-    pattern: str = parser().get_terminal(name).pattern.value
-    plain = pattern.replace(r"(?!\w)", "").replace("\\", "")
-    return "a comparison" if name == "COMPARE" else f'"{plain}"'
-
-
-def _last_visible(content: str, stop: int) -> int:
-    """The place of the last character before `stop` that is not blank."""
-    while stop > 0 and content[stop - 1].isspace():
-        stop -= 1
-    return max(0, stop - 1)

@@ -43,11 +43,11 @@ class Page:
 
     def error(self, code: str, at: Place, message: str, hint: str | None = None) -> None:
         """Report an author's mistake at a place of this file."""
-        self.report.add(Diagnostic(code, message, self.text.span(at), hint))
+        self.report.add(Diagnostic(code, message, self.span(at), hint))
 
     def warning(self, code: str, at: Place, message: str, hint: str | None = None) -> None:
         """Report something that is allowed but most likely not meant."""
-        self.report.add(Diagnostic(code, message, self.text.span(at), hint, "warning"))
+        self.report.add(Diagnostic(code, message, self.span(at), hint, "warning"))
 
     def span(self, at: Place) -> Span:
         """The place as lines and columns."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from cep.lang import ast
 from cep.lang.build import unescape
 from cep.lang.checked import Expr, Template
 from cep.lang.infer import Inference, Scope
 from cep.lang.parse import parse_expression
-from cep.lang.text import Place, Text
+from cep.lang.text import Place
 
 _PIECE = re.compile(
-    r"""(?P<text>(?:[^{}\\]|\\.|\{\{|\}\})+)
-      | \{ (?P<hole> (?:[^{}"\\] | \\"(?:[^"\\]|\\[^"])*\\" | \\.)* ) \}
+    r"""(?P<text>(?:[^{}\\]|\\.|\{\{|\}\})++)
+      | \{ (?P<hole> (?:[^{}"\\] | \\"(?:[^"\\]|\\[^"])*\\" | \\.)*+ ) \}
       | (?P<wrong>[{}])""",
     re.VERBOSE,
 )
@@ -41,20 +40,10 @@ def template(infer: Inference, string: ast.String, scope: Scope) -> Template:
 
 
 def _hole(infer: Inference, place: Place, scope: Scope) -> Expr | None:
-    text = _unescaped(infer.page.text, place)
-    if not text.content[place[0] : place[1]].strip():
-        infer.page.error(
-            "CEP105", (place[0] - 1, place[1] + 1), "the braces are empty", "they hold a name or an expression"
-        )
+    hole = infer.page.text.content[place[0] : place[1]]
+    if not hole.strip():
+        at = (place[0] - 1, place[1] + 1)
+        infer.page.error("CEP105", at, "the braces are empty", "they hold a name or an expression")
         return None
-    node = parse_expression(text, place, infer.page)
+    node = parse_expression(_QUOTED.sub(r' "\1" ', hole), infer.page, place[0])
     return None if node is None else infer.expr(node, scope)
-
-
-def _unescaped(text: Text, place: Place) -> Text:
-    r"""The same text with the hole's \" as plain quotes, every offset unchanged."""
-    hole = text.content[place[0] : place[1]]
-    if "\\" not in hole:
-        return text
-    content = text.content[: place[0]] + _QUOTED.sub(r' "\1" ', hole) + text.content[place[1] :]
-    return replace(text, content=content)
