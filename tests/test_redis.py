@@ -71,6 +71,14 @@ def test_count_follows_the_size_of_entries(server: Server) -> None:
     assert all(second <= 2 * first for first, second in pairwise(sizes))
 
 
+def test_an_id_that_ends_a_stream_is_reported(server: Server) -> None:
+    server.client().xadd("a", {"e": "1"}, id=f"{2**64 - 1}-1")
+    log = a_log(server)
+    log.open()
+    with pytest.raises(ConfigurationError, match="begin a new stream"):
+        log.read({}, None)
+
+
 def test_commit_moves_everything_at_once(server: Server) -> None:
     log = a_log(server)
     log.open()

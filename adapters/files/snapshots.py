@@ -37,12 +37,14 @@ class DirectorySnapshots:
     def save(self, offsets: Offsets, data: bytes) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
         header = msgspec.json.encode(_Header(self._identity, dict(offsets), len(data)))
-        body = len(header).to_bytes(4, "little") + header + data
+        head = len(header).to_bytes(4, "little") + header
+        digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES)
+        digest.update(data)
         numbers = [number for number, _ in self._files()]
         path = self._directory / f"{max(numbers, default=0) + 1:012d}{_SUFFIX}"
         temporary = path.with_suffix(".tmp")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(MAGIC + hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() + body)
+            file.writelines((MAGIC, digest.digest(), head, data))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -68,7 +68,10 @@ class RedisLog:
             self._count = max(COUNT_MIN, self._count // 2)  # the reply may have been too long for the server's buffer
             raise
         self._adapt(parts)
-        return [_entries(number, reply) for number, reply in parts if reply]
+        try:
+            return [_entries(number, reply) for number, reply in parts if reply]
+        except OverflowError as error:  # XADD takes any id up to 2^64, and after such a one a stream is at its end
+            raise ConfigurationError(f"{session.name}: an entry id is beyond 2^63: begin a new stream") from error
 
     def commit(self, commit: Commit) -> None:
         """Move the offsets and append the outputs. A commit repeated in the same session is applied once."""

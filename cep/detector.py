@@ -1,0 +1,79 @@
+"""Entries to alerts: decode, step, render, as the state machine that `cep.runtime` runs.
+
+What turns matches into alerts and the state into bytes is given to it, so that it depends on nothing that it does not
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import accumulate
+
+from cep.decode import Decoded, Decoder
+from cep.engine.batch import concatenate
+from cep.engine.state import EngineState
+from cep.engine.step import StepOutput, drain, step
+from cep.layout import Program
+from cep.ports import Entries, EntryId, LateEvent
+from cep.runtime import Outcome
+
+Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
+
+
+class RuleDetector:
+    """The detector of a program.
+
+    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        render: Render,
+        dump: Callable[[Program, EngineState], bytes],
+        load: Callable[[Program, bytes], EngineState],
+    ) -> None:
+        self._program, self._render, self._dump, self._load = program, render, dump, load
+        self.state = EngineState.create(program)
+        self._decoder = Decoder(program, self.state.strings)
+
+    def apply(self, batch: Sequence[Entries], ended: frozenset[int] = frozenset()) -> Outcome:
+        """Move the state over some entries. `ended`: streams that will bring nothing more."""
+        parts = [self._decoder.decode(entries) for entries in batch]
+        outcome = Outcome(bad=[bad for part in parts for bad in part.bad])
+        for part in parts:
+            outcome.unknown |= {name: outcome.unknown.get(name, 0) + n for name, n in part.unknown.items()}
+        parts = [part for part in parts if len(part.batch)]
+        if parts:
+            events = reduce(concatenate, (part.batch for part in parts))
+            outcome.events = len(events)
+            output = step(self._program, self.state, events, ended)
+            outcome.alerts += self._render(self.state, output)
+            outcome.late = _late(parts, output.late.tolist())
+        return outcome
+
+    def drain(self, until_us: int | None = None) -> Outcome:
+        """Move time on without events, to `until_us` or until nothing is pending: the end of a replay."""
+        return Outcome(alerts=list(self._render(self.state, drain(self._program, self.state, until_us))))
+
+    def dump(self) -> bytes:
+        """The state."""
+        return self._dump(self._program, self.state)
+
+    def load(self, data: bytes | None) -> None:
+        """Go back to a state that `dump` returned, or to the beginning."""
+        self.state = EngineState.create(self._program) if data is None else self._load(self._program, data)
+        self._decoder = Decoder(self._program, self.state.strings)
+
+
+def _late(parts: Sequence[Decoded], rows: Sequence[int]) -> list[LateEvent]:
+    """The events at some rows of the parts' batches put one after the other."""
+    late = []
+    ends = list(accumulate(len(part.batch) for part in parts))
+    for row in rows:
+        number = next(n for n, end in enumerate(ends) if row < end)
+        part, at = parts[number], row - (ends[number - 1] if number else 0)
+        entry = EntryId(int(part.batch.entry_ms[at]), int(part.batch.entry_seq[at]))
+        late.append(LateEvent(int(part.batch.stream[at]), entry, int(part.batch.entry_index[at]), part.raw(at)))
+    return late
