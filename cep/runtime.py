@@ -162,6 +162,8 @@ class Runtime:
         self._detector.load(data)
         self._snapshot_at, self._entries_since, self._snapshot_time = at, 0, self._clock()
         while behind := {s: last for s, last in self._committed.items() if at.get(s, _START) < last}:
+            if self._stop.is_set():
+                return
             batch = self._log.read(at, behind)
             if not any(map(len, batch)):
                 gaps = [f"stream {s} from {at.get(s, 'its beginning')} to {last}" for s, last in behind.items()]

@@ -163,6 +163,21 @@ def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
     assert (second.counters.replayed, second.counters.batches, len(snapshots.kept)) == (0, 0, first.counters.snapshots)
 
 
+def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
+    log, snapshots, stop = FlakyLog([b"x"] * 300, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
+    log.at = EntryId(300, 0)
+
+    class Stopping(Chain):
+        def apply(self, batch: Sequence[Entries]) -> Outcome:
+            stop.set()
+            return super().apply(batch)
+
+    runtime = Runtime(log, Stopping(), snapshots, stop=stop)
+    runtime.run()
+    assert 0 < runtime.counters.replayed < 300
+    assert (runtime.counters.batches, snapshots.kept) == (0, [])
+
+
 def test_snapshots_by_the_clock_and_a_full_disk() -> None:
     class FullDisk(MemorySnapshots):
         def save(self, offsets: Offsets, data: bytes) -> None:
