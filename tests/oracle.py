@@ -39,8 +39,7 @@ def report(ruleset: RuleSet, events: Sequence[OracleEvent], until_us: int) -> Re
     for index, rule in enumerate(ruleset.rules):
         if rule.mode != "off":
             ranked += _run_rule(index, rule, events, until_us, counters)
-    # The sort is stable: what ties in everything stands in the order in which its keys were first seen.
-    return Report([r.outcome for r in sorted(ranked, key=lambda r: r.rank)], counters)
+    return Report([r.outcome for r in sorted(ranked, key=lambda r: (r.rank, r.outcome.key))], counters)
 
 
 def _run_rule(

@@ -38,6 +38,7 @@ class Episodes:
         self.newest: int | None = None  # the last event of a source
         self.state = "closed"  # closed, pending or open
         self.pending_since = 0
+        self.opened = 0  # when the episode opened: its start, in the order of alerts
         self.over_since: int | None = None
 
     def see(self, e: int) -> None:
@@ -113,7 +114,7 @@ class Episodes:
             self.over_since = None
 
     def open(self, t: int, place: tuple[int, int]) -> None:
-        self.state = "open"
+        self.state, self.opened = "open", t
         self.tell("fired", t, place)
 
     def resolve(self, t: int, place: tuple[int, int]) -> None:
@@ -121,7 +122,8 @@ class Episodes:
         self.tell("resolved", t, place)
 
     def tell(self, status: str, t: int, place: tuple[int, int]) -> None:
-        self.found.append(Ranked((t, *place, self.index, 0), Outcome(self.rule.name, status, t, self.key, ())))
+        outcome = Outcome(self.rule.name, status, t, self.key, ())
+        self.found.append(Ranked((t, *place, self.index, self.opened), outcome))
 
     def place(self, t: int) -> Place:
         """Now, with every event up to the newest counted."""
