@@ -7,7 +7,6 @@ of a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
         return None
     if subject.text in scope.aliases:
         return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
-    if subject.text in scope.later or subject.text in scope.absent:
+    if subject.text in scope.later or subject.text in scope.absent or subject.text in scope.refused:
         infer.unbound(subject, scope)
     elif subject.text in scope.own_names and subject.text not in infer.names.views:
         page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
@@ -67,7 +66,8 @@ def _subject(infer: Inference, node: ast.Call, scope: Scope) -> ast.Name | None:
         example = f"{node.function.text}({owner.name if owner else 'EVENT'}.{argument.text})"
         infer.page.error("CEP204", argument.at, f"{node.function.text}() takes a field of an event", f"as in {example}")
         return None
-    named = {name.text: name for name in _bases(argument)}
+    members = (part for part in ast.walk(argument) if isinstance(part, ast.Member))
+    named = {part.base.text: part.base for part in members if isinstance(part.base, ast.Name)}
     known = {text: name for text, name in named.items() if text not in infer.names.lets}
     if len(known) == 1:
         return next(iter(known.values()))
@@ -83,31 +83,6 @@ def _subject(infer: Inference, node: ast.Call, scope: Scope) -> ast.Name | None:
 def nearest_event(infer: Inference) -> str:
     """Any event's name, for an example in a hint."""
     return min(infer.names.views, default="EVENT")
-
-
-def _bases(node: ast.Expr) -> Iterable[ast.Name]:
-    """The names that stand before a dot."""
-    match node:
-        case ast.Member(base=ast.Name() as base):
-            yield base
-        case ast.Member():
-            yield from _bases(node.base)
-        case ast.Unary():
-            yield from _bases(node.operand)
-        case ast.Binary():
-            yield from _bases(node.left)
-            yield from _bases(node.right)
-        case ast.Logic():
-            for operand in node.operands:
-                yield from _bases(operand)
-        case ast.Between():
-            for part in (node.value, node.low, node.high):
-                yield from _bases(part)
-        case ast.MemberOf():
-            yield from _bases(node.value)
-        case ast.Call():
-            for argument in node.args:
-                yield from _bases(argument)
 
 
 def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
@@ -160,12 +135,10 @@ def _inner(view: object, name: str, scope: Scope) -> Scope:
         own=view,
         own_names=frozenset((name, view.name)),
         bare=False,
-        absent=frozenset(),
         later=scope.later,
         keys=scope.keys,
         aggregates="an aggregate cannot stand inside another",
         rule=scope.rule,
-        expanding=scope.expanding,
     )
 
 

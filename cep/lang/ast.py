@@ -58,6 +58,9 @@ from cep.lang.expressions import (
 from cep.lang.expressions import (
     Word as Word,
 )
+from cep.lang.expressions import (
+    walk as walk,
+)
 from cep.lang.text import Place, Text
 
 # --------------------------------------------------------------------------------- declarations

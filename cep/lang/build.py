@@ -17,7 +17,7 @@ from lark import Token
 from cep.lang import ast
 from cep.lang.text import Place
 
-DEEPEST = 100
+DEEPEST = 64
 LONGEST_US = 100 * 365 * 86_400_000_000
 _UNITS_US = {
     "us": 1,

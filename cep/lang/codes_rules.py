@@ -89,6 +89,13 @@ RULE_CODES = (
         "rule r by k while a.n < 2",
     ),
     Code(
+        "CEP312",
+        "a gap longer than the horizon (a warning)",
+        "A step's `within` counts from the step before, the rule's from the first event: the longer never ends.",
+        "rule r by k within 1h when a then b within 2h",
+        "rule r by k within 2h when a then b within 1h",
+    ),
+    Code(
         "CEP401",
         "a test of an unknown rule",
         "A test, and each of its expectations, names a rule of the rule set.",

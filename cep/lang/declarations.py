@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from cep.lang import ast
 from cep.lang.checked import Const, Event, Field, Kind, Stream
+from cep.lang.contradiction import impossible
 from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS
 from cep.lang.infer import Inference, Scope
 from cep.lang.names import NamedLet, NamedList, Names, View, declare, event_fields
@@ -184,7 +185,10 @@ def _refinement(names: Names, node: ast.Refinement, page: Page) -> View | None:
     where = infer.flag(node.where, replace(scope, own=View(node.name.text, base.event, fields, base.where)))
     if where is None and node.where is not None:
         return None
-    return View(node.name.text, base.event, fields, conjunction((base.where, where)))
+    filtered = conjunction((base.where, where))
+    if node.where is not None and impossible(filtered):
+        page.error("CEP303", node.where.at, "no event can pass this filter: it contradicts itself")
+    return View(node.name.text, base.event, fields, filtered)
 
 
 def _list(names: Names, node: ast.List, page: Page, read: Reader) -> None:
@@ -226,29 +230,42 @@ def _let(names: Names, node: ast.Let, page: Page) -> None:
 
 
 def _check_lets(names: Names) -> None:
-    """Lets that speak of nothing but constants are checked where they stand; the others where they are used."""
+    """Refuse lets that go round in a circle, and check those that are constants where they stand."""
+    words = {name: _mentioned(let) for name, let in names.lets.items()}
+    reached = {name: _reached(name, words) for name in words}
     for name, let in list(names.lets.items()):
-        if let.node.parameters is not None or not _closed(let.node.value, names, frozenset((name,))):
-            continue
-        page = names.report.on(let.text)
-        if Inference(names, page).expr(let.node.value, Scope(expanding=(name,))) is None:
-            names.broken.add(name)
-            del names.lets[name]
+        if name in reached[name]:
+            names.report.on(let.text).error("CEP112", let.node.name.at, f'"{name}" is defined by itself')
+            _refuse(name, names)
+    for name, let in list(names.lets.items()):
+        if all(_is_constant(names.lets.get(other)) for other in {name, *reached[name]}):
+            page = names.report.on(let.text)
+            if Inference(names, page).expr(let.node.value, Scope(aggregates="a constant has no past")) is None:
+                _refuse(name, names)
 
 
-def _closed(node: object, names: Names, seen: frozenset[str]) -> bool:
-    """Whether an expression speaks of constants and of such lets only."""
-    match node:
-        case ast.Literal():
-            return True
-        case ast.Name(text=name):
-            let = names.lets.get(name)
-            return name in seen or (
-                let is not None and let.node.parameters is None and _closed(let.node.value, names, seen | {name})
-            )
-        case ast.Unary():
-            return _closed(node.operand, names, seen)
-        case ast.Binary():
-            return _closed(node.left, names, seen) and _closed(node.right, names, seen)
-        case _:
-            return False
+def _is_constant(let: NamedLet | None) -> bool:
+    return let is not None and let.node.parameters is None
+
+
+def _refuse(name: str, names: Names) -> None:
+    names.broken.add(name)
+    del names.lets[name]
+
+
+def _mentioned(let: NamedLet) -> set[str]:
+    """The names that a let's body speaks of, its parameters left out."""
+    nodes = list(ast.walk(let.node.value))
+    words = {node.text for node in nodes if isinstance(node, ast.Name)}
+    words |= {node.function.text for node in nodes if isinstance(node, ast.Call)}
+    return words - {parameter.text for parameter in let.node.parameters or ()}
+
+
+def _reached(name: str, words: Mapping[str, set[str]]) -> set[str]:
+    """Every name that a let speaks of, over any number of other lets."""
+    reached: set[str] = set()
+    waiting = set(words[name])
+    while waiting:
+        reached.add(other := waiting.pop())
+        waiting |= words.get(other, set()) - reached
+    return reached

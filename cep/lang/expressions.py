@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -164,3 +165,28 @@ class Assignment:
     name: Word
     value: Expr
     at: Place
+
+
+def walk(*nodes: Expr | Choices | None) -> Iterator[Expr | Choices]:
+    """These expressions and everything below them, in no particular order."""
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        yield node
+        match node:
+            case Member(base=below) | Unary(operand=below) | Lookup(key=below):
+                waiting.append(below)
+            case Call(args=several, where=where):
+                waiting += [*several, where]
+            case Binary(left=left, right=right):
+                waiting += [left, right]
+            case Logic(operands=several) | Choices(items=several):
+                waiting += several
+            case Between(value=value, low=low, high=high):
+                waiting += [value, low, high]
+            case MemberOf(value=value, choices=choices):
+                waiting += [value, choices]
+            case _:
+                pass

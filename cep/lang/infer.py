@@ -46,6 +46,7 @@ class Scope:
     aliases: Mapping[str, Bound] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     keys: Keys = field(default_factory=Keys)
     key_names: bool = False
     captured: Bound | None = None
@@ -54,7 +55,6 @@ class Scope:
     window_us: int | None = None
     aggregates: str = "an aggregate cannot stand here"
     rule: str | None = None
-    expanding: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,18 +64,22 @@ class Inference:
     names: Names
     page: Page
     nodes: int = 0
+    level: int = 0
 
     def expr(self, node: ast.Expr, scope: Scope) -> Expr | None:
         """The checked expression, or None when something in it was reported."""
         self.nodes += 1
-        if self.nodes > _MOST_NODES or node.depth > DEEPEST:
+        if self.nodes > _MOST_NODES or self.level > DEEPEST:
             self.page.error("CEP102", node.at, "with its lets written out the expression is too large")
             return None
+        self.level += 1
         try:
             return self._expr(node, scope)
         except KindError as mistake:
             self.page.error(mistake.code, node.at, mistake.message, mistake.hint)
             return None
+        finally:
+            self.level -= 1
 
     def flag(self, node: ast.Expr | None, scope: Scope) -> Expr | None:
         """A condition. Absent or reported: None."""
@@ -228,8 +232,8 @@ class Inference:
             return self._field_of(base, node.name, "", scope)
         if isinstance(base, ast.Member) and isinstance(base.base, ast.Name) and base.name.text in ("first", "last"):
             return self._field_of(base.base, node.name, base.name.text, scope)
-        self.expr(base, scope)
-        self.page.error("CEP201", node.name.at, "only events have fields")
+        if self.expr(base, scope) is not None:
+            self.page.error("CEP201", node.name.at, "only events have fields")
         return None
 
     def _field_of(self, base: ast.Name, word: ast.Word, which: str, scope: Scope) -> Expr | None:
@@ -243,7 +247,7 @@ class Inference:
                 self.page.error("CEP109", base.at, f'"{name}" has captured nothing here', hint)
                 return None
             return scope.own.fields[word.text] if self._has(scope.own, word) else None
-        if name in scope.later or name in scope.absent:
+        if name in scope.later or name in scope.absent or name in scope.refused:
             self.unbound(base, scope)
             return None
         if scope.latest and not which:
@@ -258,7 +262,9 @@ class Inference:
         return None
 
     def unbound(self, name: ast.Name, scope: Scope) -> None:
-        """Report the use of an alias that has no event here."""
+        """Report the use of an alias that has no event here; that of a refused step has been reported already."""
+        if name.text in scope.refused:
+            return
         if name.text in scope.absent:
             self.page.error("CEP109", name.at, f'"{name.text}" belongs to a "no", which captures nothing')
         else:
@@ -312,12 +318,8 @@ class Inference:
                 "CEP203", word.at, f"{len(parameters)} arguments are needed, and there are {len(args)}", shown
             )
             return None
-        if word.text in scope.expanding:
-            self.page.error("CEP112", word.at, f'"{word.text}" is defined by itself')
-            return None
         given = {parameter.text: arg for parameter, arg in zip(parameters, args, strict=True)}
-        body = substitute(let.node.value, given, at)
-        return self.expr(body, replace(scope, expanding=(*scope.expanding, word.text)))
+        return self.expr(substitute(let.node.value, given, at), scope)
 
 
 def capture(bound: Bound, which: str, name: str) -> Expr:

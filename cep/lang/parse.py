@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST_FILE = 8_000_000
 LONGEST_LINE = 10_000
-DEEPEST_BRACKETS = 100
+DEEPEST_BRACKETS = 64
 MOST_ERRORS = 50
 
 _BEGIN = re.compile(rf"^[ \t]*({'|'.join(DECLARATION_WORDS)})\b(?:[ \t]+([^\W\d]\w*|`[^`\n]+`))?", re.MULTILINE)

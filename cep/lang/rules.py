@@ -180,35 +180,9 @@ def _single(names: Names, trigger: While, node: ast.While) -> View | None:
         return None
     (root,) = roots
     event = next(event for event in names.events.values() if event.index == root)
-    mentioned = [view for name, view in names.views.items() if view.event == root and name in _mentioned(node)]
+    words = {part.text for part in ast.walk(node.condition, node.until) if isinstance(part, ast.Name)}
+    mentioned = [view for name, view in names.views.items() if view.event == root and name in words]
     return mentioned[0] if len(mentioned) == 1 else names.views[event.name]
-
-
-def _mentioned(node: ast.While) -> set[str]:
-    """The event names in a condition."""
-    found: set[str] = set()
-    waiting: list[object] = [node.condition, node.until]
-    while waiting:
-        match waiting.pop():
-            case ast.Name(text=name):
-                found.add(name)
-            case ast.Member(base=base):
-                waiting.append(base)
-            case ast.Call(args=args, where=where):
-                waiting += [*args, where]
-            case ast.Unary(operand=operand):
-                waiting.append(operand)
-            case ast.Binary(left=left, right=right):
-                waiting += [left, right]
-            case ast.Logic(operands=operands):
-                waiting += operands
-            case ast.Between(value=value, low=low, high=high):
-                waiting += [value, low, high]
-            case ast.MemberOf(value=value):
-                waiting.append(value)
-            case _:
-                pass
-    return found
 
 
 def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:

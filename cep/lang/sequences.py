@@ -21,6 +21,7 @@ class Sequence:
     trigger: When
     aliases: dict[str, Bound] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     last: Bound | None = None
 
 
@@ -33,7 +34,8 @@ def sequence(infer: Inference, node: ast.When, rule: ast.Rule, scope: Scope) -> 
     steps: list[Step | None] = []
     for index, step in enumerate(node.sequence.steps):
         later = frozenset(name for name in names[index + 1 :] if name is not None)
-        here = replace(scope, aliases=dict(result.aliases), later=later, absent=frozenset(result.absent))
+        here = replace(scope, aliases=dict(result.aliases), later=later)
+        here = replace(here, absent=frozenset(result.absent), refused=frozenset(result.refused))
         checked = _step(infer, step, index, here, result)
         steps.append(checked and replace(checked, link=node.sequence.links[index - 1].split()[0] if index else None))
     present = tuple(step for step in steps if step is not None)
@@ -87,7 +89,7 @@ def _step(infer: Inference, node: ast.Step, index: int, scope: Scope, result: Se
     view = infer.names.view(body.event, page, scope.rule)
     if view is None:
         if body.alias is not None:
-            infer.names.broken.add(body.alias.text)
+            result.refused.add(body.alias.text)
         return None
     bound = Bound(index, view, most != 1)
     where = infer.flag(body.where, _own_scope(scope, body, bound, node.negated))
@@ -192,10 +194,7 @@ def _check_bound(infer: Inference, rule: ast.Rule, trigger: When, horizon_us: in
     if not positive:
         return
     if horizon_us is not None:
-        for step, written in zip(steps[positive[-1] + 1 :], _written(rule)[positive[-1] + 1 :], strict=True):
-            if step.within_us is not None and step.within_us > horizon_us:
-                message = 'this "no" outlasts the rule\'s "within", so the rule can never match'
-                page.error("CEP303", written.at, message, "lengthen the rule's \"within\" or shorten the step's")
+        _check_gaps(infer, rule, trigger, horizon_us)
         return
     reasons = [
         f'step {index + 1} has no "within"'
@@ -208,6 +207,22 @@ def _check_bound(infer: Inference, rule: ast.Rule, trigger: When, horizon_us: in
     if reasons:
         hint = f"{reasons[0]}; give the rule a horizon: rule {rule.name.text} … within 1h"
         page.error("CEP301", rule.name.at, f'nothing bounds what "{rule.name.text}" has to remember', hint)
+
+
+def _check_gaps(infer: Inference, rule: ast.Rule, trigger: When, horizon_us: int) -> None:
+    """Report steps that are given more time than the whole rule has."""
+    trailing = True
+    hint = "lengthen the rule's \"within\" or shorten the step's"
+    for step, written in reversed(list(zip(trigger.steps, _written(rule), strict=True))):
+        trailing = trailing and step.negated
+        if step.within_us is None or step.within_us <= horizon_us:
+            continue
+        if trailing:
+            message = 'this "no" outlasts the rule\'s "within", so the rule can never match'
+            infer.page.error("CEP303", written.at, message, hint)
+        elif not step.negated:
+            message = "the rule's \"within\" ends before this step's does"
+            infer.page.warning("CEP312", written.at, message, hint)
 
 
 def _outer(index: int, positive: list[int]) -> bool:
