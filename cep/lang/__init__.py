@@ -29,7 +29,7 @@ def load(paths: Sequence[str | Path]) -> Loaded:
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:
-    """Check texts by name; imports and lists from files are looked up among the names."""
+    """Check texts by name: those that end in `.cep`, or all when none does; imports and lists are found by name too."""
     from cep.lang.check import check
     from cep.lang.report import Report
 
@@ -37,5 +37,5 @@ def check_texts(files: Mapping[str, str]) -> Loaded:
         name = posixpath.normpath(posixpath.join(posixpath.dirname(asking), path))
         return (name, files[name]) if name in files else None
 
-    rules = {name: text for name, text in files.items() if name.endswith(".cep") or len(files) == 1}
-    return check(rules, read, Report())
+    rules = {name: text for name, text in files.items() if name.endswith(".cep")}
+    return check(rules or files, read, Report())

@@ -98,7 +98,10 @@ class KeyRef:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRef:
-    """A field of what an earlier step captured: of its `last` event (the only one of a single step) or its `first`."""
+    """A field of what an earlier step captured: of its `last` event (the only one of a single step) or its `first`.
+
+    In the filter of a loop `step` may be the loop itself: what it has captured before the event being judged.
+    """
 
     step: int  # index into When.steps
     which: str  # "first" or "last"
@@ -155,7 +158,7 @@ class Op:
 
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
     Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
-    Logic (FLAG, three-valued): and or not. `missing` (FLAG, never null). `in` (args[0] in the Consts args[1:]).
+    Logic (FLAG, three-valued): and or (of two) not. `missing` (FLAG, never null). `in` (args[0] in the Consts args[1:]).
     Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
@@ -249,7 +252,7 @@ class AlertClause:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`limit COUNT per D by keys`; `keys` are expressions over the match."""
+    """`limit COUNT per D by keys`; `keys` are expressions over the match, none for one count over the whole rule."""
 
     count: int
     per_us: int
@@ -262,6 +265,7 @@ class Rule:
 
     Output expressions (messages, shows, labels, score) may use KeyRef, CaptureRef, CaptureAggregate, Aggregate, and, in
     a `while`, LatestRef. An unqualified field in them has been bound to the rule's last positive step as CaptureRef.
+    `alerts` is never empty: a rule without an `alert` clause alerts at level info without a message.
     """
 
     name: str

@@ -10,11 +10,13 @@ from cep.lang.checked import Const, Event, Field, Kind, Stream
 from cep.lang.contradiction import impossible
 from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS
 from cep.lang.infer import Inference, Scope
-from cep.lang.names import NamedLet, NamedList, Names, View, declare, event_fields
+from cep.lang.names import NamedLet, NamedList, Names, View, declare, event_fields, outgrown
 from cep.lang.operators import conjunction
 from cep.lang.report import Page, nearest
 from cep.lang.text import Place, Text
 
+_MOST_GENERATIONS = 16
+_MOST_FIELD_NODES, _DEEPEST_FIELD = 200, 16
 FIELD_KINDS = ("text", "number", "integer", "money", "flag", "time")
 _EXTERNAL = {
     "table": ("CEP901", "tables are"),
@@ -167,6 +169,9 @@ def _refinement(names: Names, node: ast.Refinement, page: Page) -> View | None:
     base = names.view(node.base, page)
     if base is None:
         return None
+    if base.generation == _MOST_GENERATIONS:
+        page.error("CEP102", node.base.at, f"an event may be refined at most {_MOST_GENERATIONS} times over")
+        return None
     infer = Inference(names, page)
     scope = Scope(base, frozenset((node.base.text,)), aggregates="an event cannot depend on windows; a rule's step can")
     fields = dict(base.fields)
@@ -181,6 +186,11 @@ def _refinement(names: Names, node: ast.Refinement, page: Page) -> View | None:
         value = infer.expr(rename.value, scope)
         if value is None:
             return None
+        if outgrown(value, _MOST_FIELD_NODES, _DEEPEST_FIELD):
+            page.error(
+                "CEP102", rename.value.at, "with the fields that it is made of written out the field is too large"
+            )
+            return None
         fields[name] = value
     where = infer.flag(node.where, replace(scope, own=View(node.name.text, base.event, fields, base.where)))
     if where is None and node.where is not None:
@@ -188,7 +198,7 @@ def _refinement(names: Names, node: ast.Refinement, page: Page) -> View | None:
     filtered = conjunction((base.where, where))
     if node.where is not None and impossible(filtered):
         page.error("CEP303", node.where.at, "no event can pass this filter: it contradicts itself")
-    return View(node.name.text, base.event, fields, filtered)
+    return View(node.name.text, base.event, fields, filtered, base.generation + 1)
 
 
 def _list(names: Names, node: ast.List, page: Page, read: Reader) -> None:

@@ -23,6 +23,7 @@ class View:
     event: int
     fields: Mapping[str, Expr]
     where: Expr | None
+    generation: int = 0  # how many refinements lie between it and its root
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,20 @@ def parts(expr: Expr | None) -> Iterable[Expr]:
     if isinstance(expr, Op):
         for arg in expr.args:
             yield from parts(arg)
+
+
+def outgrown(expr: Expr, nodes_max: int, depth_max: int) -> bool:
+    """Whether an expression has more nodes or is deeper than it may be."""
+    waiting = [(expr, 1)]
+    nodes = 0
+    while waiting:
+        node, depth = waiting.pop()
+        nodes += 1
+        if nodes > nodes_max or depth > depth_max:
+            return True
+        if isinstance(node, Op):
+            waiting += [(arg, depth + 1) for arg in node.args]
+    return False
 
 
 def sources(*exprs: Expr | None) -> list[Aggregate | LatestRef]:

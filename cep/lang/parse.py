@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +38,9 @@ _LONG_LINE = re.compile(rf"[^\n]{{{LONGEST_LINE + 1}}}")
 
 def grammar_text() -> str:
     """The grammar: beside this package when installed, at the project's root when run from there."""
-    shipped = resources.files("cep") / "grammar.lark"
-    return (shipped if shipped.is_file() else Path(__file__).parents[2] / "grammar.lark").read_text("utf-8")
+    package = Path(__file__).parents[1]
+    shipped = package / "grammar.lark"
+    return (shipped if shipped.is_file() else package.parent / "grammar.lark").read_text("utf-8")
 
 
 @lru_cache(maxsize=1)

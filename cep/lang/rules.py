@@ -189,6 +189,9 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -
     """The longest time that the rule looks back or waits."""
     lengths = [horizon_us or 0]
     exprs: list[Expr | None] = [value for _, value in (*outputs.shows, *outputs.labels)]
+    messages = [alert.message for alert in outputs.alerts if alert.message is not None]
+    exprs += [part for message in messages for part in message.parts if not isinstance(part, str)]
+    exprs += [outputs.score, *(outputs.limit.keys if outputs.limit else ())]
     if isinstance(trigger, While):
         lengths += [trigger.for_us, trigger.keep_us]
         exprs += [trigger.condition, trigger.until]

@@ -245,7 +245,7 @@ def test_a_while():
         300_000_000,
         60_000_000,
     )
-    assert found.forget_us == DAY
+    assert found.forget_us == 20 * DAY
     assert [shown(part) for part in found.alerts[0].message.parts[::2]] == ["latest a.t", f"sum(b b.n) over {2 * DAY}"]
 
 
@@ -343,6 +343,13 @@ def test_lets_that_grow_without_end_are_refused():
     lets = "let f0(p) = p + p\n" + "".join(f"let f{i}(p) = f{i - 1}(f{i - 1}(p))\n" for i in range(1, 20))
     loaded = check_texts({"x.cep": SCHEMA + lets + "rule r by k when a where f19(n) > 1"})
     assert {d.code for d in loaded.diagnostics} == {"CEP102"}
+
+
+@pytest.mark.parametrize("clause", ["where n > 1", "with n = n + 1", "with n = n + n"])
+def test_refinements_that_grow_without_end_are_refused(clause):
+    chain = "event e0 = a\n" + "".join(f"event e{i} = e{i - 1} {clause}\n" for i in range(1, 300))
+    loaded = check_texts({"x.cep": SCHEMA + chain + "rule r by k when e299 where n > 1"})
+    assert [d.code for d in loaded.diagnostics] == ["CEP102"]
 
 
 def test_a_thousand_rules_are_checked_in_time():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,9 @@ def test_a_thousand_rules():
     assert found == []
     assert len(file.declarations) == 1000
     assert time.perf_counter() - begun < 3.0, "0.3 s on a quiet machine"
+
+
+def test_a_complete_rule_set():
+    file, found = parsed((Path(__file__).parent / "complete.cep").read_text("utf-8"))
+    assert found == []
+    assert len(file.declarations) == 21
