@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags too); in a column of floats it is NaN
+NAN_WORD = 0x7FF8000000000000  # the bits of the NaN that is null
 MONEY_UNITS = 10_000  # money is in 1/10,000
 MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
 TIME_SLOT = 0  # the event time's row in Batch.words
@@ -133,6 +134,7 @@ class ComputedColumn:
     slot: int
     event: int
     code: int
+    real: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,8 @@ class Capture(IntEnum):
     MAX_F = 8
     COUNT_I = 9  # of values that are not null
     COUNT_F = 10
+    DISTINCT_I = 11  # how many different values that are not null
+    DISTINCT_F = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +293,7 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
-    latest: (bit, slot) of each latest value. `rises_in_time`: the condition may become true without an event.
+    judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value. `rises_in_time`: the condition may become true without an event.
     """
 
     key_parts: int
@@ -300,6 +304,8 @@ class EpisodePlan:
     forget_us: int
     aggregates: tuple[AggregateSpec, ...]
     aggregate_bits: tuple[int, ...]
+    judged: int
+    judged_bits: int
     latest: tuple[tuple[int, int], ...]
     feeds: tuple[Feed, ...]
     rises_in_time: bool

@@ -36,7 +36,7 @@ class Episodes:
         """All state is lost: nothing that stands before the ordinal `since` is remembered."""
         self.since = since
         self.newest: int | None = None  # the last event of a source
-        self.state = "closed"  # closed, pending or open
+        self.state = "closed"  # closed, pending, open or spent
         self.pending_since = 0
         self.opened = 0  # when the episode opened: its start, in the order of alerts
         self.over_since: int | None = None
@@ -69,6 +69,10 @@ class Episodes:
         everything = replace(then, now_us=-(10**18))
         return [self.events[x].time_us + a.window_us for a in self.aggregates for x in window(a, everything)]
 
+    def changes(self, t: int) -> bool:
+        """Whether what leaves at t changes the value of an aggregate."""
+        return any(value(a, self.place(t)) != value(a, self.place(t - 1)) for a in self.aggregates)
+
     def deadlines(self) -> dict[str, int]:
         assert self.newest is not None
         found = {"forget": self.events[self.newest].time_us + self.rule.forget_us}
@@ -82,7 +86,7 @@ class Episodes:
         """What one instant brings without an event, in the order of the law."""
         assert self.newest is not None
         place = (0, self.newest)
-        if t in self.leavings():
+        if t in self.leavings() and self.changes(t):
             self.judge(t, place)
         if self.deadlines().get("for") == t:
             self.open(t, place)
@@ -99,7 +103,7 @@ class Episodes:
             self.open(t, place)
         elif self.state == "closed" and holds:
             self.state, self.pending_since = "pending", t
-        elif self.state == "pending" and not holds:
+        elif self.state in ("pending", "spent") and not holds:
             self.state = "closed"
         elif self.state == "open":
             until = self.trigger.until
@@ -118,7 +122,8 @@ class Episodes:
         self.tell("fired", t, place)
 
     def resolve(self, t: int, place: tuple[int, int]) -> None:
-        self.state, self.over_since = "closed", None
+        holds = value(self.trigger.condition, self.place(t)) is True
+        self.state, self.over_since = "spent" if holds else "closed", None
         self.tell("resolved", t, place)
 
     def tell(self, status: str, t: int, place: tuple[int, int]) -> None:

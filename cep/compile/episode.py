@@ -66,11 +66,15 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
     """The plan, and the words that the rule's outputs may read as well."""
     words = ConditionWords(context)
     coder = context.coder
-    for expr in (condition.condition, condition.until, *output_expressions(rule)):
-        if expr is not None:
-            words.collect(expr)
+    judged = [expr for expr in (condition.condition, condition.until) if expr is not None]
+    for expr in judged:
+        words.collect(expr)
+    judged_aggregates = len(words.aggregates)
+    for expr in output_expressions(rule):
+        words.collect(expr)
     code = coder.expression(condition.condition, words.load)
     until = -1 if condition.until is None else coder.expression(condition.until, words.load)
+    judged_sources = {a.source for a in words.aggregates[:judged_aggregates]} | {source for source, _ in words.latest}
     for expr in output_expressions(rule):
         for part in walk(expr):
             if isinstance(part, LatestRef):
@@ -86,6 +90,8 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         forget_us=rule.forget_us,
         aggregates=tuple(aggregate_spec(coder, a) for a in words.aggregates),
         aggregate_bits=tuple(bits[a.source] for a in words.aggregates),
+        judged=judged_aggregates,
+        judged_bits=sum(bits[source] for source in judged_sources),
         latest=tuple((bits[source], slot) for source, slot in words.latest),
         feeds=tuple(Feed(context.source(source), bits[source], context.key(source)) for source in sources),
         rises_in_time=not falls(condition.condition),

@@ -159,7 +159,7 @@ class Coder:
         if key not in self._known:
             code = self.expression(expr, self.event_load)
             self._known[key] = self.new_slot()
-            self.computed.append(ComputedColumn(self._known[key], event, code))
+            self.computed.append(ComputedColumn(self._known[key], event, code, is_float(expr.kind)))
         return self._known[key]
 
     def event_load(self, leaf: Expr, test: TextTest | None) -> Load:

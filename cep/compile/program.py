@@ -43,15 +43,15 @@ class Context:
         """The columns that hold a source's key."""
         return tuple(self.coder.slot(part) for part in source.key)
 
-    def atom(self, source: Source, condition: Expr | None, group: tuple[object, ...]) -> int:
-        """The predicate of a step's `where` without its look-back; aggregates in it become features of `group`."""
-        plain = [c for c in conjuncts(condition) if not has_aggregate(c)]
-        judged = [c for c in conjuncts(condition) if has_aggregate(c)]
-        base = self.predicate(source.event, all_of(plain))
-        if not judged:
-            return base
-        self.read_features(source, judged, base, group)
-        return self.predicate(source.event, all_of(judged), base, reads_features=True)
+    def atom(self, source: Source, plain: list[Expr], probing: list[Expr], group: tuple[object, ...]) -> int:
+        """The predicate of a step's `where` without its look-back (`probing`); aggregates in both become features.
+
+        The rows that read them must be known without them, so they are those that pass all other conditions.
+        """
+        judged = [c for c in plain if has_aggregate(c)]
+        base = self.predicate(source.event, all_of([c for c in plain if not has_aggregate(c)]))
+        self.read_features(source, [*judged, *probing], base, group)
+        return self.predicate(source.event, all_of(judged), base, reads_features=True) if judged else base
 
     def read_features(self, source: Source, conditions: list[Expr], base: int, group: tuple[object, ...]) -> None:
         """The aggregates in `conditions` are read for the rows of predicate `base`."""

@@ -18,6 +18,7 @@ _AGGREGATES = {
     "min": (Capture.MIN_I, Capture.MIN_F),
     "max": (Capture.MAX_I, Capture.MAX_F),
     "count": (Capture.COUNT_I, Capture.COUNT_F),
+    "count_distinct": (Capture.DISTINCT_I, Capture.DISTINCT_F),
 }
 
 
@@ -83,9 +84,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
         conditions = conjuncts(step.source.where)
         plain = [c for c in conditions if not looks_back(c)]
         probing = [c for c in conditions if looks_back(c)]
-        predicate = context.atom(step.source, _all(plain), group)
-        if probing:
-            context.read_features(step.source, probing, predicate, group)
+        predicate = context.atom(step.source, plain, probing, group)
         code = context.coder.expression(_required(_all(probing)), load) if probing else -1
         feeds.append(Feed(predicate, bits[i], context.key(step.source)))
         immediate = step.link == "next"

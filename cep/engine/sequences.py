@@ -14,7 +14,7 @@ from cep.kernels import probe as pk
 from cep.kernels.keys import KeySpace, begin_sweep
 from cep.kernels.matches import Matches
 from cep.kernels.probe import Machine
-from cep.layout import Guard, SequencePlan, StepSpec
+from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
 
 Ints = npt.NDArray[np.int64]
 Keep = npt.NDArray[np.uint8]
@@ -48,9 +48,9 @@ class PlanState(Protocol):
         """Every array in which the id of a text may stand."""
 
 
-def new_sequence(plan: SequencePlan) -> ChainState | ProbeState:
-    """The empty state of a sequence."""
-    return ProbeState(plan) if needs_probe(plan) else ChainState(plan)
+def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState:
+    """The empty state of a sequence. `nulls`: null as each column spells it, shape (slots,)."""
+    return ProbeState(plan, nulls) if needs_probe(plan) else ChainState(plan)
 
 
 def needs_probe(plan: SequencePlan) -> bool:
@@ -265,7 +265,7 @@ _POLICIES = {"first": pk.FIRST_POLICY, "each": pk.EACH_POLICY, "last": pk.LAST_P
 class ProbeState:
     """Runs of a sequence in which a filter looks back."""
 
-    def __init__(self, plan: SequencePlan) -> None:
+    def __init__(self, plan: SequencePlan, nulls: Ints) -> None:
         steps, guards = _probe_tables(plan)
         waits, own_us, horizon = _trailing(plan)
         leading = len(plan.steps[0].guards)
@@ -283,6 +283,7 @@ class ProbeState:
                 [plan.within_us, _POLICIES[plan.policy], len(steps), waits, own_us, horizon, most, leading], np.int64
             ),
             places=np.zeros(sum(s.least + 1 for s in plan.steps), np.int64),
+            initial=np.array([_initial(c, nulls) for c in plan.captures], np.int64),
             head=np.full(FIRST_SLOTS, -1, np.int32),
             tail=np.full(FIRST_SLOTS, -1, np.int32),
             runs=np.zeros(FIRST_SLOTS, np.int64),
@@ -293,7 +294,7 @@ class ProbeState:
             run=run,
             run_real=run.view(np.float64),
             after=np.full(FIRST_ROWS, -1, np.int32),
-            node=np.full((FIRST_ROWS, 2), -1, np.int64),
+            node=np.full((FIRST_ROWS, pk.NODE_WORD + _node_words(plan)), -1, np.int64),
             node_after=np.full(FIRST_ROWS, -1, np.int32),
             count=count,
         )
@@ -356,6 +357,21 @@ class ProbeState:
         if p is self.probe:
             self.matches = grow_matches(self.matches)
         self.probe = p
+
+
+def _initial(capture: CaptureWord, nulls: Ints) -> int:
+    """The word of a run that has captured nothing for it."""
+    if capture.what in (Capture.FIRST, Capture.LAST):
+        return int(nulls[capture.slot])
+    if capture.what in (Capture.MIN_I, Capture.MAX_I):
+        return NULL
+    return NAN_WORD if capture.what in (Capture.MIN_F, Capture.MAX_F) else 0
+
+
+def _node_words(plan: SequencePlan) -> int:
+    """How many words a captured event needs: up to the last capture that counts different values."""
+    kinds = (Capture.DISTINCT_I, Capture.DISTINCT_F)
+    return max((i + 1 for i, c in enumerate(plan.captures) if c.what in kinds), default=0)
 
 
 def _probe_tables(plan: SequencePlan) -> tuple[list[list[int]], list[list[int]]]:

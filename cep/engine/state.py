@@ -14,10 +14,9 @@ from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.strings import Strings
 from cep.engine.texts import TextMemory
-from cep.layout import NULL, STACK_DEPTH, Program, SequencePlan
+from cep.layout import NAN_WORD, NULL, STACK_DEPTH, Program, SequencePlan
 
 Ints = npt.NDArray[np.int64]
-NAN_WORD = int(np.array([np.nan]).view(np.int64)[0])
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class EngineState:
             captures=Captures(program.stored),
             features=[FeatureState(plan) for plan in program.features],
             rules=[
-                new_sequence(rule.plan)
+                new_sequence(rule.plan, nulls)
                 if isinstance(rule.plan, SequencePlan)
                 else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
                 for rule in program.rules
@@ -80,4 +79,7 @@ def null_words(program: Program) -> Ints:
     for slot, column in enumerate(program.columns):
         if column.kind == "number":
             nulls[slot] = NAN_WORD
+    for computed in program.computed:
+        if computed.real:
+            nulls[computed.slot] = NAN_WORD
     return nulls

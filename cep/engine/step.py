@@ -14,11 +14,11 @@ import numpy.typing as npt
 from cep.engine.batch import Batch, empty
 from cep.engine.order import late_rows, release
 from cep.engine.sequences import PlanState, Rows
-from cep.engine.state import NAN_WORD, EngineState
+from cep.engine.state import EngineState
 from cep.kernels import machine as mk
-from cep.kernels.matches import KIND, PLACE, REFERENCES, REFS, ROWS, START, TIME
+from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, REFS, ROWS, START, TIME
 from cep.kernels.probe import Machine
-from cep.layout import NULL, Feed, Program
+from cep.layout import NAN_WORD, NULL, Feed, Program
 
 Ints = npt.NDArray[np.int64]
 
@@ -94,7 +94,7 @@ def _advance(
     _capture(program, state, batch, words, np.flatnonzero(keep), base)
     matches = [m for i, s in enumerate(state.rules) if (m := _taken(i, s)) is not None]
     state.counters.matches += sum(len(m.row) for m in matches)
-    return StepOutput(matches, _in_order(matches), late)
+    return StepOutput(matches, _in_order(program, state, matches), late)
 
 
 class _Selection:
@@ -203,16 +203,40 @@ def _taken(rule: int, plan: PlanState) -> RuleMatches | None:
     )
 
 
-def _in_order(matches: list[RuleMatches]) -> Ints:
-    """The order of alerts: time, deadlines before events, place, rule, start."""
+def _in_order(program: Program, state: EngineState, matches: list[RuleMatches]) -> Ints:
+    """The order of alerts: time, deadlines before events, place, rule, start, and last the key's value."""
     if not matches:
         return np.empty((0, 2), np.int64)
     rows = np.concatenate([m.row for m in matches])
-    rule = np.concatenate([np.full(len(m.row), m.rule) for m in matches])
     place = np.concatenate([np.full(len(m.row), i) for i, m in enumerate(matches)])
     row = np.concatenate([np.arange(len(m.row)) for m in matches])
-    by = np.lexsort((row, rows[:, START], rule, rows[:, PLACE], rows[:, KIND], rows[:, TIME]))
+    ranks = (rows[:, START], place, rows[:, PLACE], rows[:, KIND], rows[:, TIME])
+    by = np.lexsort((row, *ranks))
+    same = np.ones(max(len(by) - 1, 0), np.bool_)
+    for rank in ranks:
+        same &= rank[by[1:]] == rank[by[:-1]]
+    for first, last in _stretches(same):
+        # One event of two keys, or the deadlines of two keys that share their last event.
+        rule = program.rules[matches[place[by[first]]].rule]
+        kinds = [kind for _, kind in rule.keys]
+        by[first:last] = sorted(by[first:last], key=lambda i: _key_values(rows[i], kinds, state))
     return np.stack((place[by], row[by]), axis=1)
+
+
+def _stretches(same: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The stretches [first, last) of places that are equal to their neighbour."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], same.astype(np.int8), [0]))))
+    return [(int(first), int(last) + 1) for first, last in edges.reshape(-1, 2)]
+
+
+def _key_values(row: Ints, kinds: list[str], state: EngineState) -> list[str | int | float]:
+    """A match's key as values that compare in the same way on every machine."""
+    values: list[str | int | float] = []
+    for i, kind in enumerate(kinds):
+        word = int(row[KEY + i])
+        text = state.strings.text(word) if kind == "text" else None
+        values.append(text if text is not None else word)
+    return values
 
 
 def _compact(state: EngineState, batch: Batch) -> None:

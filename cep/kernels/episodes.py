@@ -23,12 +23,13 @@ from cep.kernels.windows import clear as clear_windows
 Ints = npt.NDArray[np.int64]
 
 # Places in Episodes.plan.
-CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, LATEST = range(8)
+# JUDGED: how many aggregates the condition and `until` read (the others are only shown); JUDGED_BITS: their sources'.
+CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS = range(9)
 
 # Columns of Episodes.state. OVER: since when the episode is over, NEVER if it is not.
 PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT = range(7)
 STATE_COLUMNS = 7
-CLOSED, PENDING, OPEN = range(3)
+CLOSED, PENDING, OPEN, SPENT = range(4)  # SPENT: resolved while the condition still held
 
 # Columns of Episodes.sources: an aggregate's or latest value's bit, and the latest value's slot.
 BIT, SLOT = range(2)
@@ -109,19 +110,20 @@ def judge(
         elif state[OVER] == NEVER:
             state[OVER] = now_us
             if e.plan[KEEP] == 0:
-                resolve(e, keys, matches, slot, now_us, kind)
+                resolve(e, m, keys, matches, slot, now_us, kind)
     elif not holds:
         state[PHASE] = CLOSED
-    elif e.plan[FOR] == 0:
+    elif state[PHASE] == CLOSED and e.plan[FOR] == 0:
         open_episode(e, keys, matches, slot, now_us, kind)
     elif state[PHASE] == CLOSED:
         state[PHASE], state[SINCE] = PENDING, now_us
 
 
 @jit
-def resolve(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
-    """The episode ends."""
-    e.state[slot, PHASE] = CLOSED
+def resolve(e: Episodes, m: Machine, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
+    """The episode ends; while the condition still holds no other one begins."""
+    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+    e.state[slot, PHASE] = SPENT if holds else CLOSED
     report(e, keys, matches, slot, now_us, kind, RESOLVED)
     e.state[slot, OVER] = NEVER
 
@@ -145,6 +147,19 @@ def watched(e: Episodes, slot: int) -> bool:
 
 
 @jit
+def leave(e: Episodes, windows: Windows, slot: int, now_us: int) -> bool:
+    """Elements leave their windows; whether that changes a value of the condition."""
+    changed = False
+    for a in range(len(e.bits)):
+        if windows.head[slot, a] < 0:
+            continue
+        before = value(windows, slot, a)
+        if expire(windows, slot, a, now_us) and a < e.plan[JUDGED] and value(windows, slot, a) != before:
+            changed = True
+    return changed
+
+
+@jit
 def settle(
     e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, slot: int, until_us: int
 ) -> None:
@@ -155,18 +170,16 @@ def settle(
             now_us = min(now_us, next_expiry(windows, slot))
         if now_us > until_us:
             return
-        left = False
-        for a in range(len(e.bits)):
-            left = expire(windows, slot, a, now_us) or left
+        changed = leave(e, windows, slot, now_us)
         state = e.state[slot]
-        if left and watched(e, slot):
+        if changed and watched(e, slot):
             judge(e, m, keys, windows, matches, slot, now_us, DEADLINE)
         if state[PHASE] == PENDING and state[SINCE] + e.plan[FOR] <= now_us:
             gather(e, windows, slot)
             open_episode(e, keys, matches, slot, now_us, DEADLINE)
         elif state[PHASE] == OPEN and state[OVER] != NEVER and state[OVER] + e.plan[KEEP] <= now_us:
             gather(e, windows, slot)
-            resolve(e, keys, matches, slot, now_us, DEADLINE)
+            resolve(e, m, keys, matches, slot, now_us, DEADLINE)
         if state[LAST_TIME] + e.plan[FORGET] <= now_us:
             forget(e, windows, slot)
             return
@@ -227,8 +240,8 @@ def feed(
 ) -> int:
     """Apply rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
 
-    rows, bits: (m,). key: (parts, m). keep[row] is set for every row, for any may be the last before an episode opens;
-    a row's ordinal is base + row.
+    rows, bits: (m,). key: (parts, m). keep[row] is set for every row that is judged, for
+    any may be the last before an episode opens; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
         hashed = hash_of(key, i)
@@ -250,9 +263,10 @@ def feed(
         for v in range(e.latest.shape[0]):
             if row_bits & e.latest[v, BIT]:
                 e.now[slot, v] = m.words[e.latest[v, SLOT], row]
-        e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = now_us, base + row
-        keep[row] = 1
-        judge(e, m, keys, windows, matches, slot, now_us, EVENT)
+        if row_bits & e.plan[JUDGED_BITS]:
+            e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = now_us, base + row
+            keep[row] = 1
+            judge(e, m, keys, windows, matches, slot, now_us, EVENT)
         if keys.due[slot] > next_deadline(e, slot) or watched(e, slot) or keys.due[slot] == NEVER:
             schedule(keys, slot, next_instant(e, windows, slot, now_us))
     return len(rows)

@@ -36,7 +36,7 @@ START, START_TIME, STEP, COUNT, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, NODE, EVEN
 
 # Columns of Probe.captures and Probe.node.
 OF_STEP, WHAT, SLOT = range(3)
-ORDINAL, NODE_STEP = range(2)
+ORDINAL, NODE_STEP, NODE_WORD = range(3)  # then the words of DISTINCT captures, in the order of the captures
 
 # Places in Probe.count.
 RUNS, RUN_TOP, RUN_FREE, NODES, NODE_TOP, NODE_FREE, DROPPED = range(7)
@@ -46,13 +46,14 @@ CAP_SUM_I, CAP_SUM_F = int(Capture.SUM_I), int(Capture.SUM_F)
 CAP_MIN_I, CAP_MAX_I = int(Capture.MIN_I), int(Capture.MAX_I)
 CAP_MIN_F, CAP_MAX_F = int(Capture.MIN_F), int(Capture.MAX_F)
 CAP_COUNT_I, CAP_COUNT_F = int(Capture.COUNT_I), int(Capture.COUNT_F)
+CAP_DISTINCT_I, CAP_DISTINCT_F = int(Capture.DISTINCT_I), int(Capture.DISTINCT_F)
 
 
 class Probe(NamedTuple):
     """steps, guards, captures, plan: tables; the guards of step j stand before those of j + 1, the trailing ones last.
 
     head, tail, runs, nodes, events, soonest: one for each slot. seen: (slots, leading guards). places: scratch, one for
-    each place a run can wait at. run, after: the pool of runs; run_real is its float view. node, node_after: captures.
+    each place a run can wait at. initial: the words of a run that has captured nothing. run, after: the pool of runs; run_real is its float view. node, node_after: captures.
     """
 
     steps: Ints
@@ -60,6 +61,7 @@ class Probe(NamedTuple):
     captures: Ints
     plan: Ints
     places: Ints
+    initial: Ints
     head: Links
     tail: Links
     runs: Ints
@@ -152,6 +154,24 @@ def drop_started_by(p: Probe, slot: int, ordinal: int) -> None:
 
 
 @jit
+def distinct(p: Probe, m: Machine, run: int, w: int, row: int) -> int:
+    """How many different values the run has captured for DISTINCT word w, the event of `row` just captured included."""
+    column = NODE_WORD + w
+    word = m.words[p.captures[w, SLOT], row]
+    newest = p.run[run, NODE]
+    p.node[newest, column] = word
+    null = word == NULL if p.captures[w, WHAT] == CAP_DISTINCT_I else np.isnan(m.words_real[p.captures[w, SLOT], row])
+    if null:
+        return 0
+    node = np.int64(p.node_after[newest])
+    while node >= 0:
+        if p.node[node, NODE_STEP] == p.captures[w, OF_STEP] and p.node[node, column] == word:
+            return 0
+        node = np.int64(p.node_after[node])
+    return 1
+
+
+@jit
 def remember(p: Probe, m: Machine, run: int, step: int, row: int, first: bool) -> None:
     """Update the words that later filters read with the event just captured."""
     for w in range(p.captures.shape[0]):
@@ -166,6 +186,8 @@ def remember(p: Probe, m: Machine, run: int, step: int, row: int, first: bool) -
             p.run[run, at] = word
         elif what == CAP_SUM_I:
             p.run[run, at] = (0 if first else p.run[run, at]) + (0 if word == NULL else word)
+        elif what == CAP_DISTINCT_I or what == CAP_DISTINCT_F:
+            p.run[run, at] = (0 if first else p.run[run, at]) + distinct(p, m, run, w, row)
         elif what == CAP_COUNT_I or what == CAP_COUNT_F:
             null = word == NULL if what == CAP_COUNT_I else np.isnan(m.words_real[p.captures[w, SLOT], row])
             p.run[run, at] = (0 if first else p.run[run, at]) + (0 if null else 1)
@@ -426,12 +448,16 @@ def offer_all(
 def start(
     p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, row: int, ordinal: int, now_us: int
 ) -> None:
-    """A run begins at the event; of too many the oldest is dropped."""
+    """A run begins at the event, if its filter on itself allows; of too many the oldest is dropped."""
+    code = p.steps[0, CODE]
+    if code >= 0 and evaluate(m.code, code, m.consts, m.words, row, p.initial, m.stack, m.real) != 1:
+        return
     if p.runs[slot] >= p.plan[MAX_STARTS]:
         free_after(p, slot, np.int64(-1))
         p.count[DROPPED] += 1
     run = new_run(p, slot)
-    p.run[run, :] = 0
+    p.run[run, :WORD] = 0
+    p.run[run, WORD:] = p.initial
     p.run[run, START] = ordinal
     p.run[run, START_TIME] = now_us
     p.run[run, LAST_TIME] = now_us

@@ -158,7 +158,7 @@ class Op:
 
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
     Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
-    Logic (FLAG, three-valued): and or (of two) not. `missing` (FLAG, never null). `in` (args[0] in the Consts args[1:]).
+    Logic (FLAG, three-valued): and or (of two) not. `missing` (never null). `in` (args[0] in the Consts args[1:]).
     Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.

@@ -1,0 +1,101 @@
+"""The engine and the oracle agree: over random rules and streams, however the stream is cut into batches."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from cep.compile import compile_rules
+from cep.engine.state import EngineState
+from cep.engine.step import StepOutput, drain, step
+from cep.kernels.matches import KEY, REFS, STATUS, TIME
+from cep.lang import check_texts
+from cep.layout import NULL, EpisodePlan, Program
+from cep.testing import VirtualEvent, batch_of
+from tests import oracle
+from tests.generate import Case, describe, random_case
+
+STATUSES = ("fired", "resolved")
+
+
+def key_value(word: int, kind: str, state: EngineState) -> object:
+    """A key part as the oracle gives it."""
+    if kind == "text":
+        return state.strings.text(word)
+    if kind == "number":
+        return float(np.int64(word).view(np.float64))
+    assert word != NULL
+    return bool(word) if kind == "flag" else word
+
+
+def outcomes(program: Program, state: EngineState, output: StepOutput) -> list[oracle.Outcome]:
+    """A step's matches in the oracle's form."""
+    made = []
+    for place, at in output.order.tolist():
+        matches = output.matches[place]
+        rule, row, counts = program.rules[matches.rule], matches.row[at], matches.count[at]
+        captured: list[tuple[int, ...]] = []
+        reference = int(row[REFS])
+        for count in counts.tolist():
+            captured.append(tuple(matches.reference[reference : reference + count].tolist()))
+            reference += count
+        key = tuple(key_value(int(row[KEY + i]), kind, state) for i, (_, kind) in enumerate(rule.keys))
+        steps = () if isinstance(rule.plan, EpisodePlan) else tuple(captured)
+        made.append(oracle.Outcome(rule.name, STATUSES[row[STATUS]], int(row[TIME]), key, steps))
+    return made
+
+
+def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
+    """What the engine makes of a case whose stream is cut at the given places."""
+    loaded = check_texts({"case.cep": case.text})
+    assert loaded.ruleset is not None, loaded.diagnostics
+    program = compile_rules(loaded.ruleset)
+    state = EngineState.create(program)
+    events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
+    made: list[oracle.Outcome] = []
+    for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
+        output = step(program, state, batch_of(program, state.strings, events[first:last], first))
+        made += outcomes(program, state, output)
+    return made + outcomes(program, state, drain(program, state, case.until_us))
+
+
+def random_cuts(seed: int, length: int) -> list[int]:
+    rng = random.Random(seed)
+    return sorted(rng.sample(range(length + 1), min(length, rng.choice([0, 1, 3, length]))))
+
+
+def difference(case: Case, cuts: list[int], made: list[oracle.Outcome], expected: list[oracle.Outcome]) -> str:
+    only_made = [o for o in made if o not in expected]
+    only_expected = [o for o in expected if o not in made]
+    place = next((i for i, pair in enumerate(zip(made, expected, strict=False)) if pair[0] != pair[1]), -1)
+    return (
+        f"cuts {cuts}\n{describe(case)}\nengine only: {only_made}\noracle only: {only_expected}\n"
+        f"first difference at {place}: {made[place : place + 2]} for {expected[place : place + 2]}\n"
+        f"repeat: python -m tests.test_engine {case.seed}"
+    )
+
+
+def check_seed(seed: int) -> None:
+    case = random_case(seed)
+    loaded = check_texts({"case.cep": case.text})
+    assert loaded.ruleset is not None
+    expected = oracle.run(loaded.ruleset, case.events, case.until_us)
+    for cuts in ([], random_cuts(seed, len(case.events))):
+        made = engine_outcomes(case, cuts)
+        assert made == expected, difference(case, cuts, made, expected)
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_engine_equals_oracle(block: int) -> None:
+    for seed in range(block * 50, block * 50 + 50):
+        check_seed(seed)
+
+
+if __name__ == "__main__":
+    import sys
+
+    for number in range(int(sys.argv[1]), int(sys.argv[-1]) + 1):
+        check_seed(number)
+    print("equal")
