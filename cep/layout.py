@@ -239,6 +239,10 @@ class Capture(IntEnum):
     COUNT_F = 10
     DISTINCT_I = 11  # how many different values that are not null
     DISTINCT_F = 12
+    FIRST_VALUE_I = 13  # the first and last values that are not null
+    FIRST_VALUE_F = 14
+    LAST_VALUE_I = 15
+    LAST_VALUE_F = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +326,8 @@ class InputKind(IntEnum):
     MIN = 5
     MAX = 6
     DISTINCT = 7
+    FIRST_VALUE = 9  # that is not null
+    LAST_VALUE = 10
     VALUE = 8  # a = place among the words of a condition
 
 

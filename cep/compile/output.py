@@ -40,8 +40,8 @@ _AGGREGATES = {
     "sum": InputKind.SUM,
     "min": InputKind.MIN,
     "max": InputKind.MAX,
-    "first": InputKind.FIRST,
-    "last": InputKind.LAST,
+    "first": InputKind.FIRST_VALUE,
+    "last": InputKind.LAST_VALUE,
     "count_distinct": InputKind.DISTINCT,
 }
 

@@ -18,6 +18,8 @@ _AGGREGATES = {
     "min": (Capture.MIN_I, Capture.MIN_F),
     "max": (Capture.MAX_I, Capture.MAX_F),
     "count": (Capture.COUNT_I, Capture.COUNT_F),
+    "first": (Capture.FIRST_VALUE_I, Capture.FIRST_VALUE_F),
+    "last": (Capture.LAST_VALUE_I, Capture.LAST_VALUE_F),
     "count_distinct": (Capture.DISTINCT_I, Capture.DISTINCT_F),
 }
 
@@ -53,8 +55,6 @@ class _Captures:
         if leaf.argument is None:
             return self.word(leaf.step, Capture.COUNT, -1)
         slot = self.coder.value_slot(self.steps[leaf.step].source.event, leaf.argument)
-        if leaf.function in ("first", "last"):
-            return self.word(leaf.step, Capture.FIRST if leaf.function == "first" else Capture.LAST, slot)
         return self.word(leaf.step, _AGGREGATES[leaf.function][is_float(leaf.argument.kind)], slot)
 
 

@@ -361,11 +361,12 @@ class ProbeState:
 
 def _initial(capture: CaptureWord, nulls: Ints) -> int:
     """The word of a run that has captured nothing for it."""
-    if capture.what in (Capture.FIRST, Capture.LAST):
+    what = Capture
+    if capture.what in (what.FIRST, what.LAST):
         return int(nulls[capture.slot])
-    if capture.what in (Capture.MIN_I, Capture.MAX_I):
+    if capture.what in (what.MIN_I, what.MAX_I, what.FIRST_VALUE_I, what.LAST_VALUE_I):
         return NULL
-    return NAN_WORD if capture.what in (Capture.MIN_F, Capture.MAX_F) else 0
+    return NAN_WORD if capture.what in (what.MIN_F, what.MAX_F, what.FIRST_VALUE_F, what.LAST_VALUE_F) else 0
 
 
 def _node_words(plan: SequencePlan) -> int:

@@ -321,7 +321,10 @@ def settle(c: Chain, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
         if stage[OPEN] and stage[SELF_GAP] >= 0:
             while c.head[slot, s] >= 0 and c.run[c.head[slot, s], PREVIOUS_TIME] + stage[SELF_GAP] <= now_us:
                 run = pop(c, slot, s)
-                if ready(c, slot, s, run):
+                # Where the very next event was wanted and has gone by, a loop that cannot grow any more is at its end.
+                last = c.node[c.log_tail[slot, stage[STEP]], KEY_EVENT]
+                missed = stage[NEXT_IMMEDIATE] == 1 and last != c.events[slot] - 1
+                if ready(c, slot, s, run) and not missed:
                     close(c, slot, s, run)
                     push(c, slot, stage[FULL], run)
                 else:

@@ -46,6 +46,8 @@ CAP_SUM_I, CAP_SUM_F = int(Capture.SUM_I), int(Capture.SUM_F)
 CAP_MIN_I, CAP_MAX_I = int(Capture.MIN_I), int(Capture.MAX_I)
 CAP_MIN_F, CAP_MAX_F = int(Capture.MIN_F), int(Capture.MAX_F)
 CAP_COUNT_I, CAP_COUNT_F = int(Capture.COUNT_I), int(Capture.COUNT_F)
+FIRST_VALUE_I, FIRST_VALUE_F = int(Capture.FIRST_VALUE_I), int(Capture.FIRST_VALUE_F)
+LAST_VALUE_I, LAST_VALUE_F = int(Capture.LAST_VALUE_I), int(Capture.LAST_VALUE_F)
 CAP_DISTINCT_I, CAP_DISTINCT_F = int(Capture.DISTINCT_I), int(Capture.DISTINCT_F)
 
 
@@ -188,6 +190,14 @@ def remember(p: Probe, m: Machine, run: int, step: int, row: int, first: bool) -
             p.run[run, at] = (0 if first else p.run[run, at]) + (0 if word == NULL else word)
         elif what == CAP_DISTINCT_I or what == CAP_DISTINCT_F:
             p.run[run, at] = (0 if first else p.run[run, at]) + distinct(p, m, run, w, row)
+        elif what >= FIRST_VALUE_I:
+            if first:
+                p.run[run, at] = p.initial[w]
+            held = p.run[run, at] != p.initial[w]
+            real = m.words_real[p.captures[w, SLOT], row]
+            null = word == NULL if what == FIRST_VALUE_I or what == LAST_VALUE_I else np.isnan(real)
+            if not null and (what >= LAST_VALUE_I or not held):
+                p.run[run, at] = word
         elif what == CAP_COUNT_I or what == CAP_COUNT_F:
             null = word == NULL if what == CAP_COUNT_I else np.isnan(m.words_real[p.captures[w, SLOT], row])
             p.run[run, at] = (0 if first else p.run[run, at]) + (0 if null else 1)
