@@ -1,0 +1,1 @@
+"""Benchmarks: what an event costs, beside something that can be argued about. See README.md for the method."""
