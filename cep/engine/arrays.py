@@ -156,3 +156,15 @@ def grow_matches(matches: Matches) -> Matches:
         reference=grown(matches.reference, references),
         used=matches.used,
     )
+
+
+def named_arrays(prefix: str, table: Any) -> dict[str, Array]:
+    """The arrays of a NamedTuple by name, without those that are only float views (`x_real` of `x`)."""
+    return {f"{prefix}.{name}": array for name, array in table._asdict().items() if not name.endswith("_real")}
+
+
+def restored(prefix: str, table: Any, arrays: dict[str, Array]) -> Any:
+    """The NamedTuple with its arrays taken from `arrays` by name, float views made anew."""
+    found = {name: arrays[f"{prefix}.{name}"] for name in table._fields if not name.endswith("_real")}
+    views = {name: found[name[: -len("_real")]].view(np.float64) for name in table._fields if name.endswith("_real")}
+    return table._replace(**found, **views)

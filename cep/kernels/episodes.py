@@ -60,9 +60,11 @@ class Episodes(NamedTuple):
 def clear(e: Episodes, windows: Windows, slot: int) -> None:
     """Make a fresh slot empty."""
     clear_windows(windows, slot)
-    e.state[slot, :] = 0
+    for column in range(STATE_COLUMNS):
+        e.state[slot, column] = 0
     e.state[slot, OVER] = NEVER
-    e.now[slot, :] = e.nulls
+    for v in range(len(e.nulls)):
+        e.now[slot, v] = e.nulls[v]
 
 
 @jit
@@ -81,7 +83,8 @@ def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int
     at = begin(matches, keys.words, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
     matches.count[at, 0] = 1
     refer(matches, e.state[slot, OPENED_EVENT])
-    matches.value[at, :] = e.inputs
+    for i in range(len(e.inputs)):
+        matches.value[at, i] = e.inputs[i]
 
 
 @jit

@@ -31,6 +31,15 @@ def null_of(windows: Windows, a: int) -> int:
 
 
 @jit
+def longest_window(windows: Windows) -> int:
+    """The longest window of the plan."""
+    longest = np.int64(0)
+    for a in range(windows.table.shape[0]):
+        longest = max(longest, windows.table[a, WINDOW])
+    return longest
+
+
+@jit
 def feed(
     keys: KeySpace, windows: Windows, rows: Ints, bits: Ints, key: Ints, words: Ints, outputs: Ints, start: int
 ) -> int:
@@ -39,7 +48,7 @@ def feed(
     rows, bits: (m,). key: (parts, m). words: (slots, n), of which column outputs[a] is filled for the rows that read a.
     """
     aggregates = windows.table.shape[0]
-    longest = windows.table[:, WINDOW].max()
+    longest = longest_window(windows)
     for i in range(start, len(rows)):
         hashed = hash_of(key, i)
         slot = find(keys, key, i, hashed)
@@ -75,7 +84,7 @@ def feed(
 @jit
 def sweep(keys: KeySpace, windows: Windows, until_us: int) -> None:
     """Let go of what has left its window by `until_us` in keys that are due, and free the keys that hold nothing."""
-    longest = windows.table[:, WINDOW].max()
+    longest = longest_window(windows)
     while True:
         slot = next_due(keys, until_us)
         if slot < 0:

@@ -466,8 +466,10 @@ def start(
         free_after(p, slot, np.int64(-1))
         p.count[DROPPED] += 1
     run = new_run(p, slot)
-    p.run[run, :WORD] = 0
-    p.run[run, WORD:] = p.initial
+    for column in range(WORD):
+        p.run[run, column] = 0
+    for w in range(len(p.initial)):
+        p.run[run, WORD + w] = p.initial[w]
     p.run[run, START] = ordinal
     p.run[run, START_TIME] = now_us
     p.run[run, LAST_TIME] = now_us
@@ -481,7 +483,8 @@ def start(
 @jit
 def keep_newest(p: Probe, slot: int) -> None:
     """Policy last: of the runs at one place (step, count up to the minimum) only the newest start stays."""
-    p.places[:] = -1
+    for place in range(len(p.places)):
+        p.places[place] = -1
     run = np.int64(p.head[slot])
     while run >= 0:
         p.places[place_of(p, run)] = p.run[run, START]
