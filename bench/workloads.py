@@ -26,7 +26,28 @@ Ints = npt.NDArray[np.int64]
 KINDS = ("payment", "login_ok", "login_failed", "password_change", "logout")
 PAYMENT, LOGIN_OK, LOGIN_FAILED, PASSWORD_CHANGE, LOGOUT = range(len(KINDS))
 SHARES = (0.70, 0.10, 0.15, 0.03, 0.02)
-COUNTRIES = tuple("NL DE FR GB US ES IT PL SE NO DK FI PT BE AT CH IE CZ RO HU".split())
+COUNTRIES = (
+    "NL",
+    "DE",
+    "FR",
+    "GB",
+    "US",
+    "ES",
+    "IT",
+    "PL",
+    "SE",
+    "NO",
+    "DK",
+    "FI",
+    "PT",
+    "BE",
+    "AT",
+    "CH",
+    "IE",
+    "CZ",
+    "RO",
+    "HU",
+)
 BEGINNING_MS = 1_700_000_000_000
 CARDS = 50_000
 BATCH_EVENTS = 65_536

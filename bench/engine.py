@@ -1,0 +1,77 @@
+"""The engine alone: decoded events in, matches out, on one core. Decoding and rendering are measured elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bench.measure import PASSES, Timing, ratio, seconds_of, side_by_side
+from bench.reference import REFERENCES, Event, rows
+from bench.workloads import BATCH_EVENTS, Events, batches, compile_workload
+from cep.engine.batch import Batch
+from cep.engine.state import EngineState
+from cep.engine.step import step
+from cep.layout import Program
+
+NEVER = 2**62
+
+
+class EngineRun:
+    """One rule over one stream, again and again, each time from an empty state."""
+
+    def __init__(self, program: Program, events: Events, batch_events: int = BATCH_EVENTS) -> None:
+        self._program, self._events, self._batch_events = program, events, batch_events
+        self.matches = -1
+
+    def prepare(self) -> tuple[EngineState, list[Batch]]:
+        """An empty state and the stream in its text ids."""
+        state = EngineState.create(self._program)
+        state.strings.compact_at = NEVER  # the batches that wait here hold ids, which the state must not forget
+        return state, batches(self._program, state.strings, self._events, self._batch_events)
+
+    def run(self, state: EngineState, stream: Sequence[Batch]) -> None:
+        """All batches in their order; nothing is drained, so time ends with the last event."""
+        self.matches = sum(len(step(self._program, state, batch).order) for batch in stream)
+
+    def timed(self) -> float:
+        """One pass, in seconds."""
+        state, stream = self.prepare()
+        return seconds_of(lambda: self.run(state, stream))
+
+
+@dataclass(slots=True)
+class ReferenceRun:
+    """One function of `reference` over one stream."""
+
+    function: Callable[[Sequence[Event]], int]
+    events: Sequence[Event]
+    matches: int = field(default=-1, init=False)
+
+    def timed(self) -> float:
+        """One pass, in seconds."""
+        return seconds_of(self._run)
+
+    def _run(self) -> None:
+        self.matches = self.function(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A workload's outcome: `faster` is how many times the reference takes as long."""
+
+    name: str
+    matches: int
+    engine: Timing
+    reference: Timing
+    faster: float
+
+
+def compare(
+    name: str, events: Events, reference_rows: Sequence[Event] | None = None, rounds: int = PASSES
+) -> Comparison:
+    """A workload beside its reference; the two must find as many matches."""
+    engine = EngineRun(compile_workload(name), events)
+    reference = ReferenceRun(REFERENCES[name], reference_rows if reference_rows is not None else rows(events))
+    engine_s, reference_s = side_by_side(len(events), [engine.timed, reference.timed], rounds)
+    assert engine.matches == reference.matches, f"{name}: {engine.matches} matches, {reference.matches} expected"
+    return Comparison(name, engine.matches, engine_s, reference_s, ratio(reference_s, engine_s))
