@@ -1,0 +1,1 @@
+"""The command line: the place that joins the halves of the house."""

@@ -1,0 +1,15 @@
+"""A rule set made ready to run: compiled, with what turns its matches into alerts and its state into bytes."""
+
+from __future__ import annotations
+
+from cep.compile import compile_rules
+from cep.detector import RuleDetector
+from cep.engine.snapshot import dump, load
+from cep.lang.checked import RuleSet
+from cep.layout import Program
+
+
+def build(rules: RuleSet) -> tuple[Program, RuleDetector]:
+    """The program of a rule set and its detector, at the beginning."""
+    program = compile_rules(rules)
+    return program, RuleDetector(program, lambda s, o: [], dump, load)

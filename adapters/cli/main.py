@@ -1,0 +1,229 @@
+"""`cep`: every command and option on one page. What a command does is in the module that it imports when it is run.
+
+Exit codes: 0 ok · 1 findings (a mistake in a rule, a failed test) · 2 usage or configuration · 3 failure at run time ·
+130 interrupted. Options come before `CEP_*` variables, which come before defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter, validators
+
+from cep.adapters.cli.console import FAILED, INTERRUPTED, OK, USAGE, CommandError, paint, say
+from cep.errors import ConfigurationError, RuleError
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"cep {version('cep')}"
+    except PackageNotFoundError:
+        return "cep, run from its source without being installed"
+
+
+app = App(
+    name="cep",
+    help="Complex event processing: readable rules over streams of events.",
+    help_epilogue="Exit codes: 0 ok, 1 findings, 2 usage or configuration, 3 failure at run time, 130 interrupted.",
+    version=_version,
+    suppress_keyboard_interrupt=False,
+)
+
+AtLeastOne = validators.Number(gte=1)
+
+
+@app.command
+def check(
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "json", "github"] = "text",
+    strict: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Check rule files: every mistake in one pass.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them.
+    format
+        text, one JSON document, or annotations as GitHub shows them.
+    strict
+        Warnings are findings too.
+    """
+    from cep.adapters.cli.rules import check
+
+    return check(path, format, strict)
+
+
+@app.command
+def test(
+    *path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text"
+) -> int:
+    """Run the `test` blocks of rule files on the engine.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them.
+    format
+        text, one JSON document, or JUnit's XML.
+    """
+    from cep.adapters.cli.tests import test
+
+    return test(path, format)
+
+
+@app.command
+def replay(
+    *path: Annotated[str, Parameter(required=True)],
+    from_: Annotated[list[str], Parameter(name="--from", consume_multiple=True, negative=(), allow_leading_hyphen=True)],
+    stream: str | None = None,
+    format: Literal["text", "ndjson"] | None = None,
+    input_format: Literal["ndjson", "csv"] | None = None,
+    drain: Annotated[bool, Parameter(negative=())] = False,
+    batch: Annotated[int | None, Parameter(validator=AtLeastOne)] = None,
+    dead: str | None = None,
+) -> int:
+    """Run rules over events in files: one alert a line on stdout, a summary on stderr.
+
+    Time moves on to the last event.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them.
+    from_
+        Files of events, FILE or STREAM=FILE: lines of JSON, or CSV with a header; .gz too; - is stdin.
+    stream
+        The stream of files given without one; by default the only one declared.
+    format
+        How alerts are written; by default text on a terminal, and ndjson elsewhere.
+    input_format
+        The format of the files; by default by their names.
+    drain
+        Move time on until nothing is pending.
+    batch
+        The most events taken at once. The alerts do not depend on it.
+    dead
+        Write what could not be read to this file.
+    """
+    from cep.adapters.cli.replay import Inputs, replay
+
+    return replay(path, Inputs(from_, stream, input_format, batch), format, drain, dead)
+
+
+@app.command
+def run(
+    *path: Annotated[str, Parameter(required=True, env_var="CEP_RULES")],
+    redis: Annotated[str | None, Parameter(env_var="CEP_REDIS_URL")] = None,
+    group: Annotated[str, Parameter(env_var="CEP_GROUP")] = "cep",
+    alerts: Annotated[str, Parameter(env_var="CEP_ALERTS")] = "alerts",
+    snapshots: Annotated[str | None, Parameter(env_var="CEP_SNAPSHOTS")] = None,
+    allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
+    log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
+    report_seconds: Annotated[int, Parameter(env_var="CEP_REPORT_SECONDS", validator=AtLeastOne)] = 10,
+) -> int:
+    """Run rules over Redis Streams as a service, until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them.
+    redis
+        The server, redis://HOST:PORT/DB. CEP_REDIS_URL_FILE may name a file that holds it.
+    group
+        Names the detector: of one group, the process that was started last runs.
+    alerts
+        The stream of alerts; dead letters and late events go to KEY:dlq and KEY:late.
+    snapshots
+        A folder for snapshots. Without one a start reads the streams from their beginning.
+    allow_volatile
+        Accept a server that loses data when it stops.
+    log_format
+        How log lines are written; by default text on a terminal, and json elsewhere.
+    report_seconds
+        How often figures are logged while there are events.
+    """
+    from cep.adapters.cli.run import Service, run
+
+    return run(path, Service(redis, group, alerts, snapshots, allow_volatile), log_format, report_seconds)
+
+
+@app.command
+def demo(
+    *,
+    for_: Annotated[str, Parameter(name="--for")] = "20s",
+    rate: Annotated[int, Parameter(validator=AtLeastOne)] = 2000,
+    seed: int = 1,
+) -> int:
+    """Watch fraud being found: a private Valkey, invented card payments with planted frauds, and the shipped rules.
+
+    Parameters
+    ----------
+    for_
+        How long, such as 20s or 5m.
+    rate
+        Events a second.
+    seed
+        Of the invented events.
+    """
+    from cep.adapters.cli.demo import demo
+
+    return demo(for_, rate, seed)
+
+
+@app.command
+def warmup() -> int:
+    """Compile every kernel now, into the cache, as the first start would."""
+    from cep.adapters.cli.warmup import warmup
+
+    return warmup()
+
+
+@app.command
+def explain_error(code: str) -> int:
+    """Explain a code such as CEP104, with a bad and a good example.
+
+    Parameters
+    ----------
+    code
+        The code, as `cep check` shows it.
+    """
+    from cep.adapters.cli.rules import explain_error
+
+    return explain_error(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. What the user can put right is one sentence on stderr."""
+    try:
+        result = app(arguments, result_action="return_value")
+        return result if isinstance(result, int) else OK
+    except SystemExit as end:  # a usage error, which has been shown
+        return end.code if isinstance(end.code, int) else USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except RuleError as error:
+        from cep.adapters.cli.rules import show_rule_error
+
+        show_rule_error(error)
+        return 1
+    except ConfigurationError as error:
+        return _complain(str(error), USAGE)
+    except CommandError as error:
+        return _complain(str(error), error.code)
+    except OSError as error:
+        return _complain(f"{error.filename or 'the system'}: {error.strerror or error}", FAILED)
+
+
+def _complain(message: str, code: int) -> int:
+    if message:
+        say(f"{paint('error:', 'red', sys.stderr)} {message}")
+    return code

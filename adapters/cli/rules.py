@@ -1,0 +1,114 @@
+"""Rule files as the commands take them: read, checked, and their diagnostics shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint, say
+from cep.errors import Diagnostic, RuleError
+from cep.lang import load
+from cep.lang.check import Loaded
+from cep.lang.checked import RuleSet
+from cep.lang.codes import SCHEMA, catalogue, explain
+
+
+def loaded(paths: Sequence[str]) -> Loaded:
+    """The rule files under the paths. Raises CommandError where there are none."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise CommandError(f"there is no file or folder {path}: give a rule file or a folder of them")
+    found = load(paths)
+    if not found.files and not found.diagnostics:
+        raise CommandError(f"there is no .cep file under {' '.join(paths)}: give a rule file or a folder of them")
+    return found
+
+
+def accepted(paths: Sequence[str]) -> RuleSet:
+    """The rule set of the paths; its mistakes go to stderr and end the command."""
+    found = loaded(paths)
+    if found.ruleset is None:
+        show(found.diagnostics, found.files, sys.stderr)
+        raise CommandError(code=FINDINGS)
+    return found.ruleset
+
+
+def show(diagnostics: Sequence[Diagnostic], files: Mapping[str, str], stream: TextIO) -> None:
+    """Each diagnostic with its source line."""
+    lines = {name: text.split("\n") for name, text in files.items()}
+    for diagnostic in diagnostics:
+        source = lines.get(diagnostic.span.file, [])
+        at = diagnostic.span.line - 1
+        text = diagnostic.render(source[at] if at < len(source) else "")
+        word = f"{diagnostic.severity}[{diagnostic.code}]"
+        style = "red" if diagnostic.severity == "error" else "yellow"
+        print(text.replace(word, paint(word, style, stream), 1), file=stream)
+
+
+def show_rule_error(error: RuleError) -> None:
+    """The mistakes that only the compiler finds, on stderr."""
+    for diagnostic in error.diagnostics:
+        say(f"{diagnostic.span} {diagnostic.severity}[{diagnostic.code}] {diagnostic.message}")
+
+
+def check(paths: Sequence[str], form: str, strict: bool) -> int:
+    """`cep check`: the diagnostics on stdout, a summary on stderr."""
+    found = loaded(paths)
+    errors = sum(diagnostic.severity == "error" for diagnostic in found.diagnostics)
+    warnings = len(found.diagnostics) - errors
+    if form == "json":
+        document = {"errors": errors, "warnings": warnings, "diagnostics": list(map(_document, found.diagnostics))}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    elif form == "github":
+        for diagnostic in found.diagnostics:
+            print(_annotation(diagnostic))
+    else:
+        show(found.diagnostics, found.files, sys.stdout)
+    good = [counted(len(found.ruleset.rules), "rule"), counted(len(found.ruleset.tests), "test")] if found.ruleset else []
+    parts = [counted(len(found.files), "file"), *good, counted(errors, "error"), counted(warnings, "warning")]
+    say(" · ".join(parts))
+    return FINDINGS if errors or (strict and warnings) else OK
+
+
+def explain_error(code: str) -> int:
+    """`cep explain-error`: what a code means, with a bad and a good example."""
+    entry = explain(code)
+    if entry is None:
+        raise CommandError(f"there is no code {code}: the codes are {', '.join(catalogue())}")
+    print(f"{entry.code}  {entry.title}\n\n{entry.explanation}")
+    for title, example in (("Bad", entry.bad), ("Good", entry.good)):
+        print(f"\n{title}:\n" + _indented(example))
+    print("\nThe examples stand on:\n" + _indented(SCHEMA))
+    return OK
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.strip("\n").split("\n"))
+
+
+def _document(diagnostic: Diagnostic) -> dict[str, str | int | None]:
+    span = diagnostic.span
+    return {
+        "file": span.file,
+        "line": span.line,
+        "column": span.column,
+        "endLine": span.end_line,
+        "endColumn": span.end_column,
+        "severity": diagnostic.severity,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "help": diagnostic.hint,
+    }
+
+
+def _annotation(diagnostic: Diagnostic) -> str:
+    """A line that GitHub's runners show beside the source."""
+    span = diagnostic.span
+    text = f"{diagnostic.message} ({diagnostic.hint})" if diagnostic.hint else diagnostic.message
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    file = span.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    place = f"file={file},line={span.line},col={span.column},endLine={span.end_line},endColumn={span.end_column}"
+    return f"::{diagnostic.severity} {place},title={diagnostic.code}::{text}"

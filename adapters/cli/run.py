@@ -1,0 +1,135 @@
+"""`cep run`: the service over Redis Streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from cep.adapters.cli.console import FAILED, OK, CommandError, is_terminal
+from cep.adapters.cli.detector import build
+from cep.adapters.cli.rules import accepted
+from cep.adapters.cli.warmup import ensure_warm
+from cep.adapters.files.snapshots import DirectorySnapshots
+from cep.adapters.redis.log import RedisLog
+from cep.adapters.redis.session import Session, public_name
+from cep.engine.snapshot import identity
+from cep.layout import Program
+from cep.ports import LogError
+from cep.runtime import Counters, HistoryError, Runtime
+
+_URL_FILE = "CEP_REDIS_URL_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where events come from and alerts go to. `redis` may hold a password and is never shown as it is."""
+
+    redis: str | None
+    group: str
+    alerts: str
+    snapshots: str | None
+    allow_volatile: bool
+
+    def url(self) -> str:
+        """The server's address, also from a file. Raises CommandError."""
+        if self.redis is not None:
+            return self.redis
+        if file := os.environ.get(_URL_FILE):
+            return Path(file).read_text("utf-8").strip()
+        raise CommandError(f"no server is given: say --redis redis://HOST:PORT/0, or set CEP_REDIS_URL or {_URL_FILE}")
+
+    def store(self, program: Program) -> DirectorySnapshots | None:
+        """The snapshots of this group and these rules."""
+        if self.snapshots is None:
+            return None
+        return DirectorySnapshots(self.snapshots, f"{self.group}:{identity(program)}")
+
+
+class Journal:
+    """Log lines on stderr: a JSON object each, or for people."""
+
+    def __init__(self, form: str | None) -> None:
+        self._as_json = form == "json" or (form is None and not is_terminal(sys.stderr))
+
+    def write(self, message: str, level: str = "info", **fields: object) -> None:
+        """One line. A field that is a dict is spread out for people."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._as_json:
+            line = json.dumps({"time": now, "level": level, "message": message, **fields}, ensure_ascii=False)
+        else:
+            line = "  ".join([now, f"{level:<7}", message, *(f"{name}={value}" for name, value in fields.items())])
+        print(line, file=sys.stderr, flush=True)
+
+
+def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
+    """Run until a signal: finish the batch, commit, keep a snapshot."""
+    journal = Journal(log_format)
+    program, detector = build(accepted(paths))
+    url = service.url()
+    store = service.store(program)
+    ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
+    _reach(url)
+    log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
+    stop = threading.Event()
+    warn = lambda message: journal.write(message, "warning")  # noqa: E731
+    runtime = Runtime(log, detector, store, stop=stop, report=warn)
+    stop_on_signals(stop)
+    journal.write(
+        "started", server=public_name(url), group=service.group, rules=len(program.rules), alerts=service.alerts
+    )
+    reporter = threading.Thread(target=_report, args=(journal, runtime.counters, stop, report_s), daemon=True)
+    reporter.start()
+    try:
+        runtime.run()
+    except (LogError, HistoryError) as error:
+        journal.write(str(error), "error")
+        return FAILED
+    finally:
+        stop.set()
+        reporter.join()
+    journal.write("stopped", **_figures(runtime.counters))
+    return OK
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM and SIGINT set `stop`; a second SIGINT interrupts."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _reach(url: str) -> None:
+    """At the start a server that does not answer is a mistake; later it is waited for."""
+    try:
+        Session(url).close()
+    except LogError as error:
+        message = f"cannot connect to {error}: start the server, or give another address with --redis"
+        raise CommandError(message, FAILED) from error
+
+
+def _figures(counters: Counters) -> dict[str, int]:
+    names = ("events", "alerts", "bad", "late", "batches", "replayed", "snapshots")
+    return {name: getattr(counters, name) for name in names} | {"unknown": sum(counters.unknown.values())}
+
+
+def _report(journal: Journal, counters: Counters, stop: threading.Event, every_s: int) -> None:
+    """Log the figures now and then, while they change."""
+    before = _figures(counters)
+    while not stop.wait(every_s):
+        now = _figures(counters)
+        if now != before:
+            journal.write("progress", events_per_s=(now["events"] - before["events"]) // every_s, **now)
+        before = now

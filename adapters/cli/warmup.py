@@ -1,0 +1,86 @@
+"""Compiling the kernels before they are needed: small programs that touch every one of them.
+
+A test holds that whatever rules run afterwards, no kernel is compiled that was not compiled here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cep.adapters.cli.console import OK, counted, progress, say
+from cep.adapters.cli.detector import build
+from cep.kernels import CACHE_FOLDER
+from cep.lang import check_texts
+from cep.ports import Entries, EntryId
+
+_SCHEMA = """
+stream s time ts
+event a from s (k text, m money, x number, n integer)
+"""
+
+RULES = {  # what each compiles, and a rule that needs it
+    "sequences": "rule r by k within 1m match each when 2+ a where x > 0 then no a where x < 0 within 5s",
+    "sequences that look back": """
+rule r by k within 1m when 2 a as p then a as q where m > p.last.m and q.n != p.first.n
+  alert high "{count(p)} {sum(p.m)} {q.x}" limit 1 per 1h by k""",
+    "aggregates": """
+rule r by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x) < 9 and count(distinct a.n) > 0
+  and avg(a.x) > 0 and km(x, x, n, n) >= 0""",
+    "conditions": "rule r by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s",
+}
+_MARK = "warm"
+
+
+def warm_up(done: Callable[[str], None] = lambda name: None) -> None:
+    """Compile every kernel, or fetch it from the cache. `done` is told of each part."""
+    for name, rule in RULES.items():
+        rules = check_texts({"warmup.cep": _SCHEMA + rule}).ruleset
+        assert rules is not None, name
+        _, detector = build(rules)
+        for first in (1, 9):  # twice: the second batch finds a state
+            detector.apply([Entries.of(0, [_entry(n) for n in range(first, first + 8)])])
+        detector.drain()
+        done(name)
+    if CACHE_FOLDER is not None:
+        (CACHE_FOLDER / _MARK).touch()
+
+
+def is_warm() -> bool:
+    """Whether every kernel is in the cache."""
+    return CACHE_FOLDER is not None and (CACHE_FOLDER / _MARK).exists()
+
+
+def ensure_warm() -> None:
+    """Compile what is not in the cache, under a progress bar. Without a cache kernels are compiled as they are used."""
+    if CACHE_FOLDER is None:
+        say("warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one")
+    elif not is_warm():
+        say("compiling the kernels, which happens once")
+        _warm_up_shown()
+
+
+def warmup() -> int:
+    """`cep warmup`."""
+    began = time.perf_counter()
+    _warm_up_shown()
+    place: Path | str = CACHE_FOLDER or "nowhere: set CEP_CACHE_DIR to a folder that can be written"
+    say(f"{counted(len(RULES), 'group')} of kernels ready in {time.perf_counter() - began:.1f} s, cached in {place}")
+    return OK
+
+
+def _warm_up_shown() -> None:
+    with progress() as bar:
+        task = bar.add_task("compiling kernels", total=len(RULES)) if bar else None
+
+        def done(name: str) -> None:
+            if bar and task is not None:
+                bar.update(task, advance=1, description=f"compiled {name}")
+
+        warm_up(done)
+
+
+def _entry(n: int) -> tuple[EntryId, list[bytes]]:
+    event = b'{"ts":%d,"k":"k%d","m":%d,"x":%d.5,"n":%d}' % (n, n % 2, n, n, n)
+    return EntryId(0, n), [b"e", event]
