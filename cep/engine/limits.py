@@ -30,7 +30,8 @@ class RuleLimit:
 
     def lets_through(self, key: Key, time_us: int, most: int, per_us: int) -> bool:
         """Whether an alert at `time_us` passes; a period begins with the first one that does."""
-        while self.periods and (oldest := next(iter(self.periods))) is not None:
+        while self.periods:
+            oldest = next(iter(self.periods))
             if time_us < self.periods[oldest][0] + per_us:
                 break
             del self.periods[oldest]
@@ -83,16 +84,14 @@ class Limits:
             for name, part in self.rules.items()
         }
 
-    @staticmethod
-    def load(dumped: dict[str, Any]) -> Limits:
-        """The value that `dump` was made from."""
-        limits = Limits()
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Become the value that `dump` was made from."""
+        self.rules = {}
         for name, (periods, suppressed, count) in dumped.items():
             silent = {tuple(key) for key in suppressed}
-            limits.rules[name] = RuleLimit(
+            self.rules[name] = RuleLimit(
                 {tuple(key): (begin, passed) for key, begin, passed in periods},
                 silent,
                 count,
                 max(COMPACT_AT, 2 * len(silent)),
             )
-        return limits

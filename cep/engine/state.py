@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cep.engine.captures import Captures
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.strings import Strings
@@ -46,6 +47,7 @@ class EngineState:
     consts: Ints
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
+    limits: Limits = field(default_factory=Limits)
     stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
 
     @staticmethod
