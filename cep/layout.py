@@ -246,24 +246,42 @@ class Capture(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """A comparison of a captured word (a place in SequencePlan.captures) with a column of the event.
+
+    opcode: EQ, NE, LT or LE of integers or floats, as opcode(event, captured), or the other way round if `flipped`.
+    """
+
+    opcode: Opcode
+    word: int
+    slot: int
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
-    """A `no` before a step or after the last: `within_us` -1 without an own window, `code` -1 without look-back."""
+    """A `no` before a step or after the last: `within_us` -1 without an own window.
+
+    Its look-back is the comparisons and the rest of the filter at `code` (-1: nothing more).
+    """
 
     bit: int
     within_us: int
     immediate: bool  # `next no x`: only the very next event of the key is looked at
+    compares: tuple[Compare, ...]
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """A positive step and the guards before it. `most` -1: no bound; `within_us` -1: none; `code` -1: no look-back."""
+    """A positive step and the guards before it. `most` -1: no bound; `within_us` -1: none; look-back as in Guard."""
 
     bit: int
     least: int
     most: int
     immediate: bool
     within_us: int
+    compares: tuple[Compare, ...]
     code: int
     guards: tuple[Guard, ...]
     event: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import Coder, TextTest, conjuncts, is_float, walk
-from cep.lang.checked import CaptureAggregate, CaptureRef, Expr, Rule, Step, When
-from cep.layout import Capture, CaptureWord, Feed, Guard, Opcode, SequencePlan, StepSpec
+from cep.compile.expressions import COMPARISONS, Coder, TextTest, conjuncts, is_float, walk
+from cep.lang.checked import CaptureAggregate, CaptureRef, Const, Expr, FieldRef, Op, Rule, Step, When
+from cep.layout import Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load
@@ -51,11 +51,56 @@ class _Captures:
             return Opcode.RUN, self._aggregate(leaf)
         return self.coder.event_load(leaf, test)
 
+    def compare(self, condition: Expr, event: int) -> Compare | None:
+        """The condition as a comparison of one captured word with one column of the event, if it is that."""
+        if not isinstance(condition, Op) or condition.name not in COMPARISONS:
+            return None
+        captured = [_captured_step(side) for side in condition.args]
+        own = [_of_event(side) for side in condition.args]
+        for flipped in (False, True):
+            mine, theirs = condition.args[flipped], condition.args[not flipped]
+            step = captured[not flipped]
+            if own[flipped] and step is not None:
+                break
+        else:
+            return None
+        integer, real, swapped = COMPARISONS[condition.name]
+        past, which = _as_fields(theirs)
+        word = self.word(step, which, self.coder.value_slot(self.steps[step].source.event, past))
+        opcode = real if is_float(mine.kind) else integer
+        return Compare(opcode, word, self.coder.value_slot(event, mine), flipped != swapped)
+
     def _aggregate(self, leaf: CaptureAggregate) -> int:
         if leaf.argument is None:
             return self.word(leaf.step, Capture.COUNT, -1)
         slot = self.coder.value_slot(self.steps[leaf.step].source.event, leaf.argument)
         return self.word(leaf.step, _AGGREGATES[leaf.function][is_float(leaf.argument.kind)], slot)
+
+
+def _of_event(expr: Expr) -> bool:
+    """Whether the expression is about the event alone, and not a constant."""
+    leaves = [part for part in walk(expr) if not isinstance(part, Op | Const)]
+    return bool(leaves) and all(isinstance(part, FieldRef) for part in leaves)
+
+
+def _captured_step(expr: Expr) -> int | None:
+    """The step that the expression is about, if it is about one captured event alone."""
+    leaves = [part for part in walk(expr) if not isinstance(part, Op | Const)]
+    about = {(part.step, part.which) if isinstance(part, CaptureRef) else None for part in leaves}
+    found = about.pop() if len(about) == 1 else None
+    return None if found is None else found[0]
+
+
+def _as_fields(expr: Expr) -> tuple[Expr, Capture]:
+    """The expression as one about the event when it was captured, and which of a loop's events that is."""
+    if isinstance(expr, CaptureRef):
+        which = Capture.FIRST if expr.which == "first" else Capture.LAST
+        return FieldRef(expr.event, expr.field, expr.kind), which
+    if not isinstance(expr, Op):
+        return expr, Capture.LAST
+    parts = [_as_fields(arg) for arg in expr.args]
+    which = Capture.FIRST if any(part is Capture.FIRST for _, part in parts) else Capture.LAST
+    return replace(expr, args=tuple(part for part, _ in parts)), which
 
 
 def looks_back(expr: Expr) -> bool:
@@ -85,6 +130,8 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
         plain = [c for c in conditions if not looks_back(c)]
         probing = [c for c in conditions if looks_back(c)]
         predicate = context.atom(step.source, plain, probing, group)
+        compares = tuple(c for part in probing if (c := captures.compare(part, step.source.event)) is not None)
+        probing = [part for part in probing if captures.compare(part, step.source.event) is None]
         code = context.coder.expression(_required(_all(probing)), load) if probing else -1
         feeds.append(Feed(predicate, bits[i], context.key(step.source)))
         immediate = step.link == "next"
@@ -92,12 +139,14 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
             within = -1 if step.within_us is None else step.within_us
             if not positive_before(when, i):
                 within = step.within_us or rule.within_us or 0
-            guards.append(Guard(bits[i], within, immediate, code))
+            guards.append(Guard(bits[i], within, immediate, compares, code))
             continue
         most = -1 if step.most is None else step.most
         gap = -1 if step.within_us is None or not steps else step.within_us
-        steps.append(StepSpec(bits[i], step.least, most, immediate, gap, code, tuple(guards), step.source.event))
-        guards = []
+        guarded, guards = tuple(guards), []
+        steps.append(
+            StepSpec(bits[i], step.least, most, immediate, gap, compares, code, guarded, step.source.event)
+        )
     if any(step.link == "next" for step in when.steps):
         feeds += _contiguity(context, when)
     return SequencePlan(

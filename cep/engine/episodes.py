@@ -18,7 +18,7 @@ from cep.engine.arrays import (
 from cep.engine.sequences import Ints, Keep, Rows
 from cep.kernels import episodes as ek
 from cep.kernels.keys import begin_sweep
-from cep.kernels.probe import Machine
+from cep.kernels.runs import Machine
 from cep.layout import EpisodePlan
 
 

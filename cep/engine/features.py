@@ -9,7 +9,7 @@ from cep.engine.arrays import grow_keys, grow_windows, new_keys, new_windows, sl
 from cep.engine.sequences import Rows
 from cep.kernels import features as fk
 from cep.kernels.keys import begin_sweep
-from cep.kernels.probe import Machine
+from cep.kernels.runs import Machine
 from cep.layout import FeaturePlan
 
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from cep.engine.arrays import FIRST_ROWS, FIRST_SLOTS, grow_keys, grow_matches, grown, new_keys, new_matches, slots_short
 from cep.kernels import chain as ck
 from cep.kernels import probe as pk
+from cep.kernels import runs as rk
 from cep.kernels.keys import KeySpace, begin_sweep
 from cep.kernels.matches import Matches
-from cep.kernels.probe import Machine
+from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
 
 Ints = npt.NDArray[np.int64]
@@ -259,42 +260,38 @@ def _with_slots(c: ck.Chain, slots: int) -> ck.Chain:
 
 # ------------------------------------------------------------------------------------------- probe
 
-_POLICIES = {"first": pk.FIRST_POLICY, "each": pk.EACH_POLICY, "last": pk.LAST_POLICY}
+_POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY}
 
 
 class ProbeState:
     """Runs of a sequence in which a filter looks back."""
 
     def __init__(self, plan: SequencePlan, nulls: Ints) -> None:
-        steps, guards = _probe_tables(plan)
+        steps, guards, compares = _probe_tables(plan)
         waits, own_us, horizon = _trailing(plan)
         leading = len(plan.steps[0].guards)
         most = plan.max_starts if plan.looks_back else NO_LIMIT
-        count = np.zeros(7, np.int64)
-        count[[pk.RUN_FREE, pk.NODE_FREE]] = -1
-        run = np.full((FIRST_ROWS, pk.WORD + len(plan.captures)), -1, np.int64)
+        count = np.zeros(rk.FREE_BLOCKS + rk.BLOCK_SIZES, np.int64)
+        count[[rk.NODE_FREE, *range(rk.FREE_BLOCKS, len(count))]] = -1
+        run = np.zeros((FIRST_ROWS, rk.WORD + len(plan.captures)), np.int64)
+        initial = np.array([_initial(c, nulls) for c in plan.captures], np.int64)
         self.keys: KeySpace = new_keys(plan.key_parts, _span(plan))
         self.matches = new_matches(len(plan.steps), 0)
-        self.probe = pk.Probe(
+        self.probe = rk.Probe(
             steps=np.array(steps, np.int64),
-            guards=np.array(guards, np.int64).reshape(-1, pk.STEP_COLUMNS),
+            guards=np.array(guards, np.int64).reshape(-1, rk.STEP_COLUMNS),
+            compares=np.array(compares, np.int64).reshape(-1, 4),
             captures=np.array([[c.step, c.what, c.slot] for c in plan.captures], np.int64).reshape(-1, 3),
             plan=np.array(
                 [plan.within_us, _POLICIES[plan.policy], len(steps), waits, own_us, horizon, most, leading], np.int64
             ),
             places=np.zeros(sum(s.least + 1 for s in plan.steps), np.int64),
-            initial=np.array([_initial(c, nulls) for c in plan.captures], np.int64),
-            head=np.full(FIRST_SLOTS, -1, np.int32),
-            tail=np.full(FIRST_SLOTS, -1, np.int32),
-            runs=np.zeros(FIRST_SLOTS, np.int64),
-            nodes=np.zeros(FIRST_SLOTS, np.int64),
-            events=np.zeros(FIRST_SLOTS, np.int64),
-            soonest=np.zeros(FIRST_SLOTS, np.int64),
-            seen=np.zeros((FIRST_SLOTS, leading), np.int64),
+            initial=initial,
+            initial_real=initial.view(np.float64),
+            slots=np.zeros((FIRST_SLOTS, rk.SEEN + leading), np.int64),
             run=run,
             run_real=run.view(np.float64),
-            after=np.full(FIRST_ROWS, -1, np.int32),
-            node=np.full((FIRST_ROWS, pk.NODE_WORD + _node_words(plan)), -1, np.int64),
+            node=np.full((FIRST_ROWS, rk.NODE_WORD + _node_words(plan)), -1, np.int64),
             node_after=np.full(FIRST_ROWS, -1, np.int32),
             count=count,
         )
@@ -320,38 +317,29 @@ class ProbeState:
     def references(self) -> Ints:
         """The ordinals of all captured events that the state still refers to."""
         p = self.probe
-        return p.node[: p.count[pk.NODE_TOP], pk.ORDINAL]
+        return p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.words, self.probe.run[:, pk.WORD :]]
+        return [self.keys.words, self.probe.run[:, rk.WORD :]]
 
     def waiting(self) -> int:
         """How many runs wait."""
-        return int(self.probe.count[pk.RUNS])
+        return int(self.probe.count[rk.ALL_RUNS])
 
     def dropped(self) -> int:
         """How many runs the bound has cost."""
-        return int(self.probe.count[pk.DROPPED])
+        return int(self.probe.count[rk.DROPPED])
 
     def _grow(self) -> None:
         p = self.probe
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
-            slots = len(self.keys.hashes)
-            p = p._replace(
-                head=grown(p.head, slots, -1),
-                tail=grown(p.tail, slots, -1),
-                runs=grown(p.runs, slots),
-                nodes=grown(p.nodes, slots),
-                events=grown(p.events, slots),
-                soonest=grown(p.soonest, slots),
-                seen=grown(p.seen, slots),
-            )
-        if p.count[pk.RUNS] + 1 >= len(p.run):
-            run = grown(p.run, 2 * len(p.run), -1)
-            p = p._replace(run=run, run_real=run.view(np.float64), after=grown(p.after, len(run), -1))
-        if p.count[pk.NODES] + p.runs.max() + 1 >= len(p.node):
+            p = p._replace(slots=grown(p.slots, len(self.keys.hashes)))
+        if p.count[rk.RUN_TOP] + 2 * p.slots[:, rk.CAPACITY].max() + rk.SMALLEST_BLOCK >= len(p.run):
+            run = grown(p.run, 2 * len(p.run))
+            p = p._replace(run=run, run_real=run.view(np.float64))
+        if p.count[rk.ALL_NODES] + p.slots[:, rk.RUNS].max() + 1 >= len(p.node):
             length = 2 * len(p.node)
             p = p._replace(node=grown(p.node, length, -1), node_after=grown(p.node_after, length, -1))
         if p is self.probe:
@@ -375,23 +363,26 @@ def _node_words(plan: SequencePlan) -> int:
     return max((i + 1 for i, c in enumerate(plan.captures) if c.what in kinds), default=0)
 
 
-def _probe_tables(plan: SequencePlan) -> tuple[list[list[int]], list[list[int]]]:
-    """The step table and the guard table, guards in the order of the steps they stand before."""
+def _probe_tables(plan: SequencePlan) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """The step table, the guard table (guards in the order of the steps they stand before), and the comparisons."""
     steps: list[list[int]] = []
     guards: list[list[int]] = []
+    compares: list[list[int]] = []
 
-    def add(group: tuple[Guard, ...]) -> tuple[int, int]:
+    def compared(of: StepSpec | Guard) -> tuple[int, int]:
+        first = len(compares)
+        compares.extend([int(c.opcode), c.word, c.slot, int(c.flipped)] for c in of.compares)
+        return first, len(compares)
+
+    def guarded(group: tuple[Guard, ...]) -> tuple[int, int]:
         first = len(guards)
-        for guard in group:
-            row = [-1] * pk.STEP_COLUMNS
-            row[pk.BIT], row[pk.IMMEDIATE] = guard.bit, int(guard.immediate)
-            row[pk.WINDOW], row[pk.CODE] = guard.within_us, guard.code
-            guards.append(row)
+        for g in group:
+            guards.append([g.bit, -1, -1, int(g.immediate), g.within_us, g.code, -1, -1, *compared(g)])
         return first, len(guards)
 
-    for k, step in enumerate(plan.steps):
-        first, last = add(step.guards)
-        window = step.within_us if k else -1
-        steps.append([step.bit, step.least, step.most, int(step.immediate), window, step.code, first, last])
-    add(plan.trailing)
-    return steps, guards
+    for k, s in enumerate(plan.steps):
+        window = s.within_us if k else -1
+        row = [s.bit, s.least, s.most, int(s.immediate), window, s.code, *guarded(s.guards), *compared(s)]
+        steps.append(row)
+    guarded(plan.trailing)
+    return steps, guards, compares

@@ -17,7 +17,7 @@ from cep.engine.sequences import PlanState, Rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, REFS, ROWS, START, TIME
-from cep.kernels.probe import Machine
+from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Feed, Program
 
 Ints = npt.NDArray[np.int64]

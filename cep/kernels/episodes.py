@@ -16,7 +16,7 @@ from cep.kernels import jit
 from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
-from cep.kernels.probe import Machine
+from cep.kernels.runs import Machine
 from cep.kernels.windows import USED, VALUE, Windows, empty, expire, next_expiry, push, value
 from cep.kernels.windows import clear as clear_windows
 
