@@ -1,0 +1,188 @@
+"""The real command line in a process of its own: `cep replay` from a file, `cep run` from a server, starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from bench.measure import seconds_of
+from bench.workloads import RULES, Events, lines, write
+from cep.adapters.redis.session import Session
+from tests.servers import BINARIES, Server
+
+ROOT = Path(__file__).parents[1]
+_ENTRY = "import sys; from cep.adapters.cli.main import main; sys.exit(main())"  # what the installed script does
+STREAM, GROUP, ALERTS = "events", "cep", "alerts"
+META = f"cep:{{{GROUP}}}:meta"
+DRAIN_COUNT = 2000
+_FILL_ENTRIES = 5000
+_POLL_S = 0.005
+_PATIENCE_S = 600.0
+
+
+def command(*arguments: str) -> list[str]:
+    """`cep` with some arguments, run from the source tree."""
+    return [sys.executable, "-c", _ENTRY, *arguments]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Ours, with the source tree importable."""
+    return os.environ | {"PYTHONPATH": str(ROOT)} | changes
+
+
+def cep(*arguments: str, **changes: str) -> bytes:
+    """Run `cep` to its end; its stdout. Raises RuntimeError, with what it said, when it fails."""
+    done = subprocess.run(command(*arguments), env=environment(**changes), capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"cep {' '.join(arguments)}: {done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+# ------------------------------------------------------------------------------------------ start
+
+
+def starts(cache: Path) -> dict[str, Callable[[], object]]:
+    """What an author or an operator waits for. `cache`: an empty folder, for the start that compiles everything."""
+    return {
+        "cold compile (cep warmup)": lambda: cep("warmup", CEP_CACHE_DIR=str(cache)),
+        "cep --help": lambda: cep("--help"),
+        "cep check": lambda: cep("check", str(ROOT / "rules")),
+        "cep test": lambda: cep("test", str(ROOT / "rules")),
+    }
+
+
+# ----------------------------------------------------------------------------------------- replay
+
+
+class ReplayRun:
+    """`cep replay` of one workload. What it takes to start is in the time, as it is for whoever waits for it."""
+
+    def __init__(self, name: str, file: Path) -> None:
+        self._arguments = ("replay", str(RULES / f"{name}.cep"), "--from", str(file))
+        self.alerts = -1
+
+    def run(self) -> None:
+        """From the start of the process to its end."""
+        self.alerts = cep(*self._arguments).count(b"\n")
+
+    def timed(self) -> float:
+        """One pass, in seconds."""
+        return seconds_of(self.run)
+
+
+def write_file(events: Events, path: Path) -> Path:
+    """The events in a file."""
+    with path.open("wb") as file:
+        write(events, file)
+    return path
+
+
+# ------------------------------------------------------------------------------------------ Redis
+
+
+@contextmanager
+def private_server(kind: str = "valkey") -> Iterator[Server]:
+    """A server of our own with an append-only file, gone afterwards. Kinds: those of `tests.servers`."""
+    binary = BINARIES[kind]
+    assert binary is not None, f"{kind} is not installed"
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(binary, Path(folder))
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def fill(server: Server, events: Events, per_entry: int = 1) -> None:
+    """The events as entries of one field, `per_entry` lines of JSON in each.
+
+    An entry's id is `ts-place` of its last event, so an offset tells how many events were applied.
+    """
+    session = Session(server.url)
+    session.call("FLUSHALL")
+    documents = [line for block in lines(events) for line in block.splitlines()]
+    last = len(events) - 1
+    entries = [
+        (min(at + per_entry - 1, last), b"\n".join(documents[at : at + per_entry]))
+        for at in range(0, len(documents), per_entry)
+    ]
+    ts = events.ts.tolist()
+    for at in range(0, len(entries), _FILL_ENTRIES):
+        part = entries[at : at + _FILL_ENTRIES]
+        session.pipeline([("XADD", STREAM, f"{ts[place]}-{place}", "event", document) for place, document in part])
+    session.close()
+
+
+def drain_xread(server: Server) -> int:
+    """Read everything the way the library is meant to be used; how many entries."""
+    client, last, count = server.client(), b"0-0", 0
+    while reply := client.xread({STREAM: last}, count=DRAIN_COUNT):
+        entries = reply[STREAM.encode()][0] if isinstance(reply, dict) else reply[0][1]  # protocol 3, protocol 2
+        last, count = entries[-1][0], count + len(entries)
+    return count
+
+
+def drain_raw(server: Server) -> int:
+    """Read everything over the library's connection, replies as they come; how many entries."""
+    session, last, count = Session(server.url), b"0-0", 0
+    while reply := session.call("XREAD", "COUNT", DRAIN_COUNT, "STREAMS", STREAM, last):
+        entries = reply[0][1]
+        last, count = entries[-1][0], count + len(entries)
+    session.close()
+    return count
+
+
+class ServiceRun:
+    """`cep run` over a filled server, until everything has been applied and committed.
+
+    What counts is the time from the first commit that is seen to the last, scaled to all events: a service starts
+    once. The offset is asked for every few milliseconds.
+    """
+
+    def __init__(self, name: str, server: Server, events: Events) -> None:
+        self._server, self._n = server, len(events)
+        self._command = command("run", str(RULES / f"{name}.cep"), "--redis", server.url, "--group", GROUP)
+        self.alerts = -1
+        self.start_s = 0.0  # until the first commit
+
+    def timed(self) -> float:
+        """One pass, in seconds."""
+        client = self._server.client()
+        client.delete(META, ALERTS, f"{ALERTS}:dlq", f"{ALERTS}:late")
+        with tempfile.TemporaryFile() as said:
+            began = time.perf_counter()
+            process = subprocess.Popen(self._command, env=environment(), stdout=said, stderr=said)
+            try:
+                taken = self._watch(client, process, began)
+            except RuntimeError as error:
+                said.seek(0)
+                raise RuntimeError(f"{error}: {said.read().decode(errors='replace')}") from None
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+        self.alerts = client.xlen(ALERTS)
+        return taken
+
+    def _watch(self, client: redis.Redis, process: subprocess.Popen[bytes], began: float) -> float:
+        before, since = 0, began  # the first commit seen: how much it had applied, and when
+        while True:
+            offset, now = client.hget(META, f"offset:{STREAM}"), time.perf_counter()
+            applied = int(offset.partition(b"-")[2]) + 1 if offset is not None else 0
+            if applied == self._n:
+                return (now - since) * self._n / (self._n - before)
+            if applied and not before:
+                before, since, self.start_s = applied, now, now - began
+            if process.poll() is not None:
+                raise RuntimeError("cep run has ended")
+            if now - began > _PATIENCE_S:
+                raise RuntimeError("cep run has not come to the end")
+            time.sleep(_POLL_S)
