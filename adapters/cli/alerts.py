@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import BinaryIO, TextIO
+from io import TextIOWrapper
+from typing import BinaryIO, TextIO, cast
 
 import msgspec
 
@@ -18,12 +19,16 @@ class _Rule(msgspec.Struct):
     id: str
 
 
+class _Annotations(msgspec.Struct):
+    summary: str
+
+
 class _Data(msgspec.Struct):
     status: str
     severity: str
     rule: _Rule
-    key: dict[str, str | int | float | bool | None] = {}
-    annotations: dict[str, str] = {}
+    key: dict[str, str | int | float | bool | None]
+    annotations: _Annotations
 
 
 class Shown(msgspec.Struct):
@@ -39,10 +44,9 @@ parse = msgspec.json.Decoder(Shown).decode
 class AlertLines:
     """A sink that counts alerts by rule and status, and writes them as JSON or for people."""
 
-    def __init__(self, text: TextIO, is_readable: bool) -> None:
+    def __init__(self, text: TextIOWrapper, is_readable: bool) -> None:
         self._text = text
-        binary: BinaryIO = text.buffer  # type: ignore[attr-defined]  # every stdout has one
-        self._lines = None if is_readable else LineSink(binary)
+        self._lines = None if is_readable else LineSink(cast(BinaryIO, text.buffer))
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def write(self, alerts: Sequence[bytes]) -> None:
@@ -64,7 +68,7 @@ def line(alert: Shown, stream: TextIO) -> str:
     level = paint(f"{data.severity.upper():<8}", _COLOURS.get(data.severity, "bold"), stream)
     key = " ".join(f"{name}={value}" for name, value in data.key.items())
     rule = paint(data.rule.id, "bold", stream)
-    parts = (_clock(alert.time), level, f"{data.status:<8}", rule, key, data.annotations.get("summary", ""))
+    parts = (_clock(alert.time), level, f"{data.status:<8}", rule, key, data.annotations.summary)
     return "  ".join(part for part in parts if part)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cep.alerting import Alerting
 from cep.compile import compile_rules
 from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
@@ -12,4 +13,4 @@ from cep.layout import Program
 def build(rules: RuleSet) -> tuple[Program, RuleDetector]:
     """The program of a rule set and its detector, at the beginning."""
     program = compile_rules(rules)
-    return program, RuleDetector(program, lambda s, o: [], dump, load)
+    return program, RuleDetector(program, Alerting(program).render, dump, load)

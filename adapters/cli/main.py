@@ -59,10 +59,8 @@ def check(
     return check(path, format, strict)
 
 
-@app.command
-def test(
-    *path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text"
-) -> int:
+@app.command(name="test")
+def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text") -> int:
     """Run the `test` blocks of rule files on the engine.
 
     Parameters
@@ -80,7 +78,7 @@ def test(
 @app.command
 def replay(
     *path: Annotated[str, Parameter(required=True)],
-    from_: Annotated[list[str], Parameter(name="--from", consume_multiple=True, negative=(), allow_leading_hyphen=True)],
+    from_: Annotated[list[str], Parameter(name="--from", consume_multiple=True, negative=())],
     stream: str | None = None,
     format: Literal["text", "ndjson"] | None = None,
     input_format: Literal["ndjson", "csv"] | None = None,
@@ -198,7 +196,7 @@ def explain_error(code: str) -> int:
     return explain_error(code)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run a command; its exit code. What the user can put right is one sentence on stderr."""
     try:
         result = app(arguments, result_action="return_value")

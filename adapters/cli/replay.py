@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TextIO
+from io import TextIOWrapper
+from typing import TextIO, cast
 
 from cep.adapters.cli.alerts import AlertLines, by_rule
 from cep.adapters.cli.console import OK, CommandError, figures, is_terminal, progress, say, tally
@@ -120,7 +121,7 @@ def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, 
     readable = form == "text" or (form is None and is_terminal(sys.stdout))
     with ExitStack() as stack:
         dead_file = stack.enter_context(open(dead, "w", encoding="utf-8")) if dead is not None else None
-        tally = Tally(program, AlertLines(sys.stdout, readable), dead_file)
+        tally = Tally(program, AlertLines(cast(TextIOWrapper, sys.stdout), readable), dead_file)
         began = time.perf_counter()
         with progress("{task.fields[events]:,} events") as bar:
             total = total_bytes([file for group in files.values() for file in group])

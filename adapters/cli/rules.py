@@ -67,9 +67,10 @@ def check(paths: Sequence[str], form: str, strict: bool) -> int:
             print(_annotation(diagnostic))
     else:
         show(found.diagnostics, found.files, sys.stdout)
-    good = [counted(len(found.ruleset.rules), "rule"), counted(len(found.ruleset.tests), "test")] if found.ruleset else []
-    parts = [counted(len(found.files), "file"), *good, counted(errors, "error"), counted(warnings, "warning")]
-    say(" · ".join(parts))
+    parts = [counted(len(found.files), "file")]
+    if found.ruleset is not None:
+        parts += [counted(len(found.ruleset.rules), "rule"), counted(len(found.ruleset.tests), "test")]
+    say(" · ".join([*parts, counted(errors, "error"), counted(warnings, "warning")]))
     return FINDINGS if errors or (strict and warnings) else OK
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,8 +59,8 @@ class Journal:
     def __init__(self, form: str | None) -> None:
         self._as_json = form == "json" or (form is None and not is_terminal(sys.stderr))
 
-    def write(self, message: str, level: str = "info", **fields: object) -> None:
-        """One line. A field that is a dict is spread out for people."""
+    def write(self, message: str, fields: Mapping[str, object], level: str = "info") -> None:
+        """One line."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if self._as_json:
             line = json.dumps({"time": now, "level": level, "message": message, **fields}, ensure_ascii=False)
@@ -79,23 +79,21 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     _reach(url)
     log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
     stop = threading.Event()
-    warn = lambda message: journal.write(message, "warning")  # noqa: E731
-    runtime = Runtime(log, detector, store, stop=stop, report=warn)
+    runtime = Runtime(log, detector, store, stop=stop, report=lambda message: journal.write(message, {}, "warning"))
     stop_on_signals(stop)
-    journal.write(
-        "started", server=public_name(url), group=service.group, rules=len(program.rules), alerts=service.alerts
-    )
+    began = {"server": public_name(url), "group": service.group, "alerts": service.alerts, "rules": len(program.rules)}
+    journal.write("started", began)
     reporter = threading.Thread(target=_report, args=(journal, runtime.counters, stop, report_s), daemon=True)
     reporter.start()
     try:
         runtime.run()
     except (LogError, HistoryError) as error:
-        journal.write(str(error), "error")
+        journal.write(str(error), {}, "error")
         return FAILED
     finally:
         stop.set()
         reporter.join()
-    journal.write("stopped", **_figures(runtime.counters))
+    journal.write("stopped", _figures(runtime.counters))
     return OK
 
 
@@ -131,5 +129,6 @@ def _report(journal: Journal, counters: Counters, stop: threading.Event, every_s
     while not stop.wait(every_s):
         now = _figures(counters)
         if now != before:
-            journal.write("progress", events_per_s=(now["events"] - before["events"]) // every_s, **now)
+            speed = (now["events"] - before["events"]) // every_s
+            journal.write("progress", {"events_per_s": speed, **now})
         before = now

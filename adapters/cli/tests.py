@@ -55,8 +55,8 @@ def _junit(results: Sequence[TestResult]) -> None:
     failed = sum(not result.passed for result in results)
     suite = ElementTree.Element("testsuite", name="cep", tests=str(len(results)), failures=str(failed))
     for result in results:
-        at = {"file": result.span.file, "line": str(result.span.line)}
-        case = ElementTree.SubElement(suite, "testcase", classname=result.rule, name=result.title, **at)
+        place = {"file": result.span.file, "line": str(result.span.line)}
+        case = ElementTree.SubElement(suite, "testcase", {"classname": result.rule, "name": result.title, **place})
         if not result.passed:
             text = "\n".join(result.failures)
             ElementTree.SubElement(case, "failure", message=text.partition("\n")[0]).text = text
