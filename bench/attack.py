@@ -100,7 +100,10 @@ class CrowdRun:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row of the table; `waiting` None where it is not the question. `cost`: how many times an event costs what it does in the first row of its group."""
+    """A row of the table; `waiting` None where it is not the question.
+
+    cost: how many times an event costs what it does in the first row of its group.
+    """
 
     name: str
     waiting: int | None

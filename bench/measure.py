@@ -58,11 +58,18 @@ def side_by_side(n: int, passes: Sequence[Pass], rounds: int = PASSES) -> list[T
     seconds: list[list[float]] = [[] for _ in passes]
     for round_number in range(rounds + 1):
         for run, times in zip(passes, seconds, strict=True):
-            gc.collect()
+            settle()
             taken = run()
             if round_number:
                 times.append(taken)
     return [Timing(n, tuple(times)) for times in seconds]
+
+
+def settle() -> None:
+    """Collect garbage, and keep the collector from walking over the streams that wait in memory again and again."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def ratio(slow: Timing, fast: Timing) -> float:

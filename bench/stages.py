@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import gc
 import statistics
 import time
 from collections import defaultdict
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import cep.engine.step as step_module
-from bench.measure import EVENTS, PASSES
+from bench.measure import EVENTS, PASSES, settle
 from bench.workloads import BATCH_EVENTS, NAMES, Events, compile_workload, generate, lines
 from cep.alerting import Alerting
 from cep.decode import Decoder
@@ -117,7 +116,7 @@ def measure(name: str, events: Events, batch: int, rounds: int = PASSES) -> dict
     passes: list[dict[str, float]] = []
     for round_number in range(rounds + 1):
         watch = Stopwatch()
-        gc.collect()
+        settle()
         with watched(watch):
             watch.timed("rest", one_pass)(program, entries)
         if round_number:

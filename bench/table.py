@@ -157,8 +157,8 @@ def redis(run: Run) -> Section:
     """`cep run` beside clients that only read."""
     section = Section(
         "Redis",
-        "`cep run` from a private Valkey with an append-only file, from the first commit to the last. `xread`: redis-py as "
-        "it is meant to be used, only reading; `raw`: the same connection, replies left as they come.",
+        "`cep run` from a private Valkey with an append-only file, first commit to last. `xread`: redis-py "
+        "as it is meant to be used, only reading; `raw`: the same connection, replies left as they come.",
     )
     for per_entry in PER_ENTRY:
         with private_server() as server:

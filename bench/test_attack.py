@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.attack import CYCLES, STORM_EVENTS, CrowdRun, storm
 from bench.engine import EngineRun
-from bench.measure import PASSES
+from bench.measure import PASSES, settle
 from bench.workloads import BATCH_EVENTS, compile_workload
 
 
@@ -22,6 +22,7 @@ def test_storm(attack: bool, benchmark: BenchmarkFixture) -> None:
     calm_s: list[float] = []
 
     def setup() -> tuple[tuple[object, ...], dict[str, object]]:
+        settle()
         calm_s.append(calm.timed())
         return engine.prepare(), {}
 
@@ -38,6 +39,7 @@ def test_crowd(name: str, waiting: int, benchmark: BenchmarkFixture) -> None:
     few_s: list[float] = []
 
     def setup() -> tuple[tuple[object, ...], dict[str, object]]:
+        settle()
         few_s.append(few.timed())
         return run.prepare(), {}
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.engine import EngineRun, ReferenceRun
-from bench.measure import PASSES
+from bench.measure import PASSES, settle
 from bench.reference import REFERENCES, Event
 from bench.workloads import FULL_EVENTS, FULL_MATCHES, NAMES, Events, compile_workload
 
@@ -22,6 +22,7 @@ def test_engine(name: str, benchmark: BenchmarkFixture, events: Events, referenc
 
     def setup() -> tuple[tuple[object, ...], dict[str, object]]:
         """The reference's pass stands just before the engine's, so that both meet the same disturbances."""
+        settle()
         reference_s.append(reference.timed())
         return engine.prepare(), {}
 
