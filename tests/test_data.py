@@ -1,0 +1,78 @@
+"""Published data with known answers: every rule fires exactly as often as plain loops over the same data say.
+
+Each folder of `tests/data` has rules, events and where they come from; `expected.json` has the answers, once for what
+is decided when the last event has been read, and once for when time has moved on until nothing is pending. The answers
+do not depend on how the events are cut into batches, so one pass takes them in odd portions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cep.adapters.files.source import read_files
+from cep.compile import compile_rules
+from cep.detector import RuleDetector
+from cep.engine.snapshot import dump, load
+from cep.engine.state import EngineState
+from cep.engine.step import StepOutput
+from cep.kernels.matches import STATUS
+from cep.lang import load as load_rules
+from cep.layout import Program, Status
+from cep.ports import Entries
+
+DATA = Path(__file__).parent / "data"
+EXPECTED: dict[str, dict[str, Any]] = json.loads((DATA / "expected.json").read_text("utf-8"))
+PORTION = 977  # entries: neither a round number nor a divisor of anything
+
+
+def program_of(folder: str) -> Program:
+    loaded = load_rules([DATA / folder / "rules.cep"])
+    assert loaded.ruleset is not None, loaded.diagnostics
+    return compile_rules(loaded.ruleset)
+
+
+def entries_of(program: Program, folder: str) -> list[Entries]:
+    """All entries of all streams."""
+    streams = [stream.name for stream in program.streams]
+    files = EXPECTED[folder]["files"].items()
+    return [e for name, file in files for e in read_files([str(DATA / folder / file)], stream=streams.index(name))]
+
+
+def portions(batch: list[Entries]) -> Iterator[Entries]:
+    for entries in batch:
+        for first in range(0, len(entries), PORTION):
+            part = slice(first, first + PORTION)
+            yield Entries(entries.stream, entries.ms[part], entries.seq[part], entries.fields[part])
+
+
+class Counting:
+    """A detector that counts what fires, by rule."""
+
+    def __init__(self, program: Program) -> None:
+        self.fired: Counter[str] = Counter()
+        self._rules = program.rules
+        self.detector = RuleDetector(program, self._count, dump, load)
+
+    def _count(self, state: EngineState, output: StepOutput) -> list[bytes]:
+        for matches in output.matches:
+            fired = int((matches.row[:, STATUS] == Status.FIRED).sum())
+            self.fired[self._rules[matches.rule].name] += fired
+        return []
+
+
+@pytest.mark.parametrize("folder", EXPECTED)
+def test_counts(folder: str) -> None:
+    program = program_of(folder)
+    counting, expected = Counting(program), EXPECTED[folder]
+    outcome = counting.detector.apply(entries_of(program, folder))
+    assert (outcome.events, outcome.bad, outcome.late, outcome.unknown) == (expected["events"], [], [], {})
+    counting.detector.drain(int(counting.detector.state.order.max_us.max()))
+    assert counting.fired == expected["by_the_last_event"]
+    counting.detector.drain()
+    assert counting.fired == expected["in_the_end"]
