@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 
 from cep.compile.episode import compile_episode
-from cep.compile.expressions import Coder, conjuncts, walk
+from cep.compile.expressions import Coder, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence

@@ -144,9 +144,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
         most = -1 if step.most is None else step.most
         gap = -1 if step.within_us is None or not steps else step.within_us
         guarded, guards = tuple(guards), []
-        steps.append(
-            StepSpec(bits[i], step.least, most, immediate, gap, compares, code, guarded, step.source.event)
-        )
+        steps.append(StepSpec(bits[i], step.least, most, immediate, gap, compares, code, guarded, step.source.event))
     if any(step.link == "next" for step in when.steps):
         feeds += _contiguity(context, when)
     return SequencePlan(

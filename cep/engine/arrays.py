@@ -29,7 +29,7 @@ def grown(array: Array, length: int, fill: int = 0) -> Array:
     return longer
 
 
-def new_keys(parts: int, span_us: int) -> KeySpace:
+def new_keys(span_us: int) -> KeySpace:
     """A key space; `span_us`, the plan's longest horizon, sets the tick of its wheel."""
     count = np.zeros(key_kernels.COUNTS, np.int64)
     count[key_kernels.FREE] = -1
@@ -37,35 +37,33 @@ def new_keys(parts: int, span_us: int) -> KeySpace:
     count[key_kernels.CURSOR] = -(2**62)
     return KeySpace(
         table=np.full(2 * FIRST_SLOTS, -1, np.int32),
-        words=np.zeros((FIRST_SLOTS, parts), np.int64),
-        hashes=np.full(FIRST_SLOTS, -1, np.int64),
+        slots=_blank_slots(FIRST_SLOTS),
         head=np.full(BUCKETS, -1, np.int32),
-        after=np.full(FIRST_SLOTS, -1, np.int32),
-        before=np.full(FIRST_SLOTS, -1, np.int32),
-        due=np.full(FIRST_SLOTS, NEVER, np.int64),
+        found=np.zeros(key_kernels.CHUNK + 1, np.int64),
         count=count,
     )
 
 
+def _blank_slots(length: int) -> Ints:
+    slots = np.zeros((length, key_kernels.SLOT_COLUMNS), np.int64)
+    slots[:, [key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
+    slots[:, key_kernels.DUE] = NEVER
+    return slots
+
+
 def slots_short(keys: KeySpace) -> bool:
     """Whether the key space is about to be full."""
-    return bool(keys.count[key_kernels.LIVE] + 2 >= len(keys.hashes))
+    return bool(keys.count[key_kernels.LIVE] + 2 >= len(keys.slots))
 
 
 def grow_keys(keys: KeySpace) -> KeySpace:
     """Twice the slots."""
-    length = 2 * len(keys.hashes)
+    length = 2 * len(keys.slots)
+    slots = _blank_slots(length)
+    slots[: len(keys.slots)] = keys.slots
     table = np.full(2 * length, -1, np.int32)
-    hashes = grown(keys.hashes, length, -1)
-    key_kernels.rehash(table, hashes, int(keys.count[key_kernels.TOP]))
-    return keys._replace(
-        table=table,
-        words=grown(keys.words, length),
-        hashes=hashes,
-        after=grown(keys.after, length, -1),
-        before=grown(keys.before, length, -1),
-        due=grown(keys.due, length, NEVER),
-    )
+    key_kernels.rehash(table, slots, int(keys.count[key_kernels.TOP]))
+    return keys._replace(table=table, slots=slots)
 
 
 def new_windows(aggregates: Sequence[AggregateSpec]) -> Windows:
@@ -75,60 +73,41 @@ def new_windows(aggregates: Sequence[AggregateSpec]) -> Windows:
     ).reshape(len(aggregates), 6)
     count = np.zeros(window_kernels.COUNTS, np.int64)
     count[window_kernels.FREE] = -1
-    shape = (FIRST_SLOTS, len(aggregates))
+    slots = np.zeros((FIRST_SLOTS, window_kernels.COLUMNS * len(aggregates)), np.int64)
     scratch = np.zeros(1, np.int64)
-    return _with_views(
-        Windows(
-            table=table,
-            head=np.full(shape, -1, np.int32),
-            tail=np.full(shape, -1, np.int32),
-            length=np.zeros(shape, np.int64),
-            total=np.zeros((*shape, 2), np.int64),
-            total_real=np.zeros((*shape, 2)),
-            time=np.zeros(FIRST_ROWS, np.int64),
-            word=np.zeros(FIRST_ROWS, np.int64),
-            after=np.full(FIRST_ROWS, -1, np.int32),
-            before=np.full(FIRST_ROWS, -1, np.int32),
-            home=np.full(FIRST_ROWS, -1, np.int64),
-            index=np.full(4 * FIRST_ROWS, -1, np.int32),
-            count=count,
-            scratch=scratch,
-            scratch_real=scratch.view(np.float64),
-        )
+    windows = Windows(
+        table=table,
+        slots=_blank_windows(slots),
+        slots_real=slots.view(np.float64),
+        element=np.full((FIRST_ROWS, window_kernels.ELEMENT_COLUMNS), -1, np.int64),
+        index=np.full(4 * FIRST_ROWS, -1, np.int32),
+        count=count,
+        scratch=scratch,
+        scratch_real=scratch.view(np.float64),
     )
+    return windows
 
 
-def _with_views(windows: Windows) -> Windows:
-    """The float views of the arrays as they are now."""
-    return windows._replace(
-        total_real=windows.total.view(np.float64), scratch_real=windows.scratch.view(np.float64)
-    )
+def _blank_windows(slots: Ints) -> Ints:
+    """Empty windows: no first and no last element."""
+    slots[:, window_kernels.HEAD :: window_kernels.COLUMNS] = -1
+    slots[:, window_kernels.TAIL :: window_kernels.COLUMNS] = -1
+    return slots
 
 
 def grow_windows(windows: Windows, slots: int) -> Windows:
     """As many slots as given, and twice the elements when they are about to run out."""
-    if slots > len(windows.head):
-        windows = windows._replace(
-            head=grown(windows.head, slots, -1),
-            tail=grown(windows.tail, slots, -1),
-            length=grown(windows.length, slots),
-            total=grown(windows.total, slots),
-        )
-    elements = len(windows.time)
+    if slots > len(windows.slots):
+        longer = grown(windows.slots, slots)
+        _blank_windows(longer[len(windows.slots) :])
+        windows = windows._replace(slots=longer, slots_real=longer.view(np.float64))
+    elements = len(windows.element)
     if windows.count[window_kernels.USED] + len(windows.table) > elements - 1:
-        elements = 2 * elements
-        index = np.full(4 * elements, -1, np.int32) if _has_distinct(windows) else windows.index
-        windows = windows._replace(
-            time=grown(windows.time, elements),
-            word=grown(windows.word, elements),
-            after=grown(windows.after, elements, -1),
-            before=grown(windows.before, elements, -1),
-            home=grown(windows.home, elements, -1),
-            index=index,
-        )
+        windows = windows._replace(element=grown(windows.element, 2 * elements, -1))
         if _has_distinct(windows):
+            windows = windows._replace(index=np.full(8 * elements, -1, np.int32))
             window_kernels.reindex(windows)
-    return _with_views(windows)
+    return windows
 
 
 def _has_distinct(windows: Windows) -> bool:

@@ -43,9 +43,9 @@ class Captures:
     def rows(self, ordinals: Ints) -> npt.NDArray[np.intp]:
         """Where the events stand. Every ordinal asked for is there, or the engine has a bug."""
         found = np.searchsorted(self.ordinal, ordinals)
-        assert len(ordinals) == 0 or (
-            found.max() < self._length and bool((self.ordinal[found] == ordinals).all())
-        ), "a captured event is gone"
+        assert len(ordinals) == 0 or (found.max() < self._length and bool((self.ordinal[found] == ordinals).all())), (
+            "a captured event is gone"
+        )
         return found
 
     def append(self, ordinals: Ints, events: Batch) -> None:

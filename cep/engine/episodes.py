@@ -17,8 +17,9 @@ from cep.engine.arrays import (
 )
 from cep.engine.sequences import Ints, Keep, Rows
 from cep.kernels import episodes as ek
-from cep.kernels.keys import begin_sweep
+from cep.kernels.keys import HASH, KEY, TOP, begin_sweep
 from cep.kernels.runs import Machine
+from cep.kernels.windows import WORD
 from cep.layout import EpisodePlan
 
 
@@ -29,7 +30,7 @@ class EpisodeState:
         """`nulls`: null as each latest value's column spells it."""
         longest = max((a.window_us for a in plan.aggregates), default=0)
         values = len(plan.aggregates) + len(plan.latest)
-        self.keys = new_keys(plan.key_parts, max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
+        self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
         self.windows = new_windows(plan.aggregates)
         self.matches = new_matches(1, values)
         self.episodes = ek.Episodes(
@@ -86,17 +87,22 @@ class EpisodeState:
 
     def references(self) -> Ints:
         """The ordinals of all captured events that the state still refers to."""
-        top = int(self.keys.count[1])
-        live = self.keys.hashes[:top] >= 0
+        top = int(self.keys.count[TOP])
+        live = self.keys.slots[:top, HASH] >= 0
         return self.episodes.state[:top][live][:, [ek.OPENED_EVENT, ek.LAST_EVENT]].ravel()
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.words, self.windows.word, self.episodes.now]
+        return [self.keys.slots[:, KEY:], self.windows.element[:, WORD], self.episodes.now]
+
+    def open_keys(self) -> Ints:
+        """The words of the keys whose episode is open, shape (m, KEY_PARTS_MAX)."""
+        is_open = (self.keys.slots[:, HASH] >= 0) & (self.episodes.state[:, ek.PHASE] == ek.OPEN)
+        return self.keys.slots[is_open, KEY:]
 
     def waiting(self) -> int:
         """How many episodes are open."""
-        live = self.keys.hashes >= 0
+        live = self.keys.slots[:, HASH] >= 0
         return int((self.episodes.state[live, ek.PHASE] == ek.OPEN).sum())
 
     def dropped(self) -> int:
@@ -104,13 +110,13 @@ class EpisodeState:
         return int(self.episodes.count[ek.FORGOTTEN])
 
     def _grow(self) -> None:
-        before = len(self.keys.hashes), len(self.windows.time)
+        before = len(self.keys.slots), len(self.windows.element)
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
-            slots = len(self.keys.hashes)
+            slots = len(self.keys.slots)
             self.episodes = self.episodes._replace(
                 state=grown(self.episodes.state, slots), now=grown(self.episodes.now, slots)
             )
-        self.windows = grow_windows(self.windows, len(self.keys.hashes))
-        if before == (len(self.keys.hashes), len(self.windows.time)):
+        self.windows = grow_windows(self.windows, len(self.keys.slots))
+        if before == (len(self.keys.slots), len(self.windows.element)):
             self.matches = grow_matches(self.matches)

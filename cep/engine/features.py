@@ -8,8 +8,9 @@ import numpy.typing as npt
 from cep.engine.arrays import grow_keys, grow_windows, new_keys, new_windows, slots_short
 from cep.engine.sequences import Rows
 from cep.kernels import features as fk
-from cep.kernels.keys import begin_sweep
+from cep.kernels.keys import KEY, begin_sweep
 from cep.kernels.runs import Machine
+from cep.kernels.windows import WORD
 from cep.layout import FeaturePlan
 
 
@@ -17,7 +18,7 @@ class FeatureState:
     """Windows over what came before, by key."""
 
     def __init__(self, plan: FeaturePlan) -> None:
-        self.keys = new_keys(plan.key_parts, max(a.window_us for a in plan.aggregates))
+        self.keys = new_keys(max(a.window_us for a in plan.aggregates))
         self.windows = new_windows(plan.aggregates)
         self.outputs = np.array(plan.outputs, np.int64)
 
@@ -32,11 +33,11 @@ class FeatureState:
                 return
             if slots_short(self.keys):
                 self.keys = grow_keys(self.keys)
-            self.windows = grow_windows(self.windows, len(self.keys.hashes))
+            self.windows = grow_windows(self.windows, len(self.keys.slots))
 
     def words(self) -> list[npt.NDArray[np.int64]]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.words, self.windows.word]
+        return [self.keys.slots[:, KEY:], self.windows.element[:, WORD]]
 
     def sweep(self, until_us: int) -> None:
         """Let go of what has left its window."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cep.layout import LimitSpec
+
 Key = tuple[str | float | int | bool | None, ...]
 
 COMPACT_AT = 1024  # suppressed episodes of one rule; below that, asking which are open is not worth it
@@ -28,15 +30,15 @@ class RuleLimit:
     count: int = 0
     compact_at: int = COMPACT_AT
 
-    def lets_through(self, key: Key, time_us: int, most: int, per_us: int) -> bool:
+    def lets_through(self, key: Key, time_us: int, limit: LimitSpec) -> bool:
         """Whether an alert at `time_us` passes; a period begins with the first one that does."""
         while self.periods:
             oldest = next(iter(self.periods))
-            if time_us < self.periods[oldest][0] + per_us:
+            if time_us < self.periods[oldest][0] + limit.per_us:
                 break
             del self.periods[oldest]
         begin, passed = self.periods.get(key, (time_us, 0))
-        if passed >= most:
+        if passed >= limit.count:
             self.count += 1
             return False
         self.periods[key] = begin, passed + 1

@@ -8,11 +8,20 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cep.engine.arrays import FIRST_ROWS, FIRST_SLOTS, grow_keys, grow_matches, grown, new_keys, new_matches, slots_short
+from cep.engine.arrays import (
+    FIRST_ROWS,
+    FIRST_SLOTS,
+    grow_keys,
+    grow_matches,
+    grown,
+    new_keys,
+    new_matches,
+    slots_short,
+)
 from cep.kernels import chain as ck
 from cep.kernels import probe as pk
 from cep.kernels import runs as rk
-from cep.kernels.keys import KeySpace, begin_sweep
+from cep.kernels.keys import KEY, KeySpace, begin_sweep
 from cep.kernels.matches import Matches
 from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
@@ -57,9 +66,7 @@ def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState:
 def needs_probe(plan: SequencePlan) -> bool:
     """Whether runs have to be asked one by one. Besides look-back: policy last, and rare mixtures of guards."""
     groups = [*(step.guards for step in plan.steps[1:]), plan.trailing]
-    mixed = any(
-        any(g.immediate for g in guards) and any(g.within_us >= 0 for g in guards) for guards in groups
-    )
+    mixed = any(any(g.immediate for g in guards) and any(g.within_us >= 0 for g in guards) for guards in groups)
     return plan.looks_back or plan.policy == "last" or mixed
 
 
@@ -166,28 +173,19 @@ class ChainState:
         each = plan.policy == "each"
         count = np.zeros(6, np.int64)
         count[[ck.RUN_FREE, ck.NODE_FREE]] = -1
-        by_stage, by_step = (FIRST_SLOTS, len(table.stages)), (FIRST_SLOTS, steps)
-        self.keys = new_keys(plan.key_parts, _span(plan))
+        logs = ck.HEAD + 2 * len(table.stages)
+        seen = logs + 3 * steps
+        self.keys = new_keys(_span(plan))
         self.matches = new_matches(steps, 0)
         self.chain = ck.Chain(
             stages=np.array(table.stages, np.int64),
             guards=np.array(table.guards, np.int64).reshape(-1, 3),
             leading=np.array(leading, np.int64).reshape(-1, 2),
-            plan=np.array([plan.within_us, each, steps, waits, own_us, horizon, any(loops)], np.int64),
+            plan=np.array([plan.within_us, each, steps, waits, own_us, horizon, any(loops), logs, seen], np.int64),
             loop=np.array(loops, np.int64),
-            head=np.full(by_stage, -1, np.int32),
-            tail=np.full(by_stage, -1, np.int32),
-            log_head=np.full(by_step, -1, np.int32),
-            log_tail=np.full(by_step, -1, np.int32),
-            log_length=np.zeros(by_step, np.int64),
-            events=np.zeros(FIRST_SLOTS, np.int64),
-            seen=np.zeros((FIRST_SLOTS, len(leading)), np.int64),
-            runs=np.zeros(FIRST_SLOTS, np.int64),
-            nodes=np.zeros(FIRST_SLOTS, np.int64),
+            slots=np.zeros((FIRST_SLOTS, seen + len(leading)), np.int64),
             run=np.full((FIRST_ROWS, ck.REF + 2 * steps), -1, np.int64),
-            after=np.full(FIRST_ROWS, -1, np.int32),
-            node=np.full((FIRST_ROWS, 4), -1, np.int64),
-            node_after=np.full(FIRST_ROWS, -1, np.int32),
+            node=np.full((FIRST_ROWS, ck.NODE_COLUMNS), -1, np.int64),
             count=count,
         )
 
@@ -219,7 +217,7 @@ class ChainState:
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.words]
+        return [self.keys.slots[:, KEY:]]
 
     def waiting(self) -> int:
         """How many runs wait."""
@@ -233,29 +231,14 @@ class ChainState:
         c = self.chain
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
-            c = _with_slots(c, len(self.keys.hashes))
+            c = c._replace(slots=grown(c.slots, len(self.keys.slots)))
         if c.count[ck.RUNS] + 1 >= len(c.run):
-            c = c._replace(run=grown(c.run, 2 * len(c.run), -1), after=grown(c.after, 2 * len(c.run), -1))
+            c = c._replace(run=grown(c.run, 2 * len(c.run), -1))
         if c.count[ck.NODES] + len(c.loop) >= len(c.node):
-            length = 2 * len(c.node)
-            c = c._replace(node=grown(c.node, length, -1), node_after=grown(c.node_after, length, -1))
+            c = c._replace(node=grown(c.node, 2 * len(c.node), -1))
         if c is self.chain:
             self.matches = grow_matches(self.matches)
         self.chain = c
-
-
-def _with_slots(c: ck.Chain, slots: int) -> ck.Chain:
-    return c._replace(
-        head=grown(c.head, slots, -1),
-        tail=grown(c.tail, slots, -1),
-        log_head=grown(c.log_head, slots, -1),
-        log_tail=grown(c.log_tail, slots, -1),
-        log_length=grown(c.log_length, slots),
-        events=grown(c.events, slots),
-        seen=grown(c.seen, slots),
-        runs=grown(c.runs, slots),
-        nodes=grown(c.nodes, slots),
-    )
 
 
 # ------------------------------------------------------------------------------------------- probe
@@ -275,7 +258,7 @@ class ProbeState:
         count[[rk.NODE_FREE, *range(rk.FREE_BLOCKS, len(count))]] = -1
         run = np.zeros((FIRST_ROWS, rk.WORD + len(plan.captures)), np.int64)
         initial = np.array([_initial(c, nulls) for c in plan.captures], np.int64)
-        self.keys: KeySpace = new_keys(plan.key_parts, _span(plan))
+        self.keys: KeySpace = new_keys(_span(plan))
         self.matches = new_matches(len(plan.steps), 0)
         self.probe = rk.Probe(
             steps=np.array(steps, np.int64),
@@ -321,7 +304,7 @@ class ProbeState:
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.words, self.probe.run[:, rk.WORD :]]
+        return [self.keys.slots[:, KEY:], self.probe.run[:, rk.WORD :]]
 
     def waiting(self) -> int:
         """How many runs wait."""
@@ -335,7 +318,7 @@ class ProbeState:
         p = self.probe
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
-            p = p._replace(slots=grown(p.slots, len(self.keys.hashes)))
+            p = p._replace(slots=grown(p.slots, len(self.keys.slots)))
         if p.count[rk.RUN_TOP] + 2 * p.slots[:, rk.CAPACITY].max() + rk.SMALLEST_BLOCK >= len(p.run):
             run = grown(p.run, 2 * len(p.run))
             p = p._replace(run=run, run_real=run.view(np.float64))

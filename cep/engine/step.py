@@ -16,7 +16,7 @@ from cep.engine.order import late_rows, release
 from cep.engine.sequences import PlanState, Rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
-from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, REFS, ROWS, START, TIME
+from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, ROWS, START, TIME
 from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Feed, Program
 
@@ -130,9 +130,7 @@ class _Selection:
             rows = self._of_event(predicate.event) if predicate.base < 0 else self._pass(predicate.base)
             if predicate.code >= 0:
                 chosen = np.empty(len(rows), np.int64)
-                count = mk.select(
-                    m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real
-                )
+                count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)
                 rows = chosen[:count]
             self._passing[index] = rows
         return self._passing[index]

@@ -74,9 +74,7 @@ class TextMemory:
         """Forget all outcomes: ids have been given to other texts."""
         self._known = [np.empty(0, np.int64) for _ in self._columns]
 
-    def _ready(
-        self, i: int, function: Callable[[str], bool | int | str | None], ids: Ints, strings: Strings
-    ) -> Ints:
+    def _ready(self, i: int, function: Callable[[str], bool | int | str | None], ids: Ints, strings: Strings) -> Ints:
         known = self._known[i]
         if len(ids) and ids[-1] >= len(known):
             longer = np.full(max(2 * len(known), int(ids[-1]) + 1, 1024), UNKNOWN, np.int64)

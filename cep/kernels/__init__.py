@@ -56,5 +56,13 @@ def jit(function: Function) -> Function:
     reference-counted, which makes kernels that pass tuples of arrays to each other five times faster. The caller holds
     all arrays for the length of the call.
     """
-    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy", _nrt=False)(function)
+    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy", _nrt=False)(
+        function
+    )
+    return compiled
+
+
+def inline(function: Function) -> Function:
+    """Compile a small function into its callers: a call between kernels would copy every array's description."""
+    compiled: Function = numba.njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
     return compiled

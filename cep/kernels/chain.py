@@ -17,12 +17,25 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
-from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels import inline, jit
+from cep.kernels.keys import (
+    CHUNK,
+    DUE,
+    LIVE,
+    NEVER,
+    KeySpace,
+    find,
+    hash_of,
+    insert,
+    look_up,
+    next_due,
+    remove,
+    schedule,
+    touch,
+)
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
 
 Ints = npt.NDArray[np.int64]
-Links = npt.NDArray[np.int32]
 
 # Columns of Chain.stages. A window of -1 is none, a stage of -1 too.
 STEP, OPEN, LEAST, MOST, SELF_BIT, SELF_GAP = range(6)
@@ -35,13 +48,21 @@ BIT, WINDOW, IMMEDIATE = range(3)
 
 # Places in Chain.plan. TRAILING: whether a match waits for a deadline, which is the later of last + TRAILING_US and,
 # with TRAILING_HORIZON, the end of the horizon.
-WITHIN, EACH, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, LOOPS = range(7)
+# LOOPS: whether any step is one. LOGS, SEEN: columns of Chain.slots.
+WITHIN, EACH, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, LOOPS, LOGS, SEEN = range(9)
+
+# Columns of Chain.slots: how many events the key has had, how many runs and events of loops it holds, then head and
+# tail of each stage's FIFO, from LOGS on head, tail and length of each step's log, and from SEEN on for each leading
+# guard the time of the last event that fits it.
+EVENTS, SLOT_RUNS, SLOT_NODES, HEAD, TAIL = range(5)
+LOG_HEAD, LOG_TAIL, LOG_LENGTH = range(3)
 
 # Columns of Chain.run; from REF on two for each step: its event's ordinal (a loop: its first node) and how many.
-START, START_TIME, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, REF = range(6)
+START, START_TIME, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, AFTER, REF = range(7)
 
 # Columns of Chain.node.
-ORDINAL, TIME, POSITION, KEY_EVENT = range(4)
+ORDINAL, TIME, POSITION, KEY_EVENT, NODE_AFTER = range(5)
+NODE_COLUMNS = 5
 
 # Places in Chain.count.
 RUNS, RUN_TOP, RUN_FREE, NODES, NODE_TOP, NODE_FREE = range(6)
@@ -50,10 +71,9 @@ EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlap
 
 
 class Chain(NamedTuple):
-    """stages, guards, leading, plan, loop (whether a step is one): tables. head, tail: (slots, stages). log_*: (slots, steps).
+    """stages, guards, leading, plan, loop (whether a step is one): tables. slots: one row for each key.
 
-    events: how many events each key has had. seen: (slots, leading), time of the last event that fits each leading
-    guard. runs, nodes: how many each slot holds. run, after: the pool of runs and its links. node, node_after: of logs.
+    run, node: the pools of runs and of the events of loops.
     """
 
     stages: Ints
@@ -61,19 +81,9 @@ class Chain(NamedTuple):
     leading: Ints
     plan: Ints
     loop: Ints
-    head: Links
-    tail: Links
-    log_head: Links
-    log_tail: Links
-    log_length: Ints
-    events: Ints
-    seen: Ints
-    runs: Ints
-    nodes: Ints
+    slots: Ints
     run: Ints
-    after: Links
     node: Ints
-    node_after: Links
     count: Ints
 
 
@@ -81,147 +91,150 @@ class Chain(NamedTuple):
 def clear(c: Chain, slot: int) -> None:
     """Make a fresh slot empty."""
     for s in range(c.stages.shape[0]):
-        c.head[slot, s] = -1
-        c.tail[slot, s] = -1
-    for k in range(c.log_head.shape[1]):
-        c.log_head[slot, k] = -1
-        c.log_tail[slot, k] = -1
-        c.log_length[slot, k] = 0
+        c.slots[slot, HEAD + 2 * s] = -1
+        c.slots[slot, TAIL + 2 * s] = -1
+    for k in range(c.plan[STEPS]):
+        c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] = -1
+        c.slots[slot, c.plan[LOGS] + 3 * k + LOG_TAIL] = -1
+        c.slots[slot, c.plan[LOGS] + 3 * k + LOG_LENGTH] = 0
     for g in range(c.leading.shape[0]):
-        c.seen[slot, g] = -NEVER
-    c.events[slot] = 0
-    c.runs[slot] = 0
-    c.nodes[slot] = 0
+        c.slots[slot, c.plan[SEEN] + g] = -NEVER
+    c.slots[slot, EVENTS] = 0
+    c.slots[slot, SLOT_RUNS] = 0
+    c.slots[slot, SLOT_NODES] = 0
 
 
-@jit
+@inline
 def new_run(c: Chain, slot: int) -> int:
     """A run from the pool."""
     run = c.count[RUN_FREE]
     if run >= 0:
-        c.count[RUN_FREE] = c.after[run]
+        c.count[RUN_FREE] = c.run[run, AFTER]
     else:
         run = c.count[RUN_TOP]
         c.count[RUN_TOP] += 1
     c.count[RUNS] += 1
-    c.runs[slot] += 1
+    c.slots[slot, SLOT_RUNS] += 1
     return run
 
 
-@jit
+@inline
 def free_run(c: Chain, slot: int, run: int) -> None:
     """Give a run back."""
     c.run[run, START] = -1
-    c.after[run] = c.count[RUN_FREE]
+    c.run[run, AFTER] = c.count[RUN_FREE]
     c.count[RUN_FREE] = run
     c.count[RUNS] -= 1
-    c.runs[slot] -= 1
+    c.slots[slot, SLOT_RUNS] -= 1
 
 
-@jit
+@inline
 def push(c: Chain, slot: int, s: int, run: int) -> None:
     """Append a run to a stage's FIFO."""
-    c.after[run] = -1
-    if c.tail[slot, s] >= 0:
-        c.after[c.tail[slot, s]] = run
+    c.run[run, AFTER] = -1
+    if c.slots[slot, TAIL + 2 * s] >= 0:
+        c.run[c.slots[slot, TAIL + 2 * s], AFTER] = run
     else:
-        c.head[slot, s] = run
-    c.tail[slot, s] = run
+        c.slots[slot, HEAD + 2 * s] = run
+    c.slots[slot, TAIL + 2 * s] = run
 
 
-@jit
+@inline
 def pop(c: Chain, slot: int, s: int) -> int:
     """Take the oldest run out of a stage's FIFO."""
-    run = c.head[slot, s]
-    c.head[slot, s] = c.after[run]
-    if c.after[run] < 0:
-        c.tail[slot, s] = -1
+    run = c.slots[slot, HEAD + 2 * s]
+    c.slots[slot, HEAD + 2 * s] = c.run[run, AFTER]
+    if c.run[run, AFTER] < 0:
+        c.slots[slot, TAIL + 2 * s] = -1
     return np.int64(run)
 
 
-@jit
+@inline
 def log(c: Chain, slot: int, k: int, ordinal: int, now_us: int) -> int:
     """The log's node for this event: appended once, however many runs take it."""
-    last = np.int64(c.log_tail[slot, k])
+    last = np.int64(c.slots[slot, c.plan[LOGS] + 3 * k + LOG_TAIL])
     if last >= 0 and c.node[last, ORDINAL] == ordinal:
         return last
     node = c.count[NODE_FREE]
     if node >= 0:
-        c.count[NODE_FREE] = c.node_after[node]
+        c.count[NODE_FREE] = c.node[node, NODE_AFTER]
     else:
         node = c.count[NODE_TOP]
         c.count[NODE_TOP] += 1
     c.count[NODES] += 1
-    c.nodes[slot] += 1
+    c.slots[slot, SLOT_NODES] += 1
     c.node[node, ORDINAL] = ordinal
     c.node[node, TIME] = now_us
-    c.node[node, POSITION] = c.log_length[slot, k]
-    c.node[node, KEY_EVENT] = c.events[slot]
-    c.log_length[slot, k] += 1
-    c.node_after[node] = -1
+    c.node[node, POSITION] = c.slots[slot, c.plan[LOGS] + 3 * k + LOG_LENGTH]
+    c.node[node, KEY_EVENT] = c.slots[slot, EVENTS]
+    c.slots[slot, c.plan[LOGS] + 3 * k + LOG_LENGTH] += 1
+    c.node[node, NODE_AFTER] = -1
     if last >= 0:
-        c.node_after[last] = node
+        c.node[last, NODE_AFTER] = node
     else:
-        c.log_head[slot, k] = node
-    c.log_tail[slot, k] = node
+        c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] = node
+    c.slots[slot, c.plan[LOGS] + 3 * k + LOG_TAIL] = node
     return node
 
 
 @jit
 def forget_log(c: Chain, slot: int) -> None:
     """Free the events of loops that no run refers to: those before the first event of the oldest run in the loop."""
-    for k in range(c.log_head.shape[1]):
+    for k in range(c.plan[STEPS]):
         oldest = np.int64(-1)
         s = c.stages.shape[0] - 1
         while s >= 0 and c.stages[s, STEP] >= k:
-            if c.head[slot, s] >= 0:
-                oldest = c.run[c.head[slot, s], REF + 2 * k]
+            if c.slots[slot, HEAD + 2 * s] >= 0:
+                oldest = c.run[c.slots[slot, HEAD + 2 * s], REF + 2 * k]
                 break
             s -= 1
-        while c.log_head[slot, k] >= 0 and c.log_head[slot, k] != oldest:
-            node = c.log_head[slot, k]
-            c.log_head[slot, k] = c.node_after[node]
+        while (
+            c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] >= 0
+            and c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] != oldest
+        ):
+            node = c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD]
+            c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] = c.node[node, NODE_AFTER]
             c.node[node, ORDINAL] = -1
-            c.node_after[node] = c.count[NODE_FREE]
+            c.node[node, NODE_AFTER] = c.count[NODE_FREE]
             c.count[NODE_FREE] = node
             c.count[NODES] -= 1
-            c.nodes[slot] -= 1
-        if c.log_head[slot, k] < 0:
-            c.log_tail[slot, k] = -1
+            c.slots[slot, SLOT_NODES] -= 1
+        if c.slots[slot, c.plan[LOGS] + 3 * k + LOG_HEAD] < 0:
+            c.slots[slot, c.plan[LOGS] + 3 * k + LOG_TAIL] = -1
 
 
-@jit
+@inline
 def taken(c: Chain, slot: int, s: int, run: int) -> int:
     """How many events the run has captured in the open loop that it is in."""
     k = c.stages[s, STEP]
-    return c.log_length[slot, k] - c.node[c.run[run, REF + 2 * k], POSITION]
+    return c.slots[slot, c.plan[LOGS] + 3 * k + LOG_LENGTH] - c.node[c.run[run, REF + 2 * k], POSITION]
 
 
-@jit
+@inline
 def ready(c: Chain, slot: int, s: int, run: int) -> bool:
     """Whether the run may go on from stage s."""
     return c.stages[s, OPEN] == 0 or taken(c, slot, s, run) >= c.stages[s, LEAST]
 
 
-@jit
+@inline
 def close(c: Chain, slot: int, s: int, run: int) -> None:
     """Note what the run has captured in the open loop that it leaves."""
     k = c.stages[s, STEP]
-    last = c.log_tail[slot, k]
+    last = c.slots[slot, c.plan[LOGS] + 3 * k + LOG_TAIL]
     c.run[run, REF + 2 * k + 1] = taken(c, slot, s, run)
     c.run[run, LAST_TIME] = c.node[last, TIME]
     c.run[run, LAST_EVENT] = c.node[last, KEY_EVENT]
 
 
-@jit
+@inline
 def last_time(c: Chain, slot: int, s: int, run: int) -> int:
     """The time of the last event that the run captured."""
     if c.stages[s, OPEN]:
-        return c.node[c.log_tail[slot, c.stages[s, STEP]], TIME]
+        return c.node[c.slots[slot, c.plan[LOGS] + 3 * (c.stages[s, STEP]) + LOG_TAIL], TIME]
     return c.run[run, LAST_TIME]
 
 
-@jit
+@inline
 def ends_at(c: Chain, slot: int, s: int, run: int) -> int:
     """The instant from which the run can do nothing more; NEVER when no window bounds it."""
     end = np.int64(NEVER)
@@ -232,7 +245,7 @@ def ends_at(c: Chain, slot: int, s: int, run: int) -> int:
     return end
 
 
-@jit
+@inline
 def deadline(c: Chain, slot: int, s: int, run: int) -> int:
     """When the run completes if no trailing guard ends it; NEVER if it is not waiting for that."""
     if c.plan[TRAILING] == 0 or c.stages[s, LAST_STEP] == 0 or not ready(c, slot, s, run):
@@ -250,7 +263,7 @@ def deadline(c: Chain, slot: int, s: int, run: int) -> int:
 @jit
 def emit(c: Chain, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
     """Write a match with everything the run has captured; the run's counts must be noted (see close)."""
-    at = begin(matches, keys.words, slot, time_us, kind, place, c.run[run, START], 0)
+    at = begin(matches, keys, slot, time_us, kind, place, c.run[run, START], 0)
     most = EACH_REFERENCES_MAX if c.plan[EACH] else np.int64(NEVER)
     for k in range(c.plan[STEPS]):
         ref, count = c.run[run, REF + 2 * k], c.run[run, REF + 2 * k + 1]
@@ -262,14 +275,14 @@ def emit(c: Chain, keys: KeySpace, matches: Matches, slot: int, run: int, time_u
             # Of more than `most` the first ones and the last one are kept.
             if i < most - 1 or i == count - 1:
                 refer(matches, c.node[ref, ORDINAL])
-            ref = np.int64(c.node_after[ref])
+            ref = np.int64(c.node[ref, NODE_AFTER])
 
 
 @jit
 def drop_started_by(c: Chain, slot: int, ordinal: int) -> None:
     """Drop every run that began at or before the event `ordinal`."""
     for s in range(c.stages.shape[0]):
-        while c.head[slot, s] >= 0 and c.run[c.head[slot, s], START] <= ordinal:
+        while c.slots[slot, HEAD + 2 * s] >= 0 and c.run[c.slots[slot, HEAD + 2 * s], START] <= ordinal:
             free_run(c, slot, pop(c, slot, s))
 
 
@@ -281,7 +294,7 @@ def last_ordinal(c: Chain, slot: int, s: int, run: int) -> int:
     if c.loop[k] == 0:
         return ref
     for _ in range(c.run[run, REF + 2 * k + 1] - 1):
-        ref = np.int64(c.node_after[ref])
+        ref = np.int64(c.node[ref, NODE_AFTER])
     return c.node[ref, ORDINAL]
 
 
@@ -290,7 +303,7 @@ def complete_due(c: Chain, keys: KeySpace, matches: Matches, slot: int, until_us
     """Make the matches whose deadline is at or before `until_us`, oldest first."""
     s = c.stages.shape[0] - 1
     while s >= 0 and c.stages[s, LAST_STEP]:
-        run = np.int64(c.head[slot, s])
+        run = np.int64(c.slots[slot, HEAD + 2 * s])
         if run < 0 or deadline(c, slot, s, run) > until_us:
             # A run that can never complete (its deadline lies behind its horizon) must not hold up those behind it.
             if run >= 0 and ends_at(c, slot, s, run) <= until_us and deadline(c, slot, s, run) == NEVER:
@@ -316,33 +329,36 @@ def settle(c: Chain, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
         complete_due(c, keys, matches, slot, now_us)
     for s in range(c.stages.shape[0]):
         stage = c.stages[s]
-        while c.head[slot, s] >= 0 and ends_at(c, slot, s, np.int64(c.head[slot, s])) <= now_us:
+        while c.slots[slot, HEAD + 2 * s] >= 0 and ends_at(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s])) <= now_us:
             free_run(c, slot, pop(c, slot, s))
         if stage[OPEN] and stage[SELF_GAP] >= 0:
-            while c.head[slot, s] >= 0 and c.run[c.head[slot, s], PREVIOUS_TIME] + stage[SELF_GAP] <= now_us:
+            while (
+                c.slots[slot, HEAD + 2 * s] >= 0
+                and c.run[c.slots[slot, HEAD + 2 * s], PREVIOUS_TIME] + stage[SELF_GAP] <= now_us
+            ):
                 run = pop(c, slot, s)
                 # Where the very next event was wanted and has gone by, a loop that cannot grow any more is at its end.
-                last = c.node[c.log_tail[slot, stage[STEP]], KEY_EVENT]
-                missed = stage[NEXT_IMMEDIATE] == 1 and last != c.events[slot] - 1
+                last = c.node[c.slots[slot, c.plan[LOGS] + 3 * (stage[STEP]) + LOG_TAIL], KEY_EVENT]
+                missed = stage[NEXT_IMMEDIATE] == 1 and last != c.slots[slot, EVENTS] - 1
                 if ready(c, slot, s, run) and not missed:
                     close(c, slot, s, run)
                     push(c, slot, stage[FULL], run)
                 else:
                     free_run(c, slot, run)
         if stage[AGE_STAGE] >= 0:
-            while c.head[slot, s] >= 0 and aged(c, slot, s, np.int64(c.head[slot, s]), now_us):
+            while c.slots[slot, HEAD + 2 * s] >= 0 and aged(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s]), now_us):
                 push(c, slot, stage[AGE_STAGE], pop(c, slot, s))
 
 
-@jit
+@inline
 def aged(c: Chain, slot: int, s: int, run: int, now_us: int) -> bool:
     """Whether the next guard of the stage has no more to say about the run."""
     if c.stages[s, AGE_EVENT]:
-        return c.run[run, LAST_EVENT] < c.events[slot] - 1
+        return c.run[run, LAST_EVENT] < c.slots[slot, EVENTS] - 1
     return c.run[run, LAST_TIME] + c.stages[s, AGE_US] <= now_us
 
 
-@jit
+@inline
 def guarded(c: Chain, slot: int, s: int, bits: int, now_us: int) -> bool:
     """Whether a guard of stage s ends the runs that are ready in it."""
     for g in range(c.stages[s, GUARD_FROM], c.stages[s, GUARD_TO]):
@@ -350,40 +366,40 @@ def guarded(c: Chain, slot: int, s: int, bits: int, now_us: int) -> bool:
             continue
         if c.stages[s, OPEN] == 0:
             return True
-        last = c.log_tail[slot, c.stages[s, STEP]]
+        last = c.slots[slot, c.plan[LOGS] + 3 * (c.stages[s, STEP]) + LOG_TAIL]
         late = c.guards[g, WINDOW] >= 0 and c.node[last, TIME] + c.guards[g, WINDOW] <= now_us
-        apart = c.guards[g, IMMEDIATE] and c.node[last, KEY_EVENT] != c.events[slot] - 1
+        apart = c.guards[g, IMMEDIATE] and c.node[last, KEY_EVENT] != c.slots[slot, EVENTS] - 1
         if not late and not apart:
             return True
     return False
 
 
-@jit
+@inline
 def next_fits(c: Chain, slot: int, s: int, bits: int, now_us: int) -> bool:
     """Whether the event is one that the ready runs of stage s go on with."""
     stage = c.stages[s]
     if not bits & stage[NEXT_BIT]:
         return False
     if stage[OPEN]:
-        last = c.log_tail[slot, stage[STEP]]
+        last = c.slots[slot, c.plan[LOGS] + 3 * (stage[STEP]) + LOG_TAIL]
         if stage[NEXT_GAP] >= 0 and c.node[last, TIME] + stage[NEXT_GAP] <= now_us:
             return False
-        return not (stage[NEXT_IMMEDIATE] and c.node[last, KEY_EVENT] != c.events[slot] - 1)
+        return not (stage[NEXT_IMMEDIATE] and c.node[last, KEY_EVENT] != c.slots[slot, EVENTS] - 1)
     return True
 
 
-@jit
+@inline
 def enter(c: Chain, slot: int, s: int, run: int, ordinal: int, now_us: int) -> None:
     """The run captures the event as the first one of stage s's step. It stands in no FIFO yet."""
     k = c.stages[s, STEP]
     c.run[run, PREVIOUS_TIME] = c.run[run, LAST_TIME]
     c.run[run, LAST_TIME] = now_us
-    c.run[run, LAST_EVENT] = c.events[slot]
+    c.run[run, LAST_EVENT] = c.slots[slot, EVENTS]
     c.run[run, REF + 2 * k] = log(c, slot, k, ordinal, now_us) if c.loop[k] else ordinal
     c.run[run, REF + 2 * k + 1] = 1
 
 
-@jit
+@inline
 def completes(c: Chain, s: int, count: int) -> bool:
     """Whether a run with `count` events in stage s's step is a match."""
     return c.plan[TRAILING] == 0 and c.stages[s, LAST_STEP] == 1 and count >= c.stages[s, LEAST]
@@ -393,7 +409,7 @@ def completes(c: Chain, s: int, count: int) -> bool:
 def advance(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal: int, now_us: int) -> bool:
     """The ready runs of stage s capture the event for the next step. True if a match has consumed all."""
     target = c.stages[s, NEXT]
-    while c.head[slot, s] >= 0 and ready(c, slot, s, np.int64(c.head[slot, s])):
+    while c.slots[slot, HEAD + 2 * s] >= 0 and ready(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s])):
         run = pop(c, slot, s)
         if c.stages[s, OPEN]:
             close(c, slot, s, run)
@@ -412,7 +428,7 @@ def advance(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordin
 @jit
 def drop_ready(c: Chain, slot: int, s: int) -> None:
     """A guard has ended the ready runs of stage s."""
-    while c.head[slot, s] >= 0 and ready(c, slot, s, np.int64(c.head[slot, s])):
+    while c.slots[slot, HEAD + 2 * s] >= 0 and ready(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s])):
         free_run(c, slot, pop(c, slot, s))
 
 
@@ -421,8 +437,8 @@ def take(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal:
     """The runs of an open loop capture the event. True if a match has consumed all."""
     log(c, slot, c.stages[s, STEP], ordinal, now_us)
     stage = c.stages[s]
-    while c.head[slot, s] >= 0:
-        run = np.int64(c.head[slot, s])
+    while c.slots[slot, HEAD + 2 * s] >= 0:
+        run = np.int64(c.slots[slot, HEAD + 2 * s])
         count = taken(c, slot, s, run)
         if completes(c, s, count):
             close(c, slot, s, run)
@@ -443,16 +459,16 @@ def take(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal:
 def offer(c: Chain, keys: KeySpace, matches: Matches, slot: int, bits: int, ordinal: int, now_us: int) -> bool:
     """Offer the event to every waiting run, deepest stage first. True if a match has consumed all."""
     for s in range(c.stages.shape[0] - 1, -1, -1):
-        if c.head[slot, s] < 0:
+        if c.slots[slot, HEAD + 2 * s] < 0:
             continue
         stage = c.stages[s]
         loops = stage[OPEN] == 1 and bits & stage[SELF_BIT] != 0
-        if next_fits(c, slot, s, bits, now_us) and ready(c, slot, s, np.int64(c.head[slot, s])):
+        if next_fits(c, slot, s, bits, now_us) and ready(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s])):
             if guarded(c, slot, s, bits, now_us):
                 drop_ready(c, slot, s)
             elif advance(c, keys, matches, slot, s, ordinal, now_us):
                 return True
-            if loops and c.head[slot, s] >= 0 and take(c, keys, matches, slot, s, ordinal, now_us):
+            if loops and c.slots[slot, HEAD + 2 * s] >= 0 and take(c, keys, matches, slot, s, ordinal, now_us):
                 return True
         elif loops:
             if take(c, keys, matches, slot, s, ordinal, now_us):
@@ -462,19 +478,19 @@ def offer(c: Chain, keys: KeySpace, matches: Matches, slot: int, bits: int, ordi
     return False
 
 
-@jit
+@inline
 def may_start(c: Chain, slot: int, bits: int, now_us: int) -> bool:
     """Note the event for the leading guards, and whether they let a run begin at it."""
     free = True
     for g in range(c.leading.shape[0]):
         if bits & c.leading[g, BIT]:
-            c.seen[slot, g] = now_us
-        if c.seen[slot, g] + c.leading[g, WINDOW] > now_us:
+            c.slots[slot, c.plan[SEEN] + g] = now_us
+        if c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] > now_us:
             free = False
     return free
 
 
-@jit
+@inline
 def start(c: Chain, keys: KeySpace, matches: Matches, slot: int, ordinal: int, now_us: int) -> None:
     """A run begins at the event."""
     run = new_run(c, slot)
@@ -491,30 +507,33 @@ def start(c: Chain, keys: KeySpace, matches: Matches, slot: int, ordinal: int, n
 
 @jit
 def next_instant(c: Chain, slot: int, now_us: int) -> int:
-    """When something next ends or fires in the slot if no event comes."""
+    """When the slot has to be visited if no event comes: at its next deadline, or when all in it has ended."""
     soonest = np.int64(NEVER)
     for s in range(c.stages.shape[0]):
-        run = np.int64(c.head[slot, s])
-        if run >= 0:
+        run, newest = c.slots[slot, HEAD + 2 * s], c.slots[slot, TAIL + 2 * s]
+        if run >= 0 and c.plan[TRAILING]:
             soonest = min(soonest, ends_at(c, slot, s, run), deadline(c, slot, s, run))
+        elif run >= 0:
+            end = ends_at(c, slot, s, newest)
+            soonest = end if soonest == NEVER else max(soonest, end)
     for g in range(c.leading.shape[0]):
-        if c.seen[slot, g] + c.leading[g, WINDOW] > now_us:
-            soonest = min(soonest, c.seen[slot, g] + c.leading[g, WINDOW])
+        if c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] > now_us:
+            soonest = min(soonest, c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW])
     return min(max(soonest, now_us + 1), NEVER - 1)
 
 
-@jit
+@inline
 def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
     """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
     steps = c.plan[STEPS]
-    if keys.count[LIVE] + 1 >= len(keys.hashes) or c.count[RUNS] + 1 > c.run.shape[0]:
+    if keys.count[LIVE] + 1 >= len(keys.slots) or c.count[RUNS] + 1 > c.run.shape[0]:
         return False
     if c.count[NODES] + steps > c.node.shape[0]:
         return False
     waiting, logged = np.int64(1), np.int64(1)
     if slot >= 0:
-        waiting += c.runs[slot]
-        logged += c.nodes[slot]
+        waiting += c.slots[slot, SLOT_RUNS]
+        logged += c.slots[slot, SLOT_NODES]
     if matches.used[ROWS] + waiting > matches.row.shape[0]:
         return False
     references = waiting * steps
@@ -544,8 +563,12 @@ def feed(
     for g in range(c.leading.shape[0]):
         wakes |= c.leading[g, BIT]
     for i in range(begin_at, len(rows)):
-        hashed = hash_of(key, i)
-        slot = find(keys, key, i, hashed)
+        if (i - begin_at) % CHUNK == 0:
+            look_up(keys, key, i, min(i + CHUNK, len(rows)))
+            touch(keys, c.slots, min(CHUNK, len(rows) - i))
+        slot = keys.found[(i - begin_at) % CHUNK]
+        if slot < 0:
+            slot = find(keys, key, i, hash_of(key, i))
         row, row_bits = rows[i], bits[i]
         if slot < 0 and not row_bits & wakes:
             continue
@@ -553,18 +576,18 @@ def feed(
             return i
         now_us, ordinal = times[row], base + row
         if slot < 0:
-            slot = insert(keys, key, i, hashed)
+            slot = insert(keys, key, i, hash_of(key, i))
             clear(c, slot)
         settle(c, keys, matches, slot, now_us)
         consumed = offer(c, keys, matches, slot, row_bits, ordinal, now_us)
         free = may_start(c, slot, row_bits, now_us)
         if row_bits & 1 and free and not consumed:
             start(c, keys, matches, slot, ordinal, now_us)
-        c.events[slot] += 1
+        c.slots[slot, EVENTS] += 1
         if c.plan[LOOPS]:
             forget_log(c, slot)
         keep[row] = 1
-        if keys.due[slot] == NEVER or c.plan[TRAILING]:
+        if keys.slots[slot, DUE] == NEVER or c.plan[TRAILING]:
             schedule(keys, slot, next_instant(c, slot, now_us))
     return len(rows)
 
@@ -582,9 +605,9 @@ def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
         settle(c, keys, matches, slot, until_us)
         if c.plan[LOOPS]:
             forget_log(c, slot)
-        idle = c.runs[slot] == 0
+        idle = c.slots[slot, SLOT_RUNS] == 0
         for g in range(c.leading.shape[0]):
-            idle = idle and c.seen[slot, g] + c.leading[g, WINDOW] <= until_us
+            idle = idle and c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] <= until_us
         if idle:
             remove(keys, slot)
         else:

@@ -13,11 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import jit
-from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels.keys import (
+    CHUNK,
+    DUE,
+    LIVE,
+    NEVER,
+    KeySpace,
+    find,
+    hash_of,
+    insert,
+    look_up,
+    next_due,
+    remove,
+    schedule,
+    touch,
+)
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
-from cep.kernels.windows import USED, VALUE, Windows, empty, expire, next_expiry, push, value
+from cep.kernels.windows import COLUMNS, HEAD, LENGTH, USED, VALUE, Windows, empty, expire, next_expiry, push, value
 from cep.kernels.windows import clear as clear_windows
 
 Ints = npt.NDArray[np.int64]
@@ -80,7 +94,7 @@ def gather(e: Episodes, windows: Windows, slot: int) -> None:
 @jit
 def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int, status: int) -> None:
     """Write an opening or a resolution, with the words of the condition at that instant."""
-    at = begin(matches, keys.words, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
+    at = begin(matches, keys, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
     matches.count[at, 0] = 1
     refer(matches, e.state[slot, OPENED_EVENT])
     for i in range(len(e.inputs)):
@@ -154,7 +168,7 @@ def leave(e: Episodes, windows: Windows, slot: int, now_us: int) -> bool:
     """Elements leave their windows; whether that changes a value of the condition."""
     changed = False
     for a in range(len(e.bits)):
-        if windows.head[slot, a] < 0:
+        if windows.slots[slot, COLUMNS * a + HEAD] < 0:
             continue
         before = value(windows, slot, a)
         if expire(windows, slot, a, now_us) and a < e.plan[JUDGED] and value(windows, slot, a) != before:
@@ -218,9 +232,9 @@ def room(e: Episodes, keys: KeySpace, windows: Windows, matches: Matches, slot: 
     if slot >= 0 and e.plan[RISES]:
         # Each element that leaves can open or resolve once; otherwise only an event opens.
         for a in range(len(e.bits)):
-            reports += 2 * windows.length[slot, a]
+            reports += 2 * windows.slots[slot, COLUMNS * a + LENGTH]
     aggregates = len(e.bits)
-    if keys.count[LIVE] + 1 >= len(keys.hashes) or windows.count[USED] + aggregates > len(windows.time):
+    if keys.count[LIVE] + 1 >= len(keys.slots) or windows.count[USED] + aggregates > len(windows.element):
         return False
     if matches.used[ROWS] + reports > matches.row.shape[0]:
         return False
@@ -247,14 +261,18 @@ def feed(
     any may be the last before an episode opens; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
-        hashed = hash_of(key, i)
-        slot = find(keys, key, i, hashed)
+        if (i - begin_at) % CHUNK == 0:
+            look_up(keys, key, i, min(i + CHUNK, len(rows)))
+            touch(keys, e.state, min(CHUNK, len(rows) - i))
+        slot = keys.found[(i - begin_at) % CHUNK]
+        if slot < 0:
+            slot = find(keys, key, i, hash_of(key, i))
         if not room(e, keys, windows, matches, slot):
             return i
         row, row_bits = rows[i], bits[i]
         now_us = m.words[0, row]
         if slot < 0:
-            slot = insert(keys, key, i, hashed)
+            slot = insert(keys, key, i, hash_of(key, i))
             clear(e, windows, slot)
             e.state[slot, LAST_TIME] = now_us
         settle(e, m, keys, windows, matches, slot, now_us)
@@ -270,7 +288,7 @@ def feed(
             e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = now_us, base + row
             keep[row] = 1
             judge(e, m, keys, windows, matches, slot, now_us, EVENT)
-        if keys.due[slot] > next_deadline(e, slot) or watched(e, slot) or keys.due[slot] == NEVER:
+        if keys.slots[slot, DUE] > next_deadline(e, slot) or watched(e, slot) or keys.slots[slot, DUE] == NEVER:
             schedule(keys, slot, next_instant(e, windows, slot, now_us))
     return len(rows)
 

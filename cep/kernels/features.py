@@ -5,9 +5,24 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
-from cep.kernels.keys import LIVE, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels import inline, jit
+from cep.kernels.keys import (
+    CHUNK,
+    LIVE,
+    KeySpace,
+    find,
+    hash_of,
+    insert,
+    look_up,
+    next_due,
+    remove,
+    schedule,
+    touch,
+)
 from cep.kernels.windows import (
+    COLUMNS,
+    TAIL,
+    TIME,
     USED,
     VALUE,
     WINDOW,
@@ -15,7 +30,6 @@ from cep.kernels.windows import (
     clear,
     empty,
     expire,
-    next_expiry,
     push,
     value,
 )
@@ -27,7 +41,7 @@ Ints = npt.NDArray[np.int64]
 @jit
 def null_of(windows: Windows, a: int) -> int:
     """What aggregate `a` gives for a key that has never been seen: `value` of an empty slot, without one."""
-    return value(windows, windows.head.shape[0] - 1, a)
+    return value(windows, windows.slots.shape[0] - 1, a)
 
 
 @jit
@@ -50,14 +64,18 @@ def feed(
     aggregates = windows.table.shape[0]
     longest = longest_window(windows)
     for i in range(start, len(rows)):
-        hashed = hash_of(key, i)
-        slot = find(keys, key, i, hashed)
+        if (i - start) % CHUNK == 0:
+            look_up(keys, key, i, min(i + CHUNK, len(rows)))
+            touch(keys, windows.slots, min(CHUNK, len(rows) - i))
+        slot = keys.found[(i - start) % CHUNK]
+        if slot < 0:
+            slot = find(keys, key, i, hash_of(key, i))
         row, row_bits = rows[i], bits[i]
         now_us = words[0, row]
         enters = (row_bits & ((1 << READ_SHIFT) - 1)) != 0
         if enters:
             # One slot stays empty for good: it is what a key that has never been seen reads.
-            full = keys.count[LIVE] + 2 >= len(keys.hashes) or windows.count[USED] + aggregates > len(windows.time)
+            full = keys.count[LIVE] + 2 >= len(keys.slots) or windows.count[USED] + aggregates > len(windows.element)
             if full:
                 return i
         for a in range(aggregates):
@@ -70,7 +88,7 @@ def feed(
         if not enters:
             continue
         if slot < 0:
-            slot = insert(keys, key, i, hashed)
+            slot = insert(keys, key, i, hash_of(key, i))
             clear(windows, slot)
         for a in range(aggregates):
             if row_bits >> a & 1:
@@ -81,10 +99,20 @@ def feed(
     return len(rows)
 
 
+@inline
+def last_expiry(windows: Windows, slot: int) -> int:
+    """When the last element of the slot leaves its window."""
+    last = np.int64(0)
+    for a in range(windows.table.shape[0]):
+        newest = windows.slots[slot, COLUMNS * a + TAIL]
+        if newest >= 0:
+            last = max(last, windows.element[newest, TIME] + windows.table[a, WINDOW])
+    return last
+
+
 @jit
 def sweep(keys: KeySpace, windows: Windows, until_us: int) -> None:
     """Let go of what has left its window by `until_us` in keys that are due, and free the keys that hold nothing."""
-    longest = longest_window(windows)
     while True:
         slot = next_due(keys, until_us)
         if slot < 0:
@@ -94,4 +122,4 @@ def sweep(keys: KeySpace, windows: Windows, until_us: int) -> None:
         if empty(windows, slot):
             remove(keys, slot)
         else:
-            schedule(keys, slot, max(next_expiry(windows, slot), until_us + longest // 8))
+            schedule(keys, slot, last_expiry(windows, slot))

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import inline, jit
+from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
@@ -21,25 +22,31 @@ NEVER = 2**62  # later than any instant
 BUCKETS = 1024  # of the wheel; a power of two
 TICKS_PER_SPAN = 256  # of the plan's longest horizon, so that the wheel goes round in four horizons
 
+# Columns of KeySpace.slots: one cache line for each key. AFTER, BEFORE: links in the wheel, or in the list of free slots.
+HASH, DUE, AFTER, BEFORE, KEY = range(5)
+SLOT_COLUMNS = KEY + KEY_PARTS_MAX
+
 # Places in KeySpace.count.
 LIVE, TOP, FREE, TICK, CURSOR, POSITION = range(6)
 COUNTS = 6
 
+CHUNK = 128  # rows that are looked up together before they are worked on
+
 
 class KeySpace(NamedTuple):
-    """table: slot or -1, twice as long as there are slots at least. words: (slots, parts). after, before: wheel links."""
+    """table: slot or -1, twice as long as there are slots at least. slots: (slots, SLOT_COLUMNS). head: of the wheel.
+
+    found: scratch, the slots of a chunk of rows, and a place for what is read only to have it near (`touch`).
+    """
 
     table: Slots
-    words: Ints
-    hashes: Ints
+    slots: Ints
     head: Slots
-    after: Slots
-    before: Slots
-    due: Ints
+    found: Ints
     count: Ints
 
 
-@jit
+@inline
 def hash_of(words: Ints, column: int) -> int:
     """A 63-bit hash of the key in `words[:, column]` (multiply and shift, after SplitMix64)."""
     h = np.uint64(0x9E3779B97F4A7C15)
@@ -50,17 +57,17 @@ def hash_of(words: Ints, column: int) -> int:
     return np.int64(h >> np.uint64(1))
 
 
-@jit
+@inline
 def find(keys: KeySpace, words: Ints, column: int, hashed: int) -> int:
     """The slot of the key in `words[:, column]`, or -1."""
     mask = len(keys.table) - 1
     at = hashed & mask
     while keys.table[at] >= 0:
         slot = keys.table[at]
-        if keys.hashes[slot] == hashed:
+        if keys.slots[slot, HASH] == hashed:
             same = True
             for part in range(words.shape[0]):
-                if keys.words[slot, part] != words[part, column]:
+                if keys.slots[slot, KEY + part] != words[part, column]:
                     same = False
             if same:
                 return np.int64(slot)
@@ -69,28 +76,49 @@ def find(keys: KeySpace, words: Ints, column: int, hashed: int) -> int:
 
 
 @jit
+def look_up(keys: KeySpace, words: Ints, first: int, last: int) -> None:
+    """Find the slots of the keys in `words[:, first:last]`, at most CHUNK of them, into `found`.
+
+    Looked up one after the other with nothing in between, their cache misses overlap. A slot that is found stays good
+    until the next sweep; one that is missing (-1) has to be looked up again.
+    """
+    for i in range(first, last):
+        keys.found[i - first] = find(keys, words, i, hash_of(words, i))
+
+
+@jit
+def touch(keys: KeySpace, states: Ints, rows: int) -> None:
+    """Read the first word of each found slot's row of `states`, for the same reason."""
+    total = np.int64(0)
+    for i in range(rows):
+        if keys.found[i] >= 0:
+            total += states[keys.found[i], 0]
+    keys.found[CHUNK] = total
+
+
+@jit
 def insert(keys: KeySpace, words: Ints, column: int, hashed: int) -> int:
     """A slot for a key that has none. The caller has made sure that one is free."""
     slot = keys.count[FREE]
     if slot >= 0:
-        keys.count[FREE] = keys.after[slot]
+        keys.count[FREE] = keys.slots[slot, AFTER]
     else:
         slot = keys.count[TOP]
         keys.count[TOP] += 1
     keys.count[LIVE] += 1
     for part in range(words.shape[0]):
-        keys.words[slot, part] = words[part, column]
-    keys.hashes[slot] = hashed
-    keys.due[slot] = NEVER
-    place(keys.table, keys.hashes, slot)
+        keys.slots[slot, KEY + part] = words[part, column]
+    keys.slots[slot, HASH] = hashed
+    keys.slots[slot, DUE] = NEVER
+    place(keys.table, keys.slots, slot)
     return slot
 
 
 @jit
-def place(table: Slots, hashes: Ints, slot: int) -> None:
+def place(table: Slots, slots: Ints, slot: int) -> None:
     """Enter a slot in the table."""
     mask = len(table) - 1
-    at = hashes[slot] & mask
+    at = slots[slot, HASH] & mask
     while table[at] >= 0:
         at = (at + 1) & mask
     table[at] = slot
@@ -100,59 +128,59 @@ def place(table: Slots, hashes: Ints, slot: int) -> None:
 def remove(keys: KeySpace, slot: int) -> None:
     """Free a slot that is not in the wheel; later entries of its chain move up, so no tombstones are left."""
     mask = len(keys.table) - 1
-    hole = keys.hashes[slot] & mask
+    hole = keys.slots[slot, HASH] & mask
     while keys.table[hole] != slot:
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
     while keys.table[at] >= 0:
-        home = keys.hashes[keys.table[at]] & mask
+        home = keys.slots[keys.table[at], HASH] & mask
         if ((at - home) & mask) >= ((at - hole) & mask):
             keys.table[hole] = keys.table[at]
             hole = at
         at = (at + 1) & mask
     keys.table[hole] = -1
-    keys.hashes[slot] = -1
-    keys.after[slot] = keys.count[FREE]
+    keys.slots[slot, HASH] = -1
+    keys.slots[slot, AFTER] = keys.count[FREE]
     keys.count[FREE] = slot
     keys.count[LIVE] -= 1
 
 
 @jit
-def rehash(table: Slots, hashes: Ints, top: int) -> None:
+def rehash(table: Slots, slots: Ints, top: int) -> None:
     """Fill an empty table from the slots below `top`; a freed slot's hash is -1."""
     for slot in range(top):
-        if hashes[slot] >= 0:
-            place(table, hashes, slot)
+        if slots[slot, HASH] >= 0:
+            place(table, slots, slot)
 
 
-@jit
+@inline
 def unlink(keys: KeySpace, slot: int) -> None:
     """Take a slot out of the wheel."""
-    after, before = keys.after[slot], keys.before[slot]
+    after, before = keys.slots[slot, AFTER], keys.slots[slot, BEFORE]
     if before >= 0:
-        keys.after[before] = after
+        keys.slots[before, AFTER] = after
     else:
-        keys.head[(keys.due[slot] // keys.count[TICK]) & (BUCKETS - 1)] = after
+        keys.head[(keys.slots[slot, DUE] // keys.count[TICK]) & (BUCKETS - 1)] = after
     if after >= 0:
-        keys.before[after] = before
-    keys.due[slot] = NEVER
+        keys.slots[after, BEFORE] = before
+    keys.slots[slot, DUE] = NEVER
 
 
-@jit
+@inline
 def schedule(keys: KeySpace, slot: int, due_us: int) -> None:
     """See to it that the slot is visited by `due_us`. One that stands earlier stays: its visit will put it right."""
-    if keys.due[slot] <= due_us:
+    if keys.slots[slot, DUE] <= due_us:
         return
-    if keys.due[slot] != NEVER:
+    if keys.slots[slot, DUE] != NEVER:
         unlink(keys, slot)
     bucket = (due_us // keys.count[TICK]) & (BUCKETS - 1)
     first = keys.head[bucket]
     keys.head[bucket] = slot
-    keys.after[slot] = first
-    keys.before[slot] = -1
+    keys.slots[slot, AFTER] = first
+    keys.slots[slot, BEFORE] = -1
     if first >= 0:
-        keys.before[first] = slot
-    keys.due[slot] = due_us
+        keys.slots[first, BEFORE] = slot
+    keys.slots[slot, DUE] = due_us
 
 
 @jit
@@ -170,8 +198,8 @@ def next_due(keys: KeySpace, until_us: int) -> int:
     position = keys.count[POSITION]
     while True:
         while position >= 0:
-            after = keys.after[position]
-            if keys.due[position] <= until_us:
+            after = keys.slots[position, AFTER]
+            if keys.slots[position, DUE] <= until_us:
                 keys.count[POSITION] = after
                 unlink(keys, position)
                 return position

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import inline
+from cep.kernels.keys import KEY as KEY_WORDS
+from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
 
 # Columns of Matches.row.
 TIME, KIND, PLACE, START, STATUS, REFS, KEY = range(7)  # KEY: the first of KEY_PARTS_MAX columns
-COLUMNS = KEY + 4
+COLUMNS = KEY + KEY_PARTS_MAX
 DEADLINE, EVENT = 0, 1  # KIND: deadlines stand before the events of their instant
 
 # Places in Matches.used.
@@ -37,7 +39,7 @@ class Matches(NamedTuple):
     used: Ints
 
 
-@jit
+@inline
 def begin(matches: Matches, keys: Ints, slot: int, time_us: int, kind: int, place: int, start: int, status: int) -> int:
     """Begin a match; its row."""
     at = matches.used[ROWS]
@@ -45,12 +47,12 @@ def begin(matches: Matches, keys: Ints, slot: int, time_us: int, kind: int, plac
     row = matches.row[at]
     row[TIME], row[KIND], row[PLACE], row[START] = time_us, kind, place, start
     row[STATUS], row[REFS] = status, matches.used[REFERENCES]
-    for part in range(keys.shape[1]):
-        row[KEY + part] = keys[slot, part]
+    for part in range(KEY_PARTS_MAX):
+        row[KEY + part] = keys.slots[slot, KEY_WORDS + part]
     return at
 
 
-@jit
+@inline
 def refer(matches: Matches, ordinal: int) -> None:
     """Add a captured event to the match begun last."""
     matches.reference[matches.used[REFERENCES]] = ordinal

@@ -11,14 +11,27 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
-from cep.kernels.keys import LIVE, NEVER, KeySpace, find, hash_of, insert, next_due, remove, schedule
+from cep.kernels import inline, jit
+from cep.kernels.keys import (
+    CHUNK,
+    DUE,
+    LIVE,
+    NEVER,
+    KeySpace,
+    find,
+    hash_of,
+    insert,
+    look_up,
+    next_due,
+    remove,
+    schedule,
+    touch,
+)
 from cep.kernels.machine import EQ_F, EQ_I, evaluate, float_comparison
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin
 from cep.kernels.runs import (
     ALL_NODES,
     BIT,
-    BLOCK,
     CAPACITY,
     CODE,
     COLUMN,
@@ -60,6 +73,7 @@ from cep.kernels.runs import (
     STEPS,
     TRAILING,
     WINDOW,
+    WITHIN,
     WORD,
     Machine,
     Probe,
@@ -90,7 +104,7 @@ STAYS, ENDS, COMPLETES = range(3)
 @jit
 def emit(p: Probe, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
     """Write a match with everything the run has captured."""
-    at = begin(matches, keys.words, slot, time_us, kind, place, p.run[run, START], 0)
+    at = begin(matches, keys, slot, time_us, kind, place, p.run[run, START], 0)
     for k in range(p.plan[STEPS]):
         matches.count[at, k] = 0
     count = p.run[run, EVENTS]
@@ -144,7 +158,7 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
     p.slots[slot, SOONEST] = soonest
 
 
-@jit
+@inline
 def compare(p: Probe, m: Machine, c: int, run_words: Ints, run_real: npt.NDArray[np.float64], row: int) -> bool:
     """Whether comparison c holds between a captured word and a word of the event."""
     op, at, column = p.compares[c, OPERATION], p.compares[c, RUN_WORD], p.compares[c, COLUMN]
@@ -163,7 +177,7 @@ def compare(p: Probe, m: Machine, c: int, run_words: Ints, run_real: npt.NDArray
     return first <= second if op == LE_I else first != second
 
 
-@jit
+@inline
 def holds(p: Probe, m: Machine, of: Ints, words: Ints, real: npt.NDArray[np.float64], row: int) -> bool:
     """Whether the look-back of a step or guard (`of`, its row in the table) is true of a run's words."""
     for c in range(of[COMPARE_FROM], of[COMPARE_TO]):
@@ -172,7 +186,7 @@ def holds(p: Probe, m: Machine, of: Ints, words: Ints, real: npt.NDArray[np.floa
     return of[CODE] < 0 or evaluate(m.code, of[CODE], m.consts, m.words, row, words, m.stack, m.real) == 1
 
 
-@jit
+@inline
 def fits(p: Probe, m: Machine, bits: int, of: Ints, run: int, row: int) -> bool:
     """Whether the event fits a step or guard (`of`, its row in the table) of this run."""
     return bits & of[BIT] != 0 and holds(p, m, of, p.run[run, WORD:], p.run_real[run, WORD:], row)
@@ -194,7 +208,7 @@ def guarded(p: Probe, m: Machine, slot: int, step: int, bits: int, run: int, row
     return False
 
 
-@jit
+@inline
 def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordinal: int, now_us: int) -> int:
     """Offer the event to one run (docs/semantics.md, "runs", 1)."""
     step, count = p.run[run, STEP], p.run[run, COUNT]
@@ -224,7 +238,7 @@ def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordina
     return STAYS
 
 
-@jit
+@inline
 def completion(p: Probe, run: int) -> int:
     """Whether a run that has just captured an event is a match."""
     step = p.run[run, STEP]
@@ -232,7 +246,7 @@ def completion(p: Probe, run: int) -> int:
     return COMPLETES if last and p.plan[TRAILING] == 0 else STAYS
 
 
-@jit
+@inline
 def offer_all(
     p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, bits: int, row: int, ordinal: int, now_us: int
 ) -> bool:
@@ -272,7 +286,7 @@ def consume(p: Probe, slot: int, kept: int, run: int) -> None:
     set_runs(p, slot, np.int64(0))
 
 
-@jit
+@inline
 def start(
     p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, row: int, ordinal: int, now_us: int
 ) -> None:
@@ -324,7 +338,7 @@ def place_of(p: Probe, run: int) -> int:
     return place
 
 
-@jit
+@inline
 def may_start(p: Probe, slot: int, bits: int, now_us: int) -> bool:
     """Note the event for the leading guards, and whether they let a run begin at it."""
     free = True
@@ -336,10 +350,12 @@ def may_start(p: Probe, slot: int, bits: int, now_us: int) -> bool:
     return free
 
 
-@jit
+@inline
 def next_instant(p: Probe, slot: int, now_us: int) -> int:
-    """When something next ends or fires in the slot if no event comes."""
+    """When the slot has to be visited if no event comes: at its next deadline, or when all in it has ended."""
     soonest = p.slots[slot, SOONEST]
+    if p.plan[TRAILING] == 0 and p.plan[WITHIN] >= 0 and p.slots[slot, RUNS] > 0:
+        soonest = p.run[first_run(p, slot) + p.slots[slot, RUNS] - 1, START_TIME] + p.plan[WITHIN]
     for g in range(p.plan[LEADING]):
         if p.slots[slot, SEEN + g] + p.guards[g, WINDOW] > now_us:
             soonest = min(soonest, p.slots[slot, SEEN + g] + p.guards[g, WINDOW])
@@ -347,6 +363,16 @@ def next_instant(p: Probe, slot: int, now_us: int) -> int:
 
 
 @jit
+def touch_runs(p: Probe, keys: KeySpace, rows: int) -> None:
+    """Read the oldest run of each found slot, to have it near."""
+    total = np.int64(0)
+    for i in range(rows):
+        if keys.found[i] >= 0:
+            total += p.run[first_run(p, keys.found[i]), STEP]
+    keys.found[CHUNK] = total
+
+
+@inline
 def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
     waiting, nodes, capacity = np.int64(1), np.int64(1), np.int64(SMALLEST_BLOCK)
@@ -354,7 +380,7 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
         waiting += p.slots[slot, RUNS]
         nodes += p.slots[slot, NODES] + p.slots[slot, RUNS]
         capacity = max(capacity, 2 * p.slots[slot, CAPACITY])
-    if keys.count[LIVE] + 1 >= len(keys.hashes) or p.count[RUN_TOP] + capacity > p.run.shape[0]:
+    if keys.count[LIVE] + 1 >= len(keys.slots) or p.count[RUN_TOP] + capacity > p.run.shape[0]:
         return False
     if p.count[ALL_NODES] + waiting > p.node.shape[0] or matches.used[ROWS] + waiting > matches.row.shape[0]:
         return False
@@ -383,8 +409,13 @@ def feed(
     for g in range(p.plan[LEADING]):
         wakes |= p.guards[g, BIT]
     for i in range(begin_at, len(rows)):
-        hashed = hash_of(key, i)
-        slot = find(keys, key, i, hashed)
+        if (i - begin_at) % CHUNK == 0:
+            look_up(keys, key, i, min(i + CHUNK, len(rows)))
+            touch(keys, p.slots, min(CHUNK, len(rows) - i))
+            touch_runs(p, keys, min(CHUNK, len(rows) - i))
+        slot = keys.found[(i - begin_at) % CHUNK]
+        if slot < 0:
+            slot = find(keys, key, i, hash_of(key, i))
         row, row_bits = rows[i], bits[i]
         if slot < 0 and not row_bits & wakes:
             continue
@@ -392,7 +423,7 @@ def feed(
             return i
         now_us, ordinal = m.words[0, row], base + row
         if slot < 0:
-            slot = insert(keys, key, i, hashed)
+            slot = insert(keys, key, i, hash_of(key, i))
             clear(p, slot)
         settle(p, keys, matches, slot, now_us)
         consumed = offer_all(p, m, keys, matches, slot, row_bits, row, ordinal, now_us)
@@ -403,7 +434,7 @@ def feed(
             keep_newest(p, slot)
         p.slots[slot, KEY_EVENTS] += 1
         keep[row] = 1
-        if keys.due[slot] == NEVER or p.plan[TRAILING]:
+        if keys.slots[slot, DUE] == NEVER or p.plan[TRAILING]:
             schedule(keys, slot, next_instant(p, slot, now_us))
     return len(rows)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import inline, jit
 from cep.kernels.keys import NEVER
 from cep.layout import NULL, Capture
 
@@ -136,7 +136,7 @@ def give_block(p: Probe, slot: int) -> None:
     p.slots[slot, CAPACITY] = 0
 
 
-@jit
+@inline
 def move(p: Probe, source: int, target: int, rows: int) -> None:
     """Move runs to another place, which may overlap from below."""
     if source == target:
@@ -146,13 +146,13 @@ def move(p: Probe, source: int, target: int, rows: int) -> None:
             p.run[target + i, column] = p.run[source + i, column]
 
 
-@jit
+@inline
 def first_run(p: Probe, slot: int) -> int:
     """The row of the slot's oldest run."""
     return p.slots[slot, BLOCK] + p.slots[slot, BEGIN]
 
 
-@jit
+@inline
 def new_run(p: Probe, slot: int) -> int:
     """A row behind the slot's runs."""
     state = p.slots[slot]
@@ -172,7 +172,7 @@ def new_run(p: Probe, slot: int) -> int:
     return state[BLOCK] + state[BEGIN] + state[RUNS] - 1
 
 
-@jit
+@inline
 def free_captures(p: Probe, slot: int, run: int) -> None:
     """Give back the list of what a run has captured."""
     node = p.run[run, NODE]
@@ -186,7 +186,7 @@ def free_captures(p: Probe, slot: int, run: int) -> None:
         node = previous
 
 
-@jit
+@inline
 def drop_first(p: Probe, slot: int) -> None:
     """Drop the slot's oldest run."""
     free_captures(p, slot, first_run(p, slot))
@@ -194,7 +194,7 @@ def drop_first(p: Probe, slot: int) -> None:
     set_runs(p, slot, p.slots[slot, RUNS] - 1)
 
 
-@jit
+@inline
 def set_runs(p: Probe, slot: int, runs: int) -> None:
     """Note how many runs the slot holds now; an empty block begins anew."""
     p.count[ALL_RUNS] += runs - p.slots[slot, RUNS]
@@ -237,7 +237,7 @@ def distinct(p: Probe, m: Machine, run: int, w: int, row: int) -> int:
     return 1
 
 
-@jit
+@inline
 def remember(p: Probe, m: Machine, run: int, step: int, row: int, first: bool) -> None:
     """Update the words that later filters read with the event just captured."""
     for w in range(p.captures.shape[0]):
@@ -282,7 +282,7 @@ def remember(p: Probe, m: Machine, run: int, step: int, row: int, first: bool) -
                 p.run_real[run, at] = min(old_real, real) if what == CAP_MIN_F else max(old_real, real)
 
 
-@jit
+@inline
 def capture(p: Probe, m: Machine, slot: int, run: int, step: int, row: int, ordinal: int, now_us: int) -> None:
     """The run captures the event for `step`."""
     first = p.run[run, COUNT] == 0 or p.run[run, STEP] != step
@@ -310,7 +310,7 @@ def capture(p: Probe, m: Machine, slot: int, run: int, step: int, row: int, ordi
     p.slots[slot, SOONEST] = min(p.slots[slot, SOONEST], ends_at(p, run), deadline(p, run))
 
 
-@jit
+@inline
 def deadline(p: Probe, run: int) -> int:
     """When the run completes if no trailing guard ends it; NEVER if it is not waiting for that."""
     last = p.plan[STEPS] - 1
@@ -326,7 +326,7 @@ def deadline(p: Probe, run: int) -> int:
     return due
 
 
-@jit
+@inline
 def ends_at(p: Probe, run: int) -> int:
     """The instant from which the run can do nothing more; NEVER when no window bounds it."""
     end = np.int64(NEVER)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import inline, jit
 from cep.kernels.keys import NEVER
 from cep.layout import DISTINCT_MAX, NULL, Function
 
@@ -26,52 +26,49 @@ COUNT, DISTINCT, FIRST, LAST = int(Function.COUNT), int(Function.DISTINCT), int(
 SUM_I, SUM_F, AVG_I, AVG_F = int(Function.SUM_I), int(Function.SUM_F), int(Function.AVG_I), int(Function.AVG_F)
 MIN_I, MAX_I, MIN_F, MAX_F = int(Function.MIN_I), int(Function.MAX_I), int(Function.MIN_F), int(Function.MAX_F)
 
-# Places in Windows.count; columns of Windows.table; words of Windows.total.
+# Places in Windows.count; columns of Windows.table, of Windows.slots for each aggregate, and of
+# Windows.element.
 USED, TOP, FREE, INDEXED, CUT = range(5)
 COUNTS = 5
 FUNCTION, VALUE, WINDOW, SCALE, REAL_IN, REAL = range(6)  # REAL_IN, REAL: the value, the result are floats
-TOTAL, LOW = range(2)
+HEAD, TAIL, LENGTH, TOTAL, LOW = range(5)
+COLUMNS = 5
+TIME, WORD, AFTER, BEFORE, HOME = range(5)
+ELEMENT_COLUMNS = 5
 
 
 class Windows(NamedTuple):
-    """table: (aggregates, 6). head, tail, length: (slots, aggregates). total: (slots, aggregates, 2), a sum and its error.
+    """table: (aggregates, 6). slots: (slots, COLUMNS × aggregates), with a float view: list, length, sum and its error.
 
-    total_real: its float view. time, word, after, before, home: one for each element. index: element or -1 at the hash
-    of (slot, aggregate, value), for DISTINCT; home: slot × aggregates + aggregate. scratch, scratch_real: one word, two views.
+    element: (elements, ELEMENT_COLUMNS); HOME is slot × aggregates + aggregate. index: element or -1 at the hash of
+    (home, value), for DISTINCT. scratch: one word, with a float view.
     """
 
     table: Ints
-    head: Links
-    tail: Links
-    length: Ints
-    total: Ints
-    total_real: Floats
-    time: Ints
-    word: Ints
-    after: Links
-    before: Links
-    home: Ints
+    slots: Ints
+    slots_real: Floats
+    element: Ints
     index: Links
     count: Ints
     scratch: Ints
     scratch_real: Floats
 
 
-@jit
+@inline
 def as_float(windows: Windows, word: int) -> float:
     """The float whose bits are `word`."""
     windows.scratch[0] = word
     return windows.scratch_real[0]
 
 
-@jit
+@inline
 def as_word(windows: Windows, real: float) -> int:
     """The bits of a float."""
     windows.scratch_real[0] = real
     return windows.scratch[0]
 
 
-@jit
+@inline
 def is_float(function: int) -> bool:
     """Whether the function sums floats."""
     return function == SUM_F or function == AVG_F
@@ -81,11 +78,11 @@ def is_float(function: int) -> bool:
 def clear(windows: Windows, slot: int) -> None:
     """Make a fresh slot's windows empty."""
     for a in range(windows.table.shape[0]):
-        windows.head[slot, a] = -1
-        windows.tail[slot, a] = -1
-        windows.length[slot, a] = 0
-        windows.total[slot, a, TOTAL] = 0
-        windows.total[slot, a, LOW] = 0
+        windows.slots[slot, COLUMNS * a + HEAD] = -1
+        windows.slots[slot, COLUMNS * a + TAIL] = -1
+        windows.slots[slot, COLUMNS * a + LENGTH] = 0
+        windows.slots[slot, COLUMNS * a + TOTAL] = 0
+        windows.slots[slot, COLUMNS * a + LOW] = 0
 
 
 @jit
@@ -103,7 +100,7 @@ def distinct_find(windows: Windows, home: int, word: int) -> int:
     at = distinct_hash(home, word) & mask
     while windows.index[at] >= 0:
         element = windows.index[at]
-        if windows.home[element] == home and windows.word[element] == word:
+        if windows.element[element, HOME] == home and windows.element[element, WORD] == word:
             break
         at = (at + 1) & mask
     return at
@@ -113,11 +110,11 @@ def distinct_find(windows: Windows, home: int, word: int) -> int:
 def distinct_remove(windows: Windows, element: int) -> None:
     """Take an element out of the index."""
     mask = len(windows.index) - 1
-    hole = distinct_find(windows, windows.home[element], windows.word[element])
+    hole = distinct_find(windows, windows.element[element, HOME], windows.element[element, WORD])
     at = (hole + 1) & mask
     while windows.index[at] >= 0:
         other = windows.index[at]
-        home = distinct_hash(windows.home[other], windows.word[other]) & mask
+        home = distinct_hash(windows.element[other, HOME], windows.element[other, WORD]) & mask
         if ((at - home) & mask) >= ((at - hole) & mask):
             windows.index[hole] = other
             hole = at
@@ -126,79 +123,82 @@ def distinct_remove(windows: Windows, element: int) -> None:
     windows.count[INDEXED] -= 1
 
 
-@jit
+@inline
 def add(windows: Windows, slot: int, a: int, word: int, sign: int) -> None:
     """Add a value to the window's sum, or take it away (sign -1)."""
     if not is_float(windows.table[a, FUNCTION]):
-        windows.total[slot, a, TOTAL] += sign * word
+        windows.slots[slot, COLUMNS * a + TOTAL] += sign * word
         return
     value = sign * as_float(windows, word)
-    total = windows.total_real[slot, a, TOTAL]
+    total = windows.slots_real[slot, COLUMNS * a + TOTAL]
     s = total + value
     if abs(total) >= abs(value):
-        windows.total_real[slot, a, LOW] += (total - s) + value
+        windows.slots_real[slot, COLUMNS * a + LOW] += (total - s) + value
     else:
-        windows.total_real[slot, a, LOW] += (value - s) + total
-    windows.total_real[slot, a, TOTAL] = s
+        windows.slots_real[slot, COLUMNS * a + LOW] += (value - s) + total
+    windows.slots_real[slot, COLUMNS * a + TOTAL] = s
 
 
-@jit
+@inline
 def release(windows: Windows, slot: int, a: int, element: int) -> None:
     """Unlink an element and give it back."""
-    after, before = windows.after[element], windows.before[element]
+    after, before = windows.element[element, AFTER], windows.element[element, BEFORE]
     if before >= 0:
-        windows.after[before] = after
+        windows.element[before, AFTER] = after
     else:
-        windows.head[slot, a] = after
+        windows.slots[slot, COLUMNS * a + HEAD] = after
     if after >= 0:
-        windows.before[after] = before
+        windows.element[after, BEFORE] = before
     else:
-        windows.tail[slot, a] = before
-    windows.length[slot, a] -= 1
-    windows.home[element] = -1
-    windows.after[element] = windows.count[FREE]
+        windows.slots[slot, COLUMNS * a + TAIL] = before
+    windows.slots[slot, COLUMNS * a + LENGTH] -= 1
+    windows.element[element, HOME] = -1
+    windows.element[element, AFTER] = windows.count[FREE]
     windows.count[FREE] = element
     windows.count[USED] -= 1
 
 
-@jit
+@inline
 def drop_first(windows: Windows, slot: int, a: int) -> None:
     """The oldest element leaves its window."""
-    element = np.int64(windows.head[slot, a])
+    element = np.int64(windows.slots[slot, COLUMNS * a + HEAD])
     function = windows.table[a, FUNCTION]
     if function == DISTINCT:
         distinct_remove(windows, element)
     elif SUM_I <= function <= AVG_F:
-        add(windows, slot, a, windows.word[element], -1)
+        add(windows, slot, a, windows.element[element, WORD], -1)
     release(windows, slot, a, element)
-    if windows.length[slot, a] == 0:
-        windows.total[slot, a, TOTAL] = 0
-        windows.total[slot, a, LOW] = 0
+    if windows.slots[slot, COLUMNS * a + LENGTH] == 0:
+        windows.slots[slot, COLUMNS * a + TOTAL] = 0
+        windows.slots[slot, COLUMNS * a + LOW] = 0
 
 
-@jit
+@inline
 def expire(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     """Elements with time + window <= now leave; whether any did."""
     window_us = windows.table[a, WINDOW]
     left = False
-    while windows.head[slot, a] >= 0 and windows.time[windows.head[slot, a]] + window_us <= now_us:
+    while (
+        windows.slots[slot, COLUMNS * a + HEAD] >= 0
+        and windows.element[windows.slots[slot, COLUMNS * a + HEAD], TIME] + window_us <= now_us
+    ):
         drop_first(windows, slot, a)
         left = True
     return left
 
 
-@jit
+@inline
 def next_expiry(windows: Windows, slot: int) -> int:
     """The instant at which the next element leaves any window of the slot; NEVER if all are empty."""
     soonest = np.int64(NEVER)
     for a in range(windows.table.shape[0]):
-        element = windows.head[slot, a]
+        element = windows.slots[slot, COLUMNS * a + HEAD]
         if element >= 0:
-            soonest = min(soonest, windows.time[element] + windows.table[a, WINDOW])
+            soonest = min(soonest, windows.element[element, TIME] + windows.table[a, WINDOW])
     return soonest
 
 
-@jit
+@inline
 def beaten(windows: Windows, function: int, old: int, new: int) -> bool:
     """Whether a new word makes an older one irrelevant to a min or max."""
     if function == MIN_I:
@@ -222,13 +222,15 @@ def push(windows: Windows, slot: int, a: int, now_us: int, word: int) -> None:
     home = slot * windows.table.shape[0] + a
     at = np.int64(-1)
     if MIN_I <= function <= MAX_F:
-        while windows.tail[slot, a] >= 0 and beaten(windows, function, windows.word[windows.tail[slot, a]], word):
-            release(windows, slot, a, np.int64(windows.tail[slot, a]))
+        while windows.slots[slot, COLUMNS * a + TAIL] >= 0 and beaten(
+            windows, function, windows.element[windows.slots[slot, COLUMNS * a + TAIL], WORD], word
+        ):
+            release(windows, slot, a, np.int64(windows.slots[slot, COLUMNS * a + TAIL]))
     elif function == DISTINCT:
         at = distinct_find(windows, home, word)
         if windows.index[at] >= 0:
             release(windows, slot, a, np.int64(windows.index[at]))
-        elif windows.length[slot, a] >= DISTINCT_MAX:
+        elif windows.slots[slot, COLUMNS * a + LENGTH] >= DISTINCT_MAX:
             drop_first(windows, slot, a)
             windows.count[CUT] += 1
             at = distinct_find(windows, home, word)
@@ -242,56 +244,63 @@ def push(windows: Windows, slot: int, a: int, now_us: int, word: int) -> None:
         windows.index[at] = element
 
 
-@jit
+@inline
 def append(windows: Windows, slot: int, a: int, now_us: int, word: int, home: int) -> int:
     """A new element at the end of a window's list."""
     element = windows.count[FREE]
     if element >= 0:
-        windows.count[FREE] = windows.after[element]
+        windows.count[FREE] = windows.element[element, AFTER]
     else:
         element = windows.count[TOP]
         windows.count[TOP] += 1
     windows.count[USED] += 1
-    windows.time[element] = now_us
-    windows.word[element] = word
-    windows.home[element] = home
-    last = windows.tail[slot, a]
-    windows.before[element] = last
-    windows.after[element] = -1
+    windows.element[element, TIME] = now_us
+    windows.element[element, WORD] = word
+    windows.element[element, HOME] = home
+    last = windows.slots[slot, COLUMNS * a + TAIL]
+    windows.element[element, BEFORE] = last
+    windows.element[element, AFTER] = -1
     if last >= 0:
-        windows.after[last] = element
+        windows.element[last, AFTER] = element
     else:
-        windows.head[slot, a] = element
-    windows.tail[slot, a] = element
-    windows.length[slot, a] += 1
+        windows.slots[slot, COLUMNS * a + HEAD] = element
+    windows.slots[slot, COLUMNS * a + TAIL] = element
+    windows.slots[slot, COLUMNS * a + LENGTH] += 1
     return element
 
 
-@jit
+@inline
 def value(windows: Windows, slot: int, a: int) -> int:
     """The aggregate's word. Of no elements: 0 for count, distinct and sum, null for the others."""
     function = windows.table[a, FUNCTION]
-    length = windows.length[slot, a]
+    length = windows.slots[slot, COLUMNS * a + LENGTH]
     if function == COUNT or function == DISTINCT:
         return length
     if function == SUM_I:
-        return windows.total[slot, a, TOTAL]
+        return windows.slots[slot, COLUMNS * a + TOTAL]
     if function == SUM_F:
-        return as_word(windows, windows.total_real[slot, a, TOTAL] + windows.total_real[slot, a, LOW])
+        return as_word(
+            windows, windows.slots_real[slot, COLUMNS * a + TOTAL] + windows.slots_real[slot, COLUMNS * a + LOW]
+        )
     if length == 0:
         return as_word(windows, math.nan) if windows.table[a, REAL] else np.int64(NULL)
     if function == AVG_I:
-        return as_word(windows, windows.total[slot, a, TOTAL] / windows.table[a, SCALE] / length)
+        return as_word(windows, windows.slots[slot, COLUMNS * a + TOTAL] / windows.table[a, SCALE] / length)
     if function == AVG_F:
-        return as_word(windows, (windows.total_real[slot, a, TOTAL] + windows.total_real[slot, a, LOW]) / length)
-    return windows.word[windows.tail[slot, a] if function == LAST else windows.head[slot, a]]
+        return as_word(
+            windows,
+            (windows.slots_real[slot, COLUMNS * a + TOTAL] + windows.slots_real[slot, COLUMNS * a + LOW]) / length,
+        )
+    return windows.element[
+        windows.slots[slot, COLUMNS * a + TAIL] if function == LAST else windows.slots[slot, COLUMNS * a + HEAD], WORD
+    ]
 
 
-@jit
+@inline
 def empty(windows: Windows, slot: int) -> bool:
     """Whether no window of the slot holds anything."""
     for a in range(windows.table.shape[0]):
-        if windows.head[slot, a] >= 0:
+        if windows.slots[slot, COLUMNS * a + HEAD] >= 0:
             return False
     return True
 
@@ -300,7 +309,7 @@ def empty(windows: Windows, slot: int) -> bool:
 def reindex(windows: Windows) -> None:
     """Fill an empty index from the elements of all DISTINCT windows."""
     for element in range(windows.count[TOP]):
-        home = windows.home[element]
+        home = windows.element[element, HOME]
         if home >= 0 and windows.table[home % windows.table.shape[0], FUNCTION] == DISTINCT:
-            at = distinct_find(windows, home, windows.word[element])
+            at = distinct_find(windows, home, windows.element[element, WORD])
             windows.index[at] = element
