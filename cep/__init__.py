@@ -1,0 +1,1 @@
+"""Complex event processing on streams: rules that read aloud, exact alerts."""

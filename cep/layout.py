@@ -175,7 +175,9 @@ DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps
 
 @dataclass(frozen=True, slots=True)
 class AggregateSpec:
-    """One aggregate of a plan: `scale` divides an AVG_I (money is in 1/10,000), `value` is the slot it reads (-1: none).
+    """One aggregate of a plan.
+
+    value: the slot it reads, -1 for none. scale: divides an AVG_I (money is in 1/10,000).
 
     real_in, real: whether the words it takes and gives are floats."""
 
@@ -315,7 +317,8 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
-    judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value. `rises_in_time`: the condition may become true without an event.
+    judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
+    rises_in_time: the condition may become true without an event.
     """
 
     key_parts: int

@@ -32,7 +32,7 @@ class Batch:
     raw: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return self.words.shape[1]
+        return len(self.stream)
 
     @property
     def time_us(self) -> Ints:

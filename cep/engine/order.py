@@ -24,7 +24,7 @@ BEGINNING = -(2**62)
 
 @dataclass(slots=True)
 class Order:
-    """max_us: the latest time seen of each stream. (released_us, released_stream): the frontier. held: waiting events."""
+    """max_us: latest time seen of each stream. (released_us, released_stream): the frontier. held: waiting events."""
 
     max_us: Ints
     released_us: int

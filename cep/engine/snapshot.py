@@ -142,7 +142,7 @@ def _restore(plan: FeatureState | ChainState | ProbeState | EpisodeState, prefix
 
 
 def _batch(prefix: str, arrays: Arrays) -> Batch:
-    return Batch(*(arrays[f"{prefix}.{name}"] for name in BATCH_FIELDS))
+    return Batch(**{name: arrays[f"{prefix}.{name}"] for name in BATCH_FIELDS})
 
 
 def _read(data: bytes) -> tuple[_Header, Arrays]:

@@ -136,7 +136,7 @@ class _Selection:
         return self._passing[index]
 
     def rows(self, feeds: tuple[Feed, ...], state: EngineState) -> Rows:
-        """The rows that enter a plan, in order, with their bits and keys; those without a key are counted and left out."""
+        """The rows that enter a plan, in order, with bits and keys; those without a key are counted and left out."""
         by_key: dict[tuple[int, ...], list[Feed]] = {}
         for feed in feeds:
             by_key.setdefault(feed.key, []).append(feed)

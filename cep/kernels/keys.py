@@ -22,7 +22,8 @@ NEVER = 2**62  # later than any instant
 BUCKETS = 1024  # of the wheel; a power of two
 TICKS_PER_SPAN = 256  # of the plan's longest horizon, so that the wheel goes round in four horizons
 
-# Columns of KeySpace.slots: one cache line for each key. AFTER, BEFORE: links in the wheel, or in the list of free slots.
+# Columns of KeySpace.slots, one cache line for each key. AFTER, BEFORE: links in the wheel; AFTER also in the list of
+# free slots.
 HASH, DUE, AFTER, BEFORE, KEY = range(5)
 SLOT_COLUMNS = KEY + KEY_PARTS_MAX
 

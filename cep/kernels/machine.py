@@ -40,7 +40,9 @@ def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float
     p1, p2 = math.radians(lat1), math.radians(lat2)
     half_lat, half_lon = (p2 - p1) / 2, math.radians(lon2 - lon1) / 2
     a = math.sin(half_lat) ** 2 + math.cos(p1) * math.cos(p2) * math.sin(half_lon) ** 2
-    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, a)))
+    if a > 1.0:  # by rounding; `min` would make 1 of a null
+        a = 1.0
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(a))
 
 
 @jit

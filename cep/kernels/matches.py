@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cep.kernels import inline
 from cep.kernels.keys import KEY as KEY_WORDS
+from cep.kernels.keys import KeySpace
 from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +41,9 @@ class Matches(NamedTuple):
 
 
 @inline
-def begin(matches: Matches, keys: Ints, slot: int, time_us: int, kind: int, place: int, start: int, status: int) -> int:
+def begin(
+    matches: Matches, keys: KeySpace, slot: int, time_us: int, kind: int, place: int, start: int, status: int
+) -> int:
     """Begin a match; its row."""
     at = matches.used[ROWS]
     matches.used[ROWS] += 1
