@@ -1,12 +1,12 @@
 """One rule's matches → alerts: CloudEvents 1.0 in structured JSON, as `cep/schema/alert.v1.schema.json` has them.
 
-An alert is a pure function of its match: its `id` of the rule, its version, the status, the key, the time and the ids of
-the captured entries; its `dedupeKey` of the rule and the key alone. There is no wall clock in it.
+An alert is a pure function of its match: its `id` of the rule, its version, the status, the key, the time and the ids
+of the captured entries; its `dedupeKey` of the rule and the key alone. There is no wall clock in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from cep.alerting.evidence import Events, Steps, shown
-from cep.alerting.inputs import Captured, output_words
-from cep.alerting.values import Value, duration, in_json, in_text, records, rows_of, times, values_of
+from cep.alerting.evidence import shown, steps
+from cep.alerting.inputs import Captured
+from cep.alerting.outputs import Outputs
+from cep.alerting.values import Column, Value, duration, objects, quoted, rows_of, times
 from cep.engine.state import EngineState
-from cep.kernels.matches import KEY, START, STATUS, TIME
+from cep.kernels.matches import START, STATUS, TIME
 from cep.layout import EpisodePlan, Program, RuleSpec
 
 Ints = npt.NDArray[np.int64]
@@ -28,12 +29,13 @@ Document = dict[str, Any]
 SCHEMA = "urn:cep:schema:alert.v1"
 STATUSES = ("fired", "resolved")  # by `Status`
 BYTES_MAX = 65_536  # what everything between us and the reader is able to forward
-_SHRINKING = ((16, 1024), (4, 256), (1, 64), (0, 16))  # events of a step and characters of a text, ever fewer
+_SHRINKING = ((16, 1024), (4, 256), (1, 64), (0, 16))  # events of a step and characters of a value, ever fewer
+_VALUES = ("key", "labels", "annotations", "shows")  # the parts of `data` whose texts come from events
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert: key, shows and labels as values in their kind's unit, and the document as it is published."""
+    """An alert: key, shows and labels as values in their kind's unit, and the document as JSON."""
 
     rule: str
     status: str
@@ -41,197 +43,151 @@ class Alert:
     key: dict[str, Value]
     shows: dict[str, Value]
     labels: dict[str, Value]
-    document: Document
-
-    def to_json(self) -> bytes:
-        """The document, shorter than `BYTES_MAX`; what is cut to make it so is counted in `data.truncated`."""
-        body = orjson.dumps(self.document)
-        for events, characters in _SHRINKING:
-            if len(body) < BYTES_MAX:
-                break
-            body = orjson.dumps(_shrunk(self.document, events, characters))
-        return body
+    body: bytes
 
 
-class RuleAlerts:
-    """Makes the alerts of one rule."""
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The m matches of one rule that become alerts. row: (m, COLUMNS) of `kernels.matches`; inputs: (m, inputs)."""
 
-    def __init__(self, program: Program, rule: RuleSpec, events: Events, source: str) -> None:
-        self._rule, self._events, self._source = rule, events, source
-        self._steps = Steps(rule)
-        self._within = None if rule.within_us is None else duration(rule.within_us)
-        self._about_rule = {
-            "id": rule.name,
-            "version": rule.version,
-            "file": rule.file,
-            "line": rule.line,
-            "owner": rule.owner,
-            "tags": list(rule.tags),
-        }
+    program: Program
+    state: EngineState
+    rule: RuleSpec
+    row: Ints
+    inputs: Ints
+    captured: Captured
 
-    def alerts(self, state: EngineState, row: Ints, what: Captured, inputs: Ints) -> list[Alert]:
-        """The alerts of m matches. row: (m, COLUMNS) of `kernels.matches`; inputs: (m, inputs)."""
-        rule, n = self._rule, len(row)
-        told = _Outputs(state, rule, row, inputs)
-        statuses = [STATUSES[status] for status in row[:, STATUS].tolist()]
-        keys, shows, labels = told.keys(), told.named(rule.shows), told.named(rule.labels)
-        return [
-            Alert(rule.name, *made)
-            for made in zip(
-                statuses,
-                row[:, TIME].tolist(),
-                records(keys, n),
-                records(shows, n),
-                records(labels, n),
-                self._documents(state, row, what, told, statuses),
-                strict=True,
-            )
-        ]
 
-    def _documents(
-        self, state: EngineState, row: Ints, what: Captured, told: _Outputs, statuses: list[str]
-    ) -> list[Document]:
-        n = len(row)
-        ids, repeats = self._ids(told, statuses, row[:, TIME].tolist(), what)
-        moments, subjects = times(row[:, TIME]), self._subjects(told, n)
-        columns = {
-            "specversion": ["1.0"] * n,
+def alerts(matches: Matches, source: str) -> list[Alert]:
+    """The alerts, in the order of the matches."""
+    rule, told = matches.rule, Outputs(matches.state, matches.rule, matches.row, matches.inputs)
+    columns = zip(
+        (STATUSES[status] for status in matches.row[:, STATUS].tolist()),
+        matches.row[:, TIME].tolist(),
+        _records(told.keys()),
+        _records({name: told.values(place) for name, place in rule.shows}),
+        _records({name: told.values(place) for name, place in rule.labels}),
+        bodies(matches, source),
+        strict=False,
+    )
+    return [Alert(rule.name, *made) for made in columns]
+
+
+def _records(columns: dict[str, list[Value]]) -> Iterator[dict[str, Value]]:
+    return (dict(zip(columns, row, strict=True)) for row in rows_of(list(columns.values())))
+
+
+def bodies(matches: Matches, source: str) -> list[bytes]:
+    """The alerts as JSON, each shorter than `BYTES_MAX`; what is cut to make it so is counted in `data.truncated`."""
+    made = [text.encode() for text in _documents(matches, source)]
+    return [body if len(body) < BYTES_MAX else _bounded(body) for body in made]
+
+
+def _documents(matches: Matches, source: str) -> Iterator[str]:
+    rule, row, what = matches.rule, matches.row, matches.captured
+    told = Outputs(matches.state, rule, row, matches.inputs)
+    statuses = row[:, STATUS].tolist()
+    subjects, moments = list(map(quoted, told.subjects())), list(map(quoted, times(row[:, TIME])))
+    starts, begins = _instants(matches, moments)
+    keys = list(objects(told.keys_in_json())) if rule.keys else ["{}"] * len(row)
+    ids, repeats = _ids(matches, keys)
+    seen = shown(matches.program, what, matches.state.strings)
+    about: dict[str, Column] = {} if rule.about is None else {"about": quoted(rule.about)}
+    data: dict[str, Column] = {
+        "status": [f'"{STATUSES[status]}"' for status in statuses],
+        "startsAt": starts,
+        "endsAt": [moment if status else "null" for status, moment in zip(statuses, moments, strict=True)],
+        "dedupeKey": repeats,
+        "rule": _rule(rule),
+        "severity": quoted(rule.level),
+        "score": "null" if rule.score is None else told.in_json(rule.score),
+        "key": keys,
+        "labels": objects({name: map(quoted, told.in_text(place)) for name, place in rule.labels}),
+        "annotations": objects({"summary": map(quoted, told.messages()) if rule.message else subjects} | about),
+        "shows": objects({name: told.in_json(place) for name, place in rule.shows}),
+        "window": objects({"start": begins, "end": moments, "within": _within(rule)}),
+        "evidence": objects({"steps": steps(matches.program, rule, what, row, seen)}),
+        "truncated": objects({"events": seen.left_out, "texts": "0"}),
+    }
+    return objects(
+        {
+            "specversion": '"1.0"',
             "id": ids,
-            "source": [self._source] * n,
-            "type": [f"cep.alert.{status}.v1" for status in statuses],
+            "source": quoted(source),
+            "type": [f'"cep.alert.{STATUSES[status]}.v1"' for status in statuses],
             "subject": subjects,
             "time": moments,
-            "datacontenttype": ["application/json"] * n,
-            "dataschema": [SCHEMA] * n,
-            "data": self._data(state, row, what, told, (statuses, repeats, subjects, moments)),
+            "datacontenttype": '"application/json"',
+            "dataschema": quoted(SCHEMA),
+            "data": objects(data),
         }
-        return records(columns, n)
-
-    def _data(
-        self,
-        state: EngineState,
-        row: Ints,
-        what: Captured,
-        told: _Outputs,
-        envelope: tuple[list[str], list[str], list[str], list[str]],
-    ) -> list[Document]:
-        rule, n = self._rule, len(row)
-        statuses, repeats, subjects, moments = envelope
-        starts, begins = self._instants(row, what, moments)
-        seen = shown(self._events, what, state.strings)
-        columns = {
-            "status": statuses,
-            "startsAt": starts,
-            "endsAt": [time if status == "resolved" else None for status, time in zip(statuses, moments, strict=True)],
-            "dedupeKey": repeats,
-            "rule": [self._about_rule] * n,
-            "severity": [rule.level] * n,
-            "score": [None] * n if rule.score is None else told.in_json(rule.score),
-            "key": records(told.keys_in_json(), n),
-            "labels": records({name: told.in_text(place) for name, place in rule.labels}, n),
-            "annotations": [
-                {"summary": summary or subject, "about": rule.about}
-                for summary, subject in zip(told.messages(), subjects, strict=True)
-            ],
-            "shows": records({name: told.in_json(place) for name, place in rule.shows}, n),
-            "window": [
-                {"start": begin, "end": end, "within": self._within} for begin, end in zip(begins, moments, strict=True)
-            ],
-            "evidence": [{"steps": steps} for steps in self._steps.documents(what, row, seen)],
-            "truncated": [{"events": left_out, "texts": 0} for left_out in seen.left_out],
-        }
-        return records(columns, n)
-
-    def _ids(
-        self, told: _Outputs, statuses: list[str], time_us: list[int], what: Captured
-    ) -> tuple[list[str], list[str]]:
-        """The `id` and the `dedupeKey` of each alert."""
-        rule = self._rule
-        begin = {s: blake2b(orjson.dumps([rule.name, rule.version, s]), digest_size=16) for s in STATUSES}
-        of_rule = blake2b(orjson.dumps(rule.name), digest_size=16)
-        ids, repeats = [], []
-        keys = rows_of(list(told.keys().values()), len(statuses))
-        for status, time, key, entries in zip(statuses, time_us, keys, _entries(what), strict=True):
-            key_text = orjson.dumps(key)
-            identity, repeat = begin[status].copy(), of_rule.copy()
-            identity.update(b"%b %d %b" % (key_text, time, entries))
-            repeat.update(key_text)
-            ids.append(identity.hexdigest())
-            repeats.append(repeat.hexdigest())
-        return ids, repeats
-
-    def _instants(self, row: Ints, what: Captured, moments: list[str]) -> tuple[list[str], list[str]]:
-        """Since when each alert has been the case, and where its window begins."""
-        if not isinstance(self._rule.plan, EpisodePlan):
-            return moments, times(what.times(0, last=False))
-        starts = times(row[:, START])
-        return starts, starts if self._rule.within_us is None else times(row[:, TIME] - self._rule.within_us)
-
-    def _subjects(self, told: _Outputs, n: int) -> list[str]:
-        """`rule/name=value,name=value`."""
-        parts = [[f"{name}={text}" for text in texts] for name, texts in told.keys_in_text().items()]
-        return [f"{self._rule.name}/{','.join(key)}" if key else self._rule.name for key in rows_of(parts, n)]
+    )
 
 
-class _Outputs:
-    """What m matches say: their keys and the rule's output expressions, each worked out once."""
-
-    def __init__(self, state: EngineState, rule: RuleSpec, row: Ints, inputs: Ints) -> None:
-        self._state, self._rule, self._inputs = state, rule, inputs
-        self._keys = [values_of(row[:, KEY + i], kind, state.strings) for i, (_, kind) in enumerate(rule.keys)]
-        self._known: dict[int, list[Value]] = {}
-
-    def keys(self) -> dict[str, list[Value]]:
-        """The parts of the key by name, as values."""
-        return {name: values for (name, _), values in zip(self._rule.keys, self._keys, strict=True)}
-
-    def keys_in_json(self) -> dict[str, list[Value]]:
-        """The same as JSON has them."""
-        return {name: in_json(values, kind) for (name, kind), values in zip(self._rule.keys, self._keys, strict=True)}
-
-    def keys_in_text(self) -> dict[str, list[str]]:
-        """The same as messages have them."""
-        return {name: in_text(values, kind) for (name, kind), values in zip(self._rule.keys, self._keys, strict=True)}
-
-    def values(self, place: int) -> list[Value]:
-        """The values of an output, by match."""
-        if place not in self._known:
-            output = self._rule.outputs[place]
-            words = output_words(self._state, output, self._inputs)
-            self._known[place] = values_of(words, output.kind, self._state.strings)
-        return self._known[place]
-
-    def named(self, outputs: Sequence[tuple[str, int]]) -> dict[str, list[Value]]:
-        """The values of some outputs, by name."""
-        return {name: self.values(place) for name, place in outputs}
-
-    def in_json(self, place: int) -> list[Value]:
-        """An output as JSON has it."""
-        return in_json(self.values(place), self._rule.outputs[place].kind)
-
-    def in_text(self, place: int) -> list[str]:
-        """An output as messages have it."""
-        return in_text(self.values(place), self._rule.outputs[place].kind)
-
-    def messages(self) -> list[str]:
-        """The messages; empty where the rule has none."""
-        n = len(self._inputs)
-        parts = [[part] * n if isinstance(part, str) else self.in_text(part) for part in self._rule.message]
-        return ["".join(row) for row in rows_of(parts, n)]
+def _within(rule: RuleSpec) -> str:
+    return "null" if rule.within_us is None else quoted(duration(rule.within_us))
 
 
-def _entries(what: Captured) -> list[bytes]:
+def _rule(rule: RuleSpec) -> str:
+    said = {
+        "id": rule.name,
+        "version": rule.version,
+        "file": rule.file,
+        "line": rule.line,
+        "owner": rule.owner,
+        "tags": rule.tags,
+    }
+    return orjson.dumps(said).decode()
+
+
+def _instants(matches: Matches, moments: list[str]) -> tuple[list[str], list[str]]:
+    """Since when each alert has been the case, and where its window begins."""
+    rule, row = matches.rule, matches.row
+    if not isinstance(rule.plan, EpisodePlan):
+        return moments, list(map(quoted, times(matches.captured.times(0, last=False))))
+    starts = list(map(quoted, times(row[:, START])))
+    if rule.within_us is None:
+        return starts, starts
+    return starts, list(map(quoted, times(row[:, TIME] - rule.within_us)))
+
+
+def _ids(matches: Matches, keys: list[str]) -> tuple[list[str], list[str]]:
+    """The `id` and the `dedupeKey` of each alert."""
+    rule, row = matches.rule, matches.row
+    of_rule = blake2b(orjson.dumps(rule.name), digest_size=16)
+    of_status = [blake2b(orjson.dumps([rule.name, rule.version, word]), digest_size=16) for word in STATUSES]
+    ids, repeats = [], []
+    columns = zip(row[:, STATUS].tolist(), row[:, TIME].tolist(), keys, _entries(matches.captured), strict=True)
+    for status, time_us, key, entries in columns:
+        identity, dedupe = of_status[status].copy(), of_rule.copy()
+        identity.update(f"{key} {time_us} ".encode() + entries)
+        dedupe.update(key.encode())
+        ids.append(f'"{identity.hexdigest()}"')
+        repeats.append(f'"{dedupe.hexdigest()}"')
+    return ids, repeats
+
+
+def _entries(what: Captured) -> Iterator[bytes]:
     """Which entries each match captured: stream, entry id and place in the entry, as words of a fixed byte order."""
-    events = what.events
-    table = np.empty((len(what.rows), 4), "<i8")
-    for column, values in enumerate((events.stream, events.entry_ms, events.entry_seq, events.entry_index)):
-        table[:, column] = values[what.rows]
+    events, rows = what.events, what.rows
+    columns = (events.stream[rows], events.entry_ms[rows], events.entry_seq[rows], events.entry_index[rows])
+    table = np.stack(columns, axis=1).astype("<i8")
     words, size = table.tobytes(), table.strides[0]
     begin, end = what.first[:, 0], what.first[:, -1] + what.held[:, -1]
-    return [words[size * a : size * b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
+    return (words[size * a : size * b] for a, b in zip(begin.tolist(), end.tolist(), strict=True))
 
 
-def _shrunk(document: Document, events: int, characters: int) -> Document:
+def _bounded(body: bytes) -> bytes:
+    """A document that is too long with less of its evidence and shorter texts."""
+    document = orjson.loads(body)
+    for events, characters in _SHRINKING:
+        if len(body) < BYTES_MAX:
+            break
+        body = orjson.dumps(_shrunk(document, events, characters))
+    return body
+
+
+def _shrunk(document: Document, most_events: int, characters: int) -> Document:
     """The document with at most so many events of a step, and values of at most so many characters."""
     truncated = dict(document["data"]["truncated"])
 
@@ -243,12 +199,13 @@ def _shrunk(document: Document, events: int, characters: int) -> Document:
             return part[:characters] + "…"
         return part
 
-    steps = []
-    for step in document["data"]["evidence"]["steps"]:
-        if "events" in step:
-            truncated["events"] += max(0, len(step["events"]) - events)
-            step = step | {"events": [event | {"data": cut(event["data"])} for event in step["events"][:events]]}
-        steps.append(step)
-    data = document["data"] | {name: cut(document["data"][name]) for name in ("key", "labels", "annotations", "shows")}
-    data |= {"evidence": {"steps": steps}, "truncated": truncated}
-    return document | {"subject": cut(document["subject"]), "data": data}
+    def fewer(step: Document) -> Document:
+        events = step.get("events", [])
+        truncated["events"] += max(0, len(events) - most_events)
+        kept = [*events[: most_events - 1], events[-1]] if 0 < most_events < len(events) else events[:most_events]
+        return step | {"events": [event | {"data": cut(event["data"])} for event in kept]}
+
+    told: Document = document["data"]
+    data = told | {name: cut(told[name]) for name in _VALUES}
+    data["evidence"] = {"steps": [step if "absent" in step else fewer(step) for step in told["evidence"]["steps"]]}
+    return document | {"subject": cut(document["subject"]), "data": data | {"truncated": truncated}}

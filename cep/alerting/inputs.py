@@ -25,7 +25,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _LARGEST = 2**63 - 1
-_ENDS = (InputKind.FIRST, InputKind.LAST)
+_RUN, _END = int(Opcode.RUN), int(Opcode.END)
+_KEY, _VALUE, _FIRST, _LAST = InputKind.KEY, InputKind.VALUE, InputKind.FIRST, InputKind.LAST
 
 
 @dataclass(slots=True)
@@ -76,24 +77,25 @@ def spread(first: Ints, length: Ints) -> tuple[Ints, Ints]:
 def input_words(rule: RuleSpec, matches: RuleMatches, what: Captured) -> Ints:
     """The inputs of a rule's outputs, shape (m, inputs)."""
     words = np.empty((len(matches.row), len(rule.inputs)), np.int64)
-    for place, source in enumerate(rule.inputs):
-        if source.source is InputKind.KEY:
-            words[:, place] = matches.row[:, KEY + source.a]
-        elif source.source is InputKind.VALUE:
-            words[:, place] = matches.value[:, source.a]
-        elif source.source in _ENDS:
-            words[:, place] = what.events.words[source.b, what.ends(source.a, last=source.source is InputKind.LAST)]
-        elif source.b < 0:
-            words[:, place] = what.count[:, source.a]
+    for place, given in enumerate(rule.inputs):
+        kind = given.source
+        if kind is _KEY:
+            words[:, place] = matches.row[:, KEY + given.a]
+        elif kind is _VALUE:
+            words[:, place] = matches.value[:, given.a]
+        elif kind is _FIRST or kind is _LAST:
+            words[:, place] = what.events.words[given.b, what.ends(given.a, last=kind is _LAST)]
+        elif given.b < 0:
+            words[:, place] = what.count[:, given.a]
         else:
-            words[:, place] = _aggregate(source, what)
+            words[:, place] = _aggregate(given, what)
     return words
 
 
 def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
     """An output expression over its inputs, shape (m,)."""
     code, at = state.code, output.code
-    if code[at, 0] == Opcode.RUN and code[at + 1, 0] == Opcode.END:
+    if code[at, 0] == _RUN and code[at + 1, 0] == _END:
         plain: Ints = inputs[:, code[at, 1]]
         return plain
     values = np.empty(len(inputs), np.int64)
@@ -101,48 +103,63 @@ def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
     return values
 
 
-def _aggregate(source: Input, what: Captured) -> Ints:
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """A column of the events that a step captured, match by match: `starts`: (m,), where each match's begin.
+
+    null: which words are null. cut: (m,), whether there were more events than are held.
+    """
+
+    words: Ints
+    null: Bools
+    starts: Ints
+    cut: Bools
+    real: bool
+
+
+def _aggregate(given: Input, what: Captured) -> Ints:
     """An aggregate over a column of the events that a step captured, nulls left out; shape (m,)."""
-    first, held = what.first[:, source.a], what.held[:, source.a]
+    first, held = what.first[:, given.a], what.held[:, given.a]
     at, starts = spread(first, held)
-    words = what.events.words[source.b, what.rows[at]]
-    null = np.isnan(words.view(np.float64)) if source.real else words == NULL
-    cut = what.count[:, source.a] > held
-    kind = source.source
-    if kind is InputKind.FIRST_VALUE or kind is InputKind.LAST_VALUE:
-        return _end_value(kind, words, null, starts, held, cut, source.real)
+    words = what.events.words[given.b, what.rows[at]]
+    null = np.isnan(words.view(np.float64)) if given.real else words == NULL
+    values = _Values(words, null, starts, what.count[:, given.a] > held, given.real)
+    kind = given.source
+    if kind is InputKind.FIRST_VALUE:
+        return _first_value(values)
+    if kind is InputKind.LAST_VALUE:
+        return _last_value(values)
     if kind is InputKind.COUNT:
-        return np.where(cut, NULL, np.add.reduceat((~null).astype(np.int64), starts))
-    if kind is InputKind.DISTINCT:
-        return np.where(cut, NULL, _distinct(words, null, starts, source.real))
-    if source.real:
-        reals = _real(kind, words.view(np.float64), null, starts)
-        reals[cut] = np.nan
-        return reals.view(np.int64)
-    return np.where(cut, NULL, _integer(kind, words, null, starts))
+        made = np.add.reduceat((~null).astype(np.int64), starts)
+    elif kind is InputKind.DISTINCT:
+        made = _distinct(values)
+    else:
+        made = _real(kind, values) if given.real else _integer(kind, values)
+    is_real = given.real and kind not in (InputKind.COUNT, InputKind.DISTINCT)
+    return np.where(values.cut, NAN_WORD if is_real else NULL, made)
 
 
-def _integer(kind: InputKind, words: Ints, null: Bools, starts: Ints) -> Ints:
+def _integer(kind: InputKind, values: _Values) -> Ints:
     made: Ints
     if kind is InputKind.SUM:
-        made = np.add.reduceat(np.where(null, 0, words), starts)
+        made = np.add.reduceat(np.where(values.null, 0, values.words), values.starts)
     elif kind is InputKind.MAX:
-        made = np.maximum.reduceat(words, starts)  # null is the smallest of all words
+        made = np.maximum.reduceat(values.words, values.starts)  # null is the smallest of all words
     else:
-        made = np.minimum.reduceat(np.where(null, _LARGEST, words), starts)
-        made[np.logical_and.reduceat(null, starts)] = NULL
+        made = np.minimum.reduceat(np.where(values.null, _LARGEST, values.words), values.starts)
+        made[np.logical_and.reduceat(values.null, values.starts)] = NULL
     return made
 
 
-def _real(kind: InputKind, reals: npt.NDArray[np.float64], null: Bools, starts: Ints) -> npt.NDArray[np.float64]:
-    made: npt.NDArray[np.float64]
+def _real(kind: InputKind, values: _Values) -> Ints:
+    reals = values.words.view(np.float64)
     if kind is InputKind.SUM:
         # An exact sum is the same on every machine, whatever the order in which it is added up.
-        parts = np.split(np.where(null, 0.0, reals), starts[1:])
+        parts = np.split(np.where(values.null, 0.0, reals), values.starts[1:])
         made = np.array([_exact_sum(part.tolist()) for part in parts])
     else:
-        made = (np.fmax if kind is InputKind.MAX else np.fmin).reduceat(reals, starts)
-    return made
+        made = (np.fmax if kind is InputKind.MAX else np.fmin).reduceat(reals, values.starts)
+    return made.view(np.int64)
 
 
 def _exact_sum(values: list[float]) -> float:
@@ -152,20 +169,27 @@ def _exact_sum(values: list[float]) -> float:
         return sum(values)
 
 
-def _distinct(words: Ints, null: Bools, starts: Ints, real: bool) -> Ints:
-    parts = zip(
-        np.split(words.view(np.float64) if real else words, starts[1:]), np.split(null, starts[1:]), strict=True
-    )
-    return np.array([len(set(part[~missing].tolist())) for part, missing in parts], np.int64)
+def _distinct(values: _Values) -> Ints:
+    words = values.words.view(np.float64) if values.real else values.words
+    parts = zip(np.split(words, values.starts[1:]), np.split(values.null, values.starts[1:]), strict=True)
+    return np.array([len(set(part[~null].tolist())) for part, null in parts], np.int64)
 
 
-def _end_value(kind: InputKind, words: Ints, null: Bools, starts: Ints, held: Ints, cut: Bools, real: bool) -> Ints:
-    """The first or last word that is not null. Of a step that was cut, the gap lies before the last event held."""
-    place, last = np.arange(len(words)), starts + held - 1
-    if kind is InputKind.FIRST_VALUE:
-        at = np.minimum.reduceat(np.where(null, len(words), place), starts)
-        known = (at <= last) & ~(cut & (at == last))
-    else:
-        at = np.maximum.reduceat(np.where(null, -1, place), starts)
-        known = (at >= starts) & ~(cut & (at < last))
-    return np.where(known, words[np.where(known, at, 0)], NAN_WORD if real else NULL)
+def _first_value(values: _Values) -> Ints:
+    """The first word that is not null. What is left out of a step stands before its last event."""
+    n = len(values.words)
+    at = np.minimum.reduceat(np.where(values.null, n, np.arange(n)), values.starts)
+    end = np.append(values.starts[1:], n) - values.cut
+    return _at(values, at, at < end)
+
+
+def _last_value(values: _Values) -> Ints:
+    """The last word that is not null; of a step that was cut, that of its last event."""
+    n = len(values.words)
+    at = np.maximum.reduceat(np.where(values.null, -1, np.arange(n)), values.starts)
+    begin = np.where(values.cut, np.append(values.starts[1:], n) - 1, values.starts)
+    return _at(values, at, at >= begin)
+
+
+def _at(values: _Values, at: Ints, known: Bools) -> Ints:
+    return np.where(known, values.words[np.where(known, at, 0)], NAN_WORD if values.real else NULL)

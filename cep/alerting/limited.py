@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from cep.alerting.inputs import output_words
-from cep.alerting.values import rows_of, values_of
+from cep.alerting.outputs import key_values, output_values
+from cep.alerting.values import rows_of
 from cep.engine.episodes import EpisodeState
-from cep.engine.limits import Key
+from cep.engine.limits import Key, RuleLimit
 from cep.engine.state import EngineState
-from cep.kernels import episodes as ek
-from cep.kernels.keys import TOP
 from cep.kernels.matches import KEY, STATUS, TIME
-from cep.layout import LimitSpec, Program, Status
+from cep.layout import LimitSpec, Program, RuleSpec, Status
 
 Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.intp]
+Moment = tuple[int, Key]  # a time, and the value of the limit's keys
 
 
-def let_through(program: Program, state: EngineState, number: int, row: Ints, inputs: Ints) -> Places:
-    """The places of the matches of rule `number` that pass; they are given in the order of alerts."""
-    rule = program.rules[number]
+def let_through(program: Program, state: EngineState, number: int, row: Ints, inputs: Ints) -> npt.NDArray[np.intp]:
+    """The places of the matches that pass. row, inputs: of the matches of rule `number`, in the order of alerts."""
+    rule, machine = program.rules[number], state.rules[number]
     if rule.limit is None:
         return np.arange(len(row))
-    passes = list(_passes(program, state, number, rule.limit, row, inputs))
-    silent, plan = state.limits.of(rule.name), state.rules[number]
-    if isinstance(plan, EpisodeState) and len(silent.suppressed) >= silent.compact_at:
-        top = int(plan.keys.count[TOP])
-        is_open = (plan.keys.hashes[:top] >= 0) & (plan.episodes.state[:top, ek.PHASE] == ek.OPEN)
-        silent.keep(_episodes(program, state, number, plan.keys.words[:top][is_open]))
+    part = state.limits.of(rule.name)
+    groups = rows_of([output_values(state, rule.outputs[place], inputs) for place in rule.limit.keys])
+    moments: Iterator[Moment] = zip(row[:, TIME].tolist(), groups, strict=False)
+    if not isinstance(machine, EpisodeState):
+        return np.flatnonzero([part.lets_through(group, time_us, rule.limit) for time_us, group in moments])
+    episodes = zip(row[:, STATUS].tolist(), _keys(state, rule, row[:, KEY:]), moments, strict=False)
+    passes = list(_of_episodes(part, rule.limit, episodes))
+    if len(part.suppressed) >= part.compact_at:
+        open_keys = machine.open_keys()
+        part.keep(key for _, key in zip(range(len(open_keys)), _keys(state, rule, open_keys), strict=False))
     return np.flatnonzero(passes)
 
 
-def _passes(
-    program: Program, state: EngineState, number: int, limit: LimitSpec, row: Ints, inputs: Ints
-) -> Iterator[bool]:
-    rule = program.rules[number]
-    outputs = [rule.outputs[place] for place in limit.keys]
-    groups = [values_of(output_words(state, o, inputs), o.kind, state.strings) for o in outputs]
-    episodes = _episodes(program, state, number, row[:, KEY : KEY + len(rule.keys)])
-    part = state.limits.of(rule.name)
-    for group, episode, time_us, status in zip(
-        rows_of(groups, len(row)), episodes, row[:, TIME].tolist(), row[:, STATUS].tolist(), strict=True
-    ):
+def _of_episodes(part: RuleLimit, limit: LimitSpec, episodes: Iterable[tuple[int, Key, Moment]]) -> Iterator[bool]:
+    """Which openings and resolutions pass: of a status, the key of the episode, and when in which group."""
+    for status, key, (time_us, group) in episodes:
         if status == Status.RESOLVED:
-            yield part.resolves(episode)
-            continue
-        passes = part.lets_through(group, time_us, limit.count, limit.per_us)
-        if isinstance(state.rules[number], EpisodeState):
-            part.opens(episode, passes=passes)
-        yield passes
+            yield part.resolves(key)
+        else:
+            passes = part.lets_through(group, time_us, limit)
+            part.opens(key, passes=passes)
+            yield passes
 
 
-def _episodes(program: Program, state: EngineState, number: int, words: Ints) -> list[Key]:
-    """The keys of a rule as values, from their words, shape (m, parts)."""
-    kinds = [kind for _, kind in program.rules[number].keys]
-    parts = [values_of(words[:, i], kind, state.strings) for i, kind in enumerate(kinds)]
-    return rows_of(parts, len(words))
+def _keys(state: EngineState, rule: RuleSpec, words: Ints) -> Iterator[Key]:
+    """Keys as values, from their words; without end if the rule has none."""
+    return rows_of(list(key_values(state, rule, words).values()))
