@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def matches_of(
     made: list[tuple[int, int]] = []
     late: list[int] = []
     bounds = [0, *cuts, len(events)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         output = step(program, state, batch_of(program, state.strings, events[first:last], first))
         late += [first + row for row in output.late.tolist()]
         made += [(output.matches[m].rule, int(output.matches[m].row[r, TIME])) for m, r in output.order.tolist()]

@@ -19,6 +19,7 @@ from cep.engine.arrays import (
     slots_short,
 )
 from cep.kernels import chain as ck
+from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
 from cep.kernels import runs as rk
 from cep.kernels.keys import KEY, KeySpace, begin_sweep
@@ -101,15 +102,15 @@ class _StageTable:
             guards = self._guards_after(k)
             if is_loop(self.plan, k):
                 self._stage(k, guards, opened=True)
-                if self.stages[-1][ck.MOST] >= 0 or self.stages[-1][ck.SELF_GAP] >= 0:
-                    self.stages[-1][ck.FULL] = len(self.stages)
+                if self.stages[-1][fk.MOST] >= 0 or self.stages[-1][fk.SELF_GAP] >= 0:
+                    self.stages[-1][fk.FULL] = len(self.stages)
                     self._waiting(k, guards)
             else:
                 self._waiting(k, guards)
             assert step.least >= 1
         for stage in self.stages:
-            k = stage[ck.STEP] + 1
-            stage[ck.NEXT] = self.first[k] if k < len(self.plan.steps) else -1
+            k = stage[fk.STEP] + 1
+            stage[fk.NEXT] = self.first[k] if k < len(self.plan.steps) else -1
 
     def _guards_after(self, k: int) -> tuple[Guard, ...]:
         last = k + 1 == len(self.plan.steps)
@@ -123,33 +124,33 @@ class _StageTable:
             immediate = any(g.immediate for g in guards)
             windows = [g.within_us for g in guards if g.within_us >= 0]
             if immediate:
-                stage[ck.AGE_EVENT] = 1
+                stage[fk.AGE_EVENT] = 1
                 guards = tuple(g for g in guards if not g.immediate)
             elif windows:
-                stage[ck.AGE_US] = min(windows)
+                stage[fk.AGE_US] = min(windows)
                 guards = tuple(g for g in guards if g.within_us != min(windows))
             else:
                 return
-            stage[ck.AGE_STAGE] = len(self.stages)
+            stage[fk.AGE_STAGE] = len(self.stages)
 
     def _stage(self, k: int, guards: tuple[Guard, ...], *, opened: bool) -> None:
         step = self.plan.steps[k]
         follower: StepSpec | None = self.plan.steps[k + 1] if k + 1 < len(self.plan.steps) else None
-        stage = [-1] * ck.STAGE_COLUMNS
-        stage[ck.STEP], stage[ck.OPEN] = k, int(opened)
-        stage[ck.LEAST] = step.least
+        stage = [-1] * fk.STAGE_COLUMNS
+        stage[fk.STEP], stage[fk.OPEN] = k, int(opened)
+        stage[fk.LEAST] = step.least
         # A last loop is at its end with its minimum, unless a deadline is still to come.
-        stage[ck.MOST] = step.most if follower or self.plan.trailing else -1
-        stage[ck.SELF_BIT] = step.bit
-        stage[ck.SELF_GAP] = step.within_us if k else -1
-        stage[ck.NEXT_BIT] = follower.bit if follower else 0
-        stage[ck.NEXT_GAP] = follower.within_us if follower else -1
-        stage[ck.NEXT_IMMEDIATE] = int(bool(follower and follower.immediate))
-        stage[ck.GUARD_FROM] = len(self.guards)
+        stage[fk.MOST] = step.most if follower or self.plan.trailing else -1
+        stage[fk.SELF_BIT] = step.bit
+        stage[fk.SELF_GAP] = step.within_us if k else -1
+        stage[fk.NEXT_BIT] = follower.bit if follower else 0
+        stage[fk.NEXT_GAP] = follower.within_us if follower else -1
+        stage[fk.NEXT_IMMEDIATE] = int(bool(follower and follower.immediate))
+        stage[fk.GUARD_FROM] = len(self.guards)
         self.guards += [[g.bit, g.within_us, int(g.immediate)] for g in guards]
-        stage[ck.GUARD_TO] = len(self.guards)
-        stage[ck.AGE_EVENT] = 0
-        stage[ck.LAST_STEP] = int(follower is None)
+        stage[fk.GUARD_TO] = len(self.guards)
+        stage[fk.AGE_EVENT] = 0
+        stage[fk.LAST_STEP] = int(follower is None)
         self.stages.append(stage)
 
 
@@ -172,20 +173,20 @@ class ChainState:
         waits, own_us, horizon = _trailing(plan)
         each = plan.policy == "each"
         count = np.zeros(6, np.int64)
-        count[[ck.RUN_FREE, ck.NODE_FREE]] = -1
-        logs = ck.HEAD + 2 * len(table.stages)
+        count[[fk.RUN_FREE, fk.NODE_FREE]] = -1
+        logs = fk.HEAD + 2 * len(table.stages)
         seen = logs + 3 * steps
         self.keys = new_keys(_span(plan))
         self.matches = new_matches(steps, 0)
-        self.chain = ck.Chain(
+        self.chain = fk.Chain(
             stages=np.array(table.stages, np.int64),
             guards=np.array(table.guards, np.int64).reshape(-1, 3),
             leading=np.array(leading, np.int64).reshape(-1, 2),
             plan=np.array([plan.within_us, each, steps, waits, own_us, horizon, any(loops), logs, seen], np.int64),
             loop=np.array(loops, np.int64),
             slots=np.zeros((FIRST_SLOTS, seen + len(leading)), np.int64),
-            run=np.full((FIRST_ROWS, ck.REF + 2 * steps), -1, np.int64),
-            node=np.full((FIRST_ROWS, ck.NODE_COLUMNS), -1, np.int64),
+            run=np.full((FIRST_ROWS, fk.REF + 2 * steps), -1, np.int64),
+            node=np.full((FIRST_ROWS, fk.NODE_COLUMNS), -1, np.int64),
             count=count,
         )
 
@@ -210,10 +211,10 @@ class ChainState:
     def references(self) -> Ints:
         """The ordinals of all captured events that the state still refers to."""
         c = self.chain
-        run = c.run[: c.count[ck.RUN_TOP]]
-        run = run[run[:, ck.START] >= 0]
-        singles = [run[:, ck.REF + 2 * k] for k in range(len(c.loop)) if not c.loop[k]]
-        return np.concatenate([run[:, ck.START], *singles, c.node[: c.count[ck.NODE_TOP], ck.ORDINAL]])
+        run = c.run[: c.count[fk.RUN_TOP]]
+        run = run[run[:, fk.START] >= 0]
+        singles = [run[:, fk.REF + 2 * k] for k in range(len(c.loop)) if not c.loop[k]]
+        return np.concatenate([run[:, fk.START], *singles, c.node[: c.count[fk.NODE_TOP], fk.ORDINAL]])
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
@@ -221,7 +222,7 @@ class ChainState:
 
     def waiting(self) -> int:
         """How many runs wait."""
-        return int(self.chain.count[ck.RUNS])
+        return int(self.chain.count[fk.RUNS])
 
     def dropped(self) -> int:
         """How many runs the bound has cost: none, for a FIFO has no bound but memory."""
@@ -232,9 +233,9 @@ class ChainState:
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
             c = c._replace(slots=grown(c.slots, len(self.keys.slots)))
-        if c.count[ck.RUNS] + 1 >= len(c.run):
+        if c.count[fk.RUNS] + 1 >= len(c.run):
             c = c._replace(run=grown(c.run, 2 * len(c.run), -1))
-        if c.count[ck.NODES] + len(c.loop) >= len(c.node):
+        if c.count[fk.NODES] + len(c.loop) >= len(c.node):
             c = c._replace(node=grown(c.node, 2 * len(c.node), -1))
         if c is self.chain:
             self.matches = grow_matches(self.matches)
