@@ -1,4 +1,4 @@
-"""The packs under `rules/`: no finding, all their tests pass on the engine, and every rule is shown firing and not firing."""
+"""The packs under `rules/`: no finding, all tests pass on the engine, every rule is shown firing and not firing."""
 
 from __future__ import annotations
 
