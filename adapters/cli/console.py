@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OK, FINDINGS, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130  # the exit codes
 
+DEV_STDIN = "/dev/stdin"
+
 _STYLES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2", "magenta": "1;35"}
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from cep.adapters.cli.console import FAILED, INTERRUPTED, OK, USAGE, CommandError, paint, say
+from cep.adapters.cli.console import DEV_STDIN, FAILED, INTERRUPTED, OK, USAGE, CommandError, paint, say
 from cep.errors import ConfigurationError, RuleError
 
 
@@ -199,7 +199,9 @@ def explain_error(code: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run a command; its exit code. What the user can put right is one sentence on stderr."""
     try:
-        result = app(arguments, result_action="return_value")
+        # The parser takes a lone hyphen for an option; it stands for stdin, which has another name.
+        given = [DEV_STDIN if word == "-" else word for word in (sys.argv[1:] if arguments is None else arguments)]
+        result = app(given, result_action="return_value")
         return result if isinstance(result, int) else OK
     except SystemExit as end:  # a usage error, which has been shown
         return end.code if isinstance(end.code, int) else USAGE

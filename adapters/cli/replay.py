@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from typing import TextIO, cast
 
 from cep.adapters.cli.alerts import AlertLines, by_rule
-from cep.adapters.cli.console import OK, CommandError, figures, is_terminal, progress, say, tally
+from cep.adapters.cli.console import DEV_STDIN, OK, CommandError, figures, is_terminal, progress, say, tally
 from cep.adapters.cli.detector import build
 from cep.adapters.cli.rules import accepted
 from cep.adapters.cli.warmup import ensure_warm
@@ -46,6 +46,7 @@ class Inputs:
             name, equals, file = given.partition("=")
             if not equals or name not in names:
                 name, file = self._stream_of(given, names), given
+            file = STDIN if file == DEV_STDIN else file
             if file != STDIN and not os.path.isfile(file):
                 raise CommandError(f"there is no file {file}: give a file of events, or - for stdin")
             found.setdefault(names.index(name), []).append(file)
