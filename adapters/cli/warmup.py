@@ -57,7 +57,7 @@ def ensure_warm() -> None:
     if CACHE_FOLDER is None:
         say("warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one")
     elif not is_warm():
-        say("compiling the kernels, which happens once")
+        say("compiling the kernels: about a minute, once")
         _warm_up_shown()
 
 
