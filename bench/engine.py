@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.measure import PASSES, Timing, ratio, seconds_of, side_by_side
 from bench.reference import REFERENCES, Event, rows
-from bench.workloads import BATCH_EVENTS, Events, batches, compile_workload
+from bench.workloads import BATCH_EVENTS, Events, batches, compile_many, compile_workload
 from cep.engine.batch import Batch
 from cep.engine.state import EngineState
 from cep.engine.step import step
@@ -75,3 +76,28 @@ def compare(
     engine_s, reference_s = side_by_side(len(events), [engine.timed, reference.timed], rounds)
     assert engine.matches == reference.matches, f"{name}: {engine.matches} matches, {reference.matches} expected"
     return Comparison(name, engine.matches, engine_s, reference_s, ratio(reference_s, engine_s))
+
+
+@dataclass(frozen=True, slots=True)
+class ManyRules:
+    """w7 with so many rules. `cost`: how many times an event costs what it does with the first number of rules."""
+
+    rules: int
+    compile_s: float
+    matches: int
+    timing: Timing
+    cost: float
+
+
+def measure_many(numbers: Sequence[int], events: Events, rounds: int = PASSES) -> list[ManyRules]:
+    """The same stream for ever more rules; what it takes to load and compile them comes along."""
+    began = [time.perf_counter()]
+    runs = []
+    for number in numbers:
+        runs.append(EngineRun(compile_many(number), events))
+        began.append(time.perf_counter())
+    timings = side_by_side(len(events), [run.timed for run in runs], rounds)
+    return [
+        ManyRules(number, after - before, run.matches, timing, ratio(timing, timings[0]))
+        for number, before, after, run, timing in zip(numbers, began, began[1:], runs, timings, strict=False)
+    ]

@@ -24,6 +24,7 @@ _ENTRY = "import sys; from cep.adapters.cli.main import main; sys.exit(main())" 
 STREAM, GROUP, ALERTS = "events", "cep", "alerts"
 META = f"cep:{{{GROUP}}}:meta"
 DRAIN_COUNT = 2000
+COLD = "cold compile (cep warmup)"
 _FILL_ENTRIES = 5000
 _POLL_S = 0.005
 _PATIENCE_S = 600.0
@@ -39,10 +40,10 @@ def environment(**changes: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)} | changes
 
 
-def cep(*arguments: str, **changes: str) -> bytes:
-    """Run `cep` to its end; its stdout. Raises RuntimeError, with what it said, when it fails."""
+def cep(*arguments: str, fine: tuple[int, ...] = (0,), **changes: str) -> bytes:
+    """Run `cep` to its end; its stdout. Raises RuntimeError, with what it said, when its exit code is not `fine`."""
     done = subprocess.run(command(*arguments), env=environment(**changes), capture_output=True, check=False)
-    if done.returncode:
+    if done.returncode not in fine:
         raise RuntimeError(f"cep {' '.join(arguments)}: {done.stderr.decode(errors='replace')}")
     return done.stdout
 
@@ -51,12 +52,16 @@ def cep(*arguments: str, **changes: str) -> bytes:
 
 
 def starts(cache: Path) -> dict[str, Callable[[], object]]:
-    """What an author or an operator waits for. `cache`: an empty folder, for the start that compiles everything."""
+    """What an author or an operator waits for. `cache`: an empty folder, for the start that compiles everything.
+
+    A rule set with findings (1) takes as long to look at as one without.
+    """
+    rules = str(ROOT / "rules")
     return {
-        "cold compile (cep warmup)": lambda: cep("warmup", CEP_CACHE_DIR=str(cache)),
+        COLD: lambda: cep("warmup", CEP_CACHE_DIR=str(cache)),
         "cep --help": lambda: cep("--help"),
-        "cep check": lambda: cep("check", str(ROOT / "rules")),
-        "cep test": lambda: cep("test", str(ROOT / "rules")),
+        "cep check": lambda: cep("check", rules, fine=(0, 1)),
+        "cep test": lambda: cep("test", rules, fine=(0, 1)),
     }
 
 

@@ -1,6 +1,6 @@
 """Everything in one table from one run, kept with the facts about the machine.
 
-python -m bench.table [--events N] [--passes N] [--only engine,attack,replay,redis,start] [--what NAME] [--no-record]
+python -m bench.table [--events N] [--passes N] [--only engine,attack,many,replay,redis,start] [--what NAME] [--no-record]
 """
 
 from __future__ import annotations
@@ -12,28 +12,40 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
-from bench.engine import compare
+from bench.engine import compare, measure_many
 from bench.measure import EVENTS, PASSES, Timing, machine, ratio, seconds_of, side_by_side
-from bench.processes import ReplayRun, ServiceRun, drain_raw, drain_xread, fill, private_server, starts, write_file
+from bench.processes import (
+    COLD,
+    ReplayRun,
+    ServiceRun,
+    drain_raw,
+    drain_xread,
+    fill,
+    private_server,
+    starts,
+    write_file,
+)
 from bench.reference import REFERENCES, Event, rows
-from bench.workloads import FULL_EVENTS, FULL_MATCHES, NAMES, Events, generate
+from bench.workloads import BATCH_EVENTS, FULL_EVENTS, FULL_MATCHES, NAMES, Events, generate
 
 RECORD = Path(__file__).parent / "record"
 REPLAYED = ("w1", "w2", "w4", "w6")
 SERVED = ("w2", "w4")
+MANY = (1, 10, 100, 1000)
 PER_ENTRY = (1, 100)
-COLD = "cold compile (cep warmup)"
+PASSES_S = "passes_s"
 
 Row = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Section:
-    """A part of the table. Rows share their columns; `seconds`, the passes behind a row, goes to the JSON only."""
+    """A part of the table. Rows share their columns; `PASSES_S`, the passes behind a row, goes to the JSON only."""
 
     title: str
     note: str
@@ -41,11 +53,11 @@ class Section:
 
     def add(self, timings: Sequence[Timing], **columns: Any) -> None:
         """One more row."""
-        self.rows.append(columns | {"seconds": [list(timing.seconds) for timing in timings]})
+        self.rows.append(columns | {PASSES_S: [list(timing.seconds) for timing in timings]})
 
     def markdown(self) -> str:
         """The section for people."""
-        names = [name for name in self.rows[0] if name != "seconds"]
+        names = [name for name in self.rows[0] if name != PASSES_S]
         cells = [[_shown(row[name]) for name in names] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
         numeric = [not isinstance(self.rows[0][name], str) for name in names]
@@ -127,6 +139,26 @@ def attack(run: Run) -> Section:
     return section
 
 
+def many(run: Run) -> Section:
+    """1,000 rules beside one."""
+    section = Section(
+        "Many rules", "w7: w2 with other countries and bounds, one batch. `cost`: an event, beside one rule."
+    )
+    for outcome in measure_many(MANY, generate(BATCH_EVENTS), run.passes):
+        section.add(
+            [outcome.timing],
+            rules=outcome.rules,
+            **{
+                "load and compile s": outcome.compile_s,
+                "matches": outcome.matches,
+                "events/s": outcome.timing.per_second,
+                "ns/event": outcome.timing.ns,
+                "cost ×": outcome.cost,
+            },
+        )
+    return section
+
+
 def replay(run: Run) -> Section:
     """`cep replay` of a file, beside that of its first event alone."""
     section = Section("Replay", "`cep replay` from NDJSON to alerts on stdout, as a process.")
@@ -164,10 +196,7 @@ def redis(run: Run) -> Section:
         with private_server() as server:
             fill(server, run.events, per_entry)
             services = [ServiceRun(name, server, run.events) for name in SERVED]
-            bare: list[Callable[[], float]] = [
-                lambda: seconds_of(lambda: drain_xread(server)),
-                lambda: seconds_of(lambda: drain_raw(server)),
-            ]
+            bare = [partial(seconds_of, partial(drain, server)) for drain in (drain_xread, drain_raw)]
             timings = side_by_side(len(run.events), [*bare, *(s.timed for s in services)], run.passes)
         xread, raw = timings[:2]
         for name, service, timing in zip(SERVED, services, timings[2:], strict=True):
@@ -196,14 +225,15 @@ def start(run: Run) -> Section:
             if what == COLD:
                 timing = Timing(1, (seconds_of(work),))
             else:
-                (timing,) = side_by_side(1, [lambda work=work: seconds_of(work)], run.passes)  # type: ignore[misc]
-            section.add([timing], what=what, seconds_median=timing.median_s)
+                (timing,) = side_by_side(1, [partial(seconds_of, work)], run.passes)
+            section.add([timing], what=what, seconds=timing.median_s)
     return section
 
 
 SECTIONS: dict[str, Callable[[Run], Section]] = {
     "engine": engine,
     "attack": attack,
+    "many": many,
     "replay": replay,
     "redis": redis,
     "start": start,

@@ -8,9 +8,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.measure import PASSES
-from bench.processes import starts
-
-COLD = "cold compile (cep warmup)"
+from bench.processes import COLD, starts
 
 
 @pytest.mark.benchmark(group="start")

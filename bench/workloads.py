@@ -18,7 +18,7 @@ from cep.compile import compile_rules
 from cep.engine.batch import Batch
 from cep.engine.state import null_words
 from cep.engine.strings import Strings
-from cep.lang import load
+from cep.lang import check_texts, load
 from cep.layout import TIME_SLOT, Program
 
 Ints = npt.NDArray[np.int64]
@@ -95,6 +95,18 @@ def compile_workload(name: str) -> Program:
     return compile_rules(loaded.ruleset)
 
 
+def compile_many(rules: int) -> Program:
+    """w2 again and again: other countries and other bounds on the payment."""
+    text = "\n".join(
+        f"rule w7_{r} by card within 600001ms\n  when login_failed then password_change\n"
+        f'  then payment where amount > {900 + r // len(COUNTRIES)} and country == "{COUNTRIES[r % len(COUNTRIES)]}"'
+        for r in range(rules)
+    )
+    loaded = check_texts({"schema.cep": (RULES / "schema.cep").read_text("utf-8"), "w7.cep": text})
+    assert loaded.ruleset is not None, loaded.diagnostics
+    return compile_rules(loaded.ruleset)
+
+
 # ---------------------------------------------------------------------------------------- columns
 
 
@@ -129,6 +141,8 @@ def _words(field: str, kind: str, strings: Strings, events: Events) -> Ints:
     if kind == "number":
         assert field == "amount", f"{field} is no number"
         return events.amount.view(np.int64)
+    if field == "country":
+        return strings.ids(COUNTRIES)[events.country]
     assert field == "card", f"no rule has needed {field} so far"
     distinct, place = np.unique(events.card, return_inverse=True)
     return strings.ids([card_name(card) for card in distinct.tolist()])[place]
