@@ -354,12 +354,16 @@ class InputKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input word of a rule's output expressions. `real`: it is a float."""
+    """One input word of a rule's output expressions. `real`: it is a float.
+
+    texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
+    """
 
     source: InputKind
     a: int = 0
     b: int = 0
     real: bool = False
+    texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,33 @@ def test_durations_times_and_numbers() -> None:
     assert [number(x) for x in (5.0, 0.1, 1e300, 1e16)] == ["5", "0.1", "1e+300", "1e+16"]
 
 
+TEXTS = """
+stream s time ts
+event a from s (k text, t text)
+rule seen by k within 1m
+  when 2 a as p
+  alert low "{lower(k)} {length(k)} {upper(first(p.t))} {lower(p.t)} {lower(k) == \\"ab\\"} {p.t starts with \\"X\\"}"
+rule held by k within 1m
+  while count(a) >= 2
+  alert low "{upper(k)} {lower(a.t)} {length(last(a.t))} {a.t in [\\"1\\", \\"2\\", \\"3\\", \\"4\\", \\"Xy\\"]}"
+  limit 1 per 1h by upper(k)
+"""
+
+
+def test_texts_are_worked_on_wherever_they_come_from() -> None:
+    _, program = compiled(TEXTS)
+    events = [
+        VirtualEvent(0, i * SECOND, {"k": k, "t": t}) for i, (k, t) in enumerate([("Ab", "Xy"), ("AB", None)] * 2)
+    ]
+    summaries = [document(alert)["data"]["annotations"]["summary"] for alert in alerts_of(program, events)[0]]
+    assert summaries == [
+        "ab 2 XY xy true true",
+        "AB xy 2 true",
+        "ab 2 null null true null",
+        "AB xy 2 true",
+    ]
+
+
 # ----------------------------------------------------------------------------------------- bounds
 
 LOOP = """

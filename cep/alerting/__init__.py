@@ -53,7 +53,7 @@ class Alerting:
         """The matches of one rule that pass, in order, and their places in `order`."""
         rule = self._program.rules[matches.rule]
         what = captured(state, rule, matches)
-        inputs = input_words(rule, matches, what)
+        inputs = input_words(state, rule, matches, what)
         passing = let_through(self._program, state, matches.rule, matches.row[order], inputs[order])
         rows = order[passing]
         chosen = Matches(self._program, state, rule, matches.row[rows], inputs[rows], what.take(rows))

@@ -7,6 +7,7 @@ With `match each` a loop's captured events are kept only up to a bound, the firs
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,16 @@ from cep.engine.batch import Batch
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
 from cep.engine.step import RuleMatches
+from cep.engine.strings import Strings
+from cep.engine.texts import text_function
 from cep.kernels.chain import EACH_REFERENCES_MAX
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
-from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan
+from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan, TextColumn
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+TextFunction = Callable[[str], bool | int | str | None]
 
 _LARGEST = 2**63 - 1
 _RUN, _END = int(Opcode.RUN), int(Opcode.END)
@@ -74,22 +78,40 @@ def spread(first: Ints, length: Ints) -> tuple[Ints, Ints]:
     return np.repeat(first - starts, length) + np.arange(int(length.sum())), starts
 
 
-def input_words(rule: RuleSpec, matches: RuleMatches, what: Captured) -> Ints:
+def input_words(state: EngineState, rule: RuleSpec, matches: RuleMatches, what: Captured) -> Ints:
     """The inputs of a rule's outputs, shape (m, inputs)."""
     words = np.empty((len(matches.row), len(rule.inputs)), np.int64)
     for place, given in enumerate(rule.inputs):
-        kind = given.source
-        if kind is _KEY:
-            words[:, place] = matches.row[:, KEY + given.a]
-        elif kind is _VALUE:
-            words[:, place] = matches.value[:, given.a]
-        elif kind is _FIRST or kind is _LAST:
-            words[:, place] = what.events.words[given.b, what.ends(given.a, last=kind is _LAST)]
-        elif given.b < 0:
-            words[:, place] = what.count[:, given.a]
-        else:
-            words[:, place] = _aggregate(given, what)
+        words[:, place] = _input(given, matches, what)
+        for operation, patterns in given.texts:
+            function = text_function(TextColumn(-1, -1, operation, patterns))
+            words[:, place] = _of_texts(function, words[:, place].tolist(), state.strings)
     return words
+
+
+def _input(given: Input, matches: RuleMatches, what: Captured) -> Ints:
+    kind = given.source
+    word: Ints
+    if kind is _KEY:
+        word = matches.row[:, KEY + given.a]
+    elif kind is _VALUE:
+        word = matches.value[:, given.a]
+    elif kind is _FIRST or kind is _LAST:
+        word = what.events.words[given.b, what.ends(given.a, last=kind is _LAST)]
+    elif given.b < 0:
+        word = what.count[:, given.a]
+    else:
+        word = _aggregate(given, what)
+    return word
+
+
+def _of_texts(function: TextFunction, words: list[int], strings: Strings) -> list[int]:
+    """The words that an operation on texts gives, worked out once for each text."""
+    known = {NULL: NULL}
+    for word in set(words) - known.keys():
+        outcome = function(strings.text(word) or "")
+        known[word] = strings.id(outcome) if isinstance(outcome, str) else NULL if outcome is None else int(outcome)
+    return [known[word] for word in words]
 
 
 def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cep.compile.expressions import TextTest, is_float
@@ -70,21 +70,27 @@ class _Outputs:
 
     def load(self, leaf: Expr, test: TextTest | None) -> Load:
         """The input word for a leaf."""
+        made = self._source(leaf)
+        if test:
+            made = replace(made, texts=test.steps)
+        if made not in self.inputs:
+            self.inputs.append(made)
+        return Opcode.RUN, self.inputs.index(made)
+
+    def _source(self, leaf: Expr) -> Input:
+        """Where the leaf's word comes from."""
         if isinstance(leaf, Aggregate | LatestRef):
             assert self.words is not None, "a sequence's outputs do not read windows"
-            _, place = self.words.load(leaf, test)
-            return self._input(Input(InputKind.VALUE, place, real=is_float(leaf.kind)))
+            _, place = self.words.load(leaf, None)
+            return Input(InputKind.VALUE, place, real=is_float(leaf.kind))
         if isinstance(leaf, KeyRef):
-            return self._input(Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind)))
+            return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))
         if isinstance(leaf, CaptureAggregate):
-            return self._input(self._aggregate(leaf))
+            return self._aggregate(leaf)
         assert isinstance(leaf, CaptureRef), f"{leaf} has no meaning in an alert"
-        coder = self.context.coder
-        slot = coder.slot(FieldRef(leaf.event, leaf.field, leaf.kind))
-        if test:
-            slot = coder.text_slot(slot, test)
+        slot = self.context.coder.slot(FieldRef(leaf.event, leaf.field, leaf.kind))
         source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
-        return self._input(Input(source, self._step(leaf.step), slot, is_float(leaf.kind)))
+        return Input(source, self._step(leaf.step), slot, is_float(leaf.kind))
 
     def _aggregate(self, leaf: CaptureAggregate) -> Input:
         step = self._step(leaf.step)
@@ -99,11 +105,6 @@ class _Outputs:
         """A step's place among the positive ones."""
         assert isinstance(self.rule.trigger, When)
         return sum(not step.negated for step in self.rule.trigger.steps[:place])
-
-    def _input(self, made: Input) -> Load:
-        if made not in self.inputs:
-            self.inputs.append(made)
-        return Opcode.RUN, self.inputs.index(made)
 
 
 def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[EpisodePlan, ConditionWords]) -> RuleSpec:
