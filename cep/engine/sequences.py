@@ -68,7 +68,7 @@ def needs_probe(plan: SequencePlan) -> bool:
     """Whether runs have to be asked one by one. Besides look-back: policy last, and rare mixtures of guards."""
     groups = [*(step.guards for step in plan.steps[1:]), plan.trailing]
     mixed = any(any(g.immediate for g in guards) and any(g.within_us >= 0 for g in guards) for guards in groups)
-    return plan.looks_back or plan.policy == "last" or mixed
+    return plan.looks_back or plan.policy in ("last", "all") or mixed
 
 
 def _trailing(plan: SequencePlan) -> tuple[int, int, int]:
@@ -244,7 +244,7 @@ class ChainState:
 
 # ------------------------------------------------------------------------------------------- probe
 
-_POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY}
+_POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY, "all": rk.ALL_POLICY}
 
 
 class ProbeState:
@@ -320,10 +320,15 @@ class ProbeState:
         if slots_short(self.keys):
             self.keys = grow_keys(self.keys)
             p = p._replace(slots=grown(p.slots, len(self.keys.slots)))
-        if p.count[rk.RUN_TOP] + 2 * p.slots[:, rk.CAPACITY].max() + rk.SMALLEST_BLOCK >= len(p.run):
+        waiting = int(p.slots[:, rk.RUNS].max()) + 1
+        block = max(2 * int(p.slots[:, rk.CAPACITY].max()), rk.SMALLEST_BLOCK)
+        nodes = waiting
+        if p.plan[rk.POLICY] == rk.ALL_POLICY:
+            block, nodes = max(block, 8 * waiting), 2 * waiting * len(p.steps)
+        if p.count[rk.RUN_TOP] + block >= len(p.run):
             run = grown(p.run, 2 * len(p.run))
             p = p._replace(run=run, run_real=run.view(np.float64))
-        if p.count[rk.ALL_NODES] + p.slots[:, rk.RUNS].max() + 1 >= len(p.node):
+        if p.count[rk.ALL_NODES] + nodes >= len(p.node):
             length = 2 * len(p.node)
             p = p._replace(node=grown(p.node, length, -1), node_after=grown(p.node_after, length, -1))
         if p is self.probe:

@@ -142,7 +142,8 @@ def _restore(plan: FeatureState | ChainState | ProbeState | EpisodeState, prefix
 
 
 def _batch(prefix: str, arrays: Arrays) -> Batch:
-    return Batch(**{name: arrays[f"{prefix}.{name}"] for name in BATCH_FIELDS})
+    stream, event, entry_ms, entry_seq, entry_index, words = (arrays[f"{prefix}.{name}"] for name in BATCH_FIELDS)
+    return Batch(stream, event, entry_ms, entry_seq, entry_index, words)
 
 
 def _read(data: bytes) -> tuple[_Header, Arrays]:

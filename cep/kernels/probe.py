@@ -31,6 +31,7 @@ from cep.kernels.machine import EQ_F, EQ_I, evaluate, float_comparison
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin
 from cep.kernels.runs import (
     ALL_NODES,
+    ALL_POLICY,
     BIT,
     CAPACITY,
     CODE,
@@ -79,6 +80,7 @@ from cep.kernels.runs import (
     Probe,
     capture,
     clear,
+    copy_run,
     deadline,
     drop_first,
     drop_one,
@@ -89,6 +91,7 @@ from cep.kernels.runs import (
     give_block,
     move,
     new_run,
+    reserve,
     set_runs,
 )
 from cep.layout import NULL, Opcode
@@ -141,7 +144,7 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
             break
         ordinal = p.node[p.run[run, NODE], ORDINAL]
         emit(p, keys, matches, slot, run, deadline(p, run), DEADLINE, ordinal)
-        if p.plan[POLICY] == EACH_POLICY:
+        if p.plan[POLICY] == EACH_POLICY or p.plan[POLICY] == ALL_POLICY:
             drop_one(p, slot, run)
         else:
             drop_started_by(p, slot, ordinal)
@@ -216,15 +219,11 @@ def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordina
     ready = count >= p.steps[step, LEAST]
     target = step + 1
     last_step = target == p.plan[STEPS]
-    if ready and not last_step:
-        window = p.steps[target, WINDOW]
-        in_time = window < 0 or now_us < p.run[run, LAST_TIME] + window
-        adjacent = not p.steps[target, IMMEDIATE] or p.run[run, LAST_EVENT] == p.slots[slot, KEY_EVENTS] - 1
-        if in_time and adjacent and fits(p, m, bits, p.steps[target], run, row):
-            if guarded(p, m, slot, target, bits, run, row, now_us):
-                return ENDS
-            capture(p, m, slot, run, target, row, ordinal, now_us)
-            return completion(p, run)
+    if ready and not last_step and goes_on(p, m, slot, run, bits, row, now_us):
+        if guarded(p, m, slot, target, bits, run, row, now_us):
+            return ENDS
+        capture(p, m, slot, run, target, row, ordinal, now_us)
+        return completion(p, run)
     if not full and (
         step == 0 or p.steps[step, WINDOW] < 0 or now_us < p.run[run, PREVIOUS_TIME] + p.steps[step, WINDOW]
     ):
@@ -246,11 +245,64 @@ def completion(p: Probe, run: int) -> int:
     return COMPLETES if last and p.plan[TRAILING] == 0 else STAYS
 
 
+@jit
+def fork_all(
+    p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, bits: int, row: int, ordinal: int, now_us: int
+) -> None:
+    """Policy all: a run that can go on does so as a copy, and itself goes on waiting for other events that fit.
+
+    The copies come to stand behind the runs there were; one that would be too many is not made, and counted.
+    """
+    waiting = p.slots[slot, RUNS]
+    reserve(p, slot, 2 * waiting + 1)
+    first, kept, forks = first_run(p, slot), np.int64(0), np.int64(0)
+    for run in range(first, first + waiting):
+        outcome = STAYS
+        if goes_on(p, m, slot, run, bits, row, now_us):
+            copy = first + waiting + forks
+            copy_run(p, slot, run, copy)
+            outcome = offer(p, m, slot, copy, bits, row, ordinal, now_us)
+            if outcome == COMPLETES:
+                emit(p, keys, matches, slot, copy, now_us, EVENT, ordinal)
+            if outcome != STAYS or waiting + forks >= p.plan[MAX_STARTS]:
+                p.count[DROPPED] += outcome == STAYS
+                free_captures(p, slot, copy)
+            else:
+                forks += 1
+            outcome = ENDS if outcome == ENDS else STAYS
+        else:
+            outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
+        if outcome == ENDS:
+            free_captures(p, slot, run)
+            continue
+        move(p, run, first + kept, 1)
+        kept += 1
+    move(p, first + waiting, first + kept, forks)
+    set_runs(p, slot, kept + forks)
+
+
+@inline
+def goes_on(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, now_us: int) -> bool:
+    """Whether the event fits the step behind the one that the run is in."""
+    target = p.run[run, STEP] + 1
+    if target == p.plan[STEPS] or p.run[run, COUNT] < p.steps[target - 1, LEAST]:
+        return False
+    window = p.steps[target, WINDOW]
+    if window >= 0 and now_us >= p.run[run, LAST_TIME] + window:
+        return False
+    if p.steps[target, IMMEDIATE] and p.run[run, LAST_EVENT] != p.slots[slot, KEY_EVENTS] - 1:
+        return False
+    return fits(p, m, bits, p.steps[target], run, row)
+
+
 @inline
 def offer_all(
     p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, bits: int, row: int, ordinal: int, now_us: int
 ) -> bool:
     """Offer the event to the slot's runs, oldest first. True if a match has consumed all."""
+    if p.plan[POLICY] == ALL_POLICY:
+        fork_all(p, m, keys, matches, slot, bits, row, ordinal, now_us)
+        return False
     first, kept, newest = first_run(p, slot), np.int64(0), np.int64(-1)
     for run in range(first, first + p.slots[slot, RUNS]):
         outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
@@ -380,6 +432,12 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
         waiting += p.slots[slot, RUNS]
         nodes += p.slots[slot, NODES] + p.slots[slot, RUNS]
         capacity = max(capacity, 2 * p.slots[slot, CAPACITY])
+    if p.plan[POLICY] == ALL_POLICY:
+        nodes *= 2
+        waiting *= 2
+        capacity = max(capacity, 4 * waiting)
+        if p.count[ALL_NODES] + waiting * p.plan[STEPS] > p.node.shape[0]:
+            return False
     if keys.count[LIVE] + 1 >= len(keys.slots) or p.count[RUN_TOP] + capacity > p.run.shape[0]:
         return False
     if p.count[ALL_NODES] + waiting > p.node.shape[0] or matches.used[ROWS] + waiting > matches.row.shape[0]:

@@ -29,7 +29,7 @@ OPERATION, RUN_WORD, COLUMN, FLIPPED = range(4)
 
 # Places in Probe.plan.
 WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING = range(8)
-FIRST_POLICY, EACH_POLICY, LAST_POLICY = range(3)
+FIRST_POLICY, EACH_POLICY, LAST_POLICY, ALL_POLICY = range(4)
 
 # Columns of Probe.slots: where a key's block begins, its capacity, the place of the first run in it, how many runs,
 # how many captured events, how many events the key has had, and when something next ends or fires. Then, for each
@@ -152,24 +152,70 @@ def first_run(p: Probe, slot: int) -> int:
     return p.slots[slot, BLOCK] + p.slots[slot, BEGIN]
 
 
+@jit
+def reserve(p: Probe, slot: int, runs: int) -> None:
+    """Make the slot's block long enough for so many runs. The caller has made sure that there is room."""
+    state = p.slots[slot]
+    if state[BEGIN] + runs <= state[CAPACITY]:
+        return
+    first = first_run(p, slot)
+    if runs <= state[CAPACITY] and 2 * state[BEGIN] >= state[CAPACITY]:
+        move(p, first, state[BLOCK], state[RUNS])
+    else:
+        capacity = np.int64(SMALLEST_BLOCK)
+        while capacity < runs or capacity < 2 * state[CAPACITY]:
+            capacity *= 2
+        block = take_block(p, capacity)
+        move(p, first, block, state[RUNS])
+        give_block(p, slot)
+        state[BLOCK], state[CAPACITY] = block, capacity
+    state[BEGIN] = 0
+
+
 @inline
 def new_run(p: Probe, slot: int) -> int:
     """A row behind the slot's runs."""
     state = p.slots[slot]
     if state[BEGIN] + state[RUNS] == state[CAPACITY]:
-        first = first_run(p, slot)
-        if state[CAPACITY] > 0 and 2 * state[BEGIN] >= state[CAPACITY]:
-            move(p, first, state[BLOCK], state[RUNS])
-        else:
-            capacity = max(SMALLEST_BLOCK, 2 * state[CAPACITY])
-            block = take_block(p, capacity)
-            move(p, first, block, state[RUNS])
-            give_block(p, slot)
-            state[BLOCK], state[CAPACITY] = block, capacity
-        state[BEGIN] = 0
+        reserve(p, slot, state[RUNS] + 1)
     state[RUNS] += 1
     p.count[ALL_RUNS] += 1
     return state[BLOCK] + state[BEGIN] + state[RUNS] - 1
+
+
+@jit
+def copy_run(p: Probe, slot: int, run: int, target: int) -> None:
+    """Make row `target` a run of its own that has captured what `run` has."""
+    for column in range(p.run.shape[1]):
+        p.run[target, column] = p.run[run, column]
+    p.run[target, NODE] = -1
+    last = np.int64(-1)
+    node = p.run[run, NODE]
+    while node >= 0:
+        copy = new_node(p, slot)
+        for column in range(p.node.shape[1]):
+            p.node[copy, column] = p.node[node, column]
+        p.node_after[copy] = -1
+        if last < 0:
+            p.run[target, NODE] = copy
+        else:
+            p.node_after[last] = copy
+        last = copy
+        node = np.int64(p.node_after[node])
+
+
+@inline
+def new_node(p: Probe, slot: int) -> int:
+    """A captured event from the pool."""
+    node = p.count[NODE_FREE]
+    if node >= 0:
+        p.count[NODE_FREE] = p.node_after[node]
+    else:
+        node = p.count[NODE_TOP]
+        p.count[NODE_TOP] += 1
+    p.count[ALL_NODES] += 1
+    p.slots[slot, NODES] += 1
+    return node
 
 
 @inline
@@ -294,14 +340,7 @@ def capture(p: Probe, m: Machine, slot: int, run: int, step: int, row: int, ordi
     p.run[run, EVENTS] += 1
     p.run[run, LAST_TIME] = now_us
     p.run[run, LAST_EVENT] = p.slots[slot, KEY_EVENTS]
-    node = p.count[NODE_FREE]
-    if node >= 0:
-        p.count[NODE_FREE] = p.node_after[node]
-    else:
-        node = p.count[NODE_TOP]
-        p.count[NODE_TOP] += 1
-    p.count[ALL_NODES] += 1
-    p.slots[slot, NODES] += 1
+    node = new_node(p, slot)
     p.node[node, ORDINAL] = ordinal
     p.node[node, NODE_STEP] = step
     p.node_after[node] = p.run[run, NODE]
