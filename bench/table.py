@@ -1,6 +1,8 @@
 """Everything in one table from one run, kept with the facts about the machine.
 
-python -m bench.table [--events N] [--passes N] [--only engine,attack,many,replay,redis,start] [--what NAME] [--no-record]
+    python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--what NAME] [--no-record]
+
+Sections: engine, attack, many, replay, redis, start.
 """
 
 from __future__ import annotations
@@ -189,7 +191,7 @@ def redis(run: Run) -> Section:
     """`cep run` beside clients that only read."""
     section = Section(
         "Redis",
-        "`cep run` from a private Valkey with an append-only file, first commit to last. `xread`: redis-py "
+        "`cep run` from a private Valkey with an append-only file. `xread`: redis-py "
         "as it is meant to be used, only reading; `raw`: the same connection, replies left as they come.",
     )
     for per_entry in PER_ENTRY:
