@@ -64,7 +64,7 @@ class Captures:
         self._length = 0
         self._ordinal, self._events = np.empty(0, np.int64), blank(self._columns, 0)
         self.append(ordinals, kept)
-        self.compact_at = max(COMPACT_AT, 2 * len(rows))
+        self.compact_at = max(COMPACT_AT, 4 * len(rows))
 
     def _resize(self, length: int) -> None:
         ordinal, events = np.empty(length, np.int64), blank(self._columns, length)

@@ -22,7 +22,7 @@ from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
 from cep.kernels import runs as rk
-from cep.kernels.keys import KEY, KeySpace, begin_sweep
+from cep.kernels.keys import HASH, KEY, KeySpace, begin_sweep
 from cep.kernels.matches import Matches
 from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
@@ -254,10 +254,12 @@ class ProbeState:
         steps, guards, compares = _probe_tables(plan)
         waits, own_us, horizon = _trailing(plan)
         leading = len(plan.steps[0].guards)
-        most = plan.max_starts if plan.looks_back else NO_LIMIT
+        most = plan.max_starts if plan.looks_back or plan.policy == "all" else NO_LIMIT
         count = np.zeros(rk.FREE_BLOCKS + rk.BLOCK_SIZES, np.int64)
         count[[rk.NODE_FREE, *range(rk.FREE_BLOCKS, len(count))]] = -1
-        run = np.zeros((FIRST_ROWS, rk.WORD + len(plan.captures)), np.int64)
+        refs = rk.WORD + len(plan.captures)
+        run = np.zeros((FIRST_ROWS, refs + len(steps)), np.int64)
+        loops = [is_loop(plan, k) for k in range(len(steps))]
         initial = np.array([_initial(c, nulls) for c in plan.captures], np.int64)
         self.keys: KeySpace = new_keys(_span(plan))
         self.matches = new_matches(len(plan.steps), 0)
@@ -267,8 +269,21 @@ class ProbeState:
             compares=np.array(compares, np.int64).reshape(-1, 4),
             captures=np.array([[c.step, c.what, c.slot] for c in plan.captures], np.int64).reshape(-1, 3),
             plan=np.array(
-                [plan.within_us, _POLICIES[plan.policy], len(steps), waits, own_us, horizon, most, leading], np.int64
+                [
+                    plan.within_us,
+                    _POLICIES[plan.policy],
+                    len(steps),
+                    waits,
+                    own_us,
+                    horizon,
+                    most,
+                    leading,
+                    any(loops),
+                    refs,
+                ],
+                np.int64,
             ),
+            loop=np.array(loops, np.int64),
             places=np.zeros(sum(s.least + 1 for s in plan.steps), np.int64),
             initial=initial,
             initial_real=initial.view(np.float64),
@@ -301,11 +316,21 @@ class ProbeState:
     def references(self) -> Ints:
         """The ordinals of all captured events that the state still refers to."""
         p = self.probe
-        return p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]
+        rows = self._live_rows()
+        singles = [p.run[rows, p.plan[rk.REFS] + k] for k in range(len(p.loop)) if not p.loop[k]]
+        return np.concatenate([*singles, p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
+
+    def _live_rows(self) -> npt.NDArray[np.intp]:
+        """The rows of the run pool that hold a run."""
+        slots = self.probe.slots[self.keys.slots[:, HASH] >= 0]
+        lengths = slots[:, rk.RUNS]
+        before = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(slots[:, rk.BLOCK] + slots[:, rk.BEGIN] - before, lengths)
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        return [self.keys.slots[:, KEY:], self.probe.run[:, rk.WORD :]]
+        words = self.probe.run[self._live_rows(), rk.WORD : self.probe.plan[rk.REFS]]
+        return [self.keys.slots[:, KEY:], words]
 
     def waiting(self) -> int:
         """How many runs wait."""
@@ -324,7 +349,7 @@ class ProbeState:
         block = max(2 * int(p.slots[:, rk.CAPACITY].max()), rk.SMALLEST_BLOCK)
         nodes = waiting
         if p.plan[rk.POLICY] == rk.ALL_POLICY:
-            block, nodes = max(block, 8 * waiting), 2 * waiting * len(p.steps)
+            block, nodes = max(block, 8 * waiting), 2 * waiting
         if p.count[rk.RUN_TOP] + block >= len(p.run):
             run = grown(p.run, 2 * len(p.run))
             p = p._replace(run=run, run_real=run.view(np.float64))

@@ -41,7 +41,6 @@ from cep.kernels.runs import (
     COUNT,
     DROPPED,
     EACH_POLICY,
-    EVENTS,
     FIRST_POLICY,
     FLIPPED,
     GUARD_FROM,
@@ -55,13 +54,12 @@ from cep.kernels.runs import (
     LEAST,
     MAX_STARTS,
     MOST,
-    NODE,
-    NODE_STEP,
     NODES,
     OPERATION,
     ORDINAL,
     POLICY,
     PREVIOUS_TIME,
+    REFS,
     RUN_TOP,
     RUN_WORD,
     RUNS,
@@ -89,6 +87,7 @@ from cep.kernels.runs import (
     first_run,
     free_captures,
     give_block,
+    last_ordinal,
     move,
     new_run,
     reserve,
@@ -109,16 +108,22 @@ def emit(p: Probe, keys: KeySpace, matches: Matches, slot: int, run: int, time_u
     """Write a match with everything the run has captured."""
     at = begin(matches, keys, slot, time_us, kind, place, p.run[run, START], 0)
     for k in range(p.plan[STEPS]):
-        matches.count[at, k] = 0
-    count = p.run[run, EVENTS]
-    place_at = matches.used[REFERENCES] + count
-    matches.used[REFERENCES] = place_at
-    node = p.run[run, NODE]
-    while node >= 0:
-        place_at -= 1
-        matches.reference[place_at] = p.node[node, ORDINAL]
-        matches.count[at, p.node[node, NODE_STEP]] += 1
-        node = np.int64(p.node_after[node])
+        ref, count = p.run[run, p.plan[REFS] + k], np.int64(1)
+        if p.loop[k]:
+            node = np.int64(p.node_after[ref])
+            while node >= 0:
+                count += 1
+                node = np.int64(p.node_after[node])
+        matches.count[at, k] = count
+        place_at = matches.used[REFERENCES] + count
+        matches.used[REFERENCES] = place_at
+        if p.loop[k] == 0:
+            matches.reference[place_at - 1] = ref
+            continue
+        while ref >= 0:
+            place_at -= 1
+            matches.reference[place_at] = p.node[ref, ORDINAL]
+            ref = np.int64(p.node_after[ref])
 
 
 @jit
@@ -142,7 +147,7 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
         run = earliest_due(p, slot, now_us)
         if run < 0:
             break
-        ordinal = p.node[p.run[run, NODE], ORDINAL]
+        ordinal = last_ordinal(p, run)
         emit(p, keys, matches, slot, run, deadline(p, run), DEADLINE, ordinal)
         if p.plan[POLICY] == EACH_POLICY or p.plan[POLICY] == ALL_POLICY:
             drop_one(p, slot, run)
@@ -260,7 +265,7 @@ def fork_all(
         outcome = STAYS
         if goes_on(p, m, slot, run, bits, row, now_us):
             copy = first + waiting + forks
-            copy_run(p, slot, run, copy)
+            copy_run(p, run, copy)
             outcome = offer(p, m, slot, copy, bits, row, ordinal, now_us)
             if outcome == COMPLETES:
                 emit(p, keys, matches, slot, copy, now_us, EVENT, ordinal)
@@ -356,7 +361,8 @@ def start(
     p.run[run, START] = ordinal
     p.run[run, START_TIME] = now_us
     p.run[run, LAST_TIME] = now_us
-    p.run[run, NODE] = -1
+    for k in range(p.plan[STEPS]):
+        p.run[run, p.plan[REFS] + k] = -1
     capture(p, m, slot, run, np.int64(0), row, ordinal, now_us)
     if completion(p, run) == COMPLETES:
         emit(p, keys, matches, slot, run, now_us, EVENT, ordinal)
@@ -427,22 +433,19 @@ def touch_runs(p: Probe, keys: KeySpace, rows: int) -> None:
 @inline
 def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
-    waiting, nodes, capacity = np.int64(1), np.int64(1), np.int64(SMALLEST_BLOCK)
+    waiting, logged, capacity = np.int64(1), np.int64(0), np.int64(SMALLEST_BLOCK)
     if slot >= 0:
         waiting += p.slots[slot, RUNS]
-        nodes += p.slots[slot, NODES] + p.slots[slot, RUNS]
+        logged += p.slots[slot, NODES]
         capacity = max(capacity, 2 * p.slots[slot, CAPACITY])
     if p.plan[POLICY] == ALL_POLICY:
-        nodes *= 2
         waiting *= 2
         capacity = max(capacity, 4 * waiting)
-        if p.count[ALL_NODES] + waiting * p.plan[STEPS] > p.node.shape[0]:
-            return False
     if keys.count[LIVE] + 1 >= len(keys.slots) or p.count[RUN_TOP] + capacity > p.run.shape[0]:
         return False
     if p.count[ALL_NODES] + waiting > p.node.shape[0] or matches.used[ROWS] + waiting > matches.row.shape[0]:
         return False
-    return matches.used[REFERENCES] + nodes <= len(matches.reference)
+    return matches.used[REFERENCES] + logged + waiting * (p.plan[STEPS] + 1) <= len(matches.reference)
 
 
 @jit

@@ -1,8 +1,8 @@
 """Runs that are asked one by one: where they stand, what they have captured, and the words that filters read of them.
 
 A key's runs stand side by side in one block, in order of start, so that offering them an event is a walk through
-adjacent memory; blocks hold 4, 8, 16 … runs and are reused by size. Captured events are a list for each run, newest
-first.
+adjacent memory; blocks hold 4, 8, 16 … runs and are reused by size. A run has the event that each single step captured
+in its row; what a loop has captured is a list, newest first.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ STEP_COLUMNS = 10
 OPERATION, RUN_WORD, COLUMN, FLIPPED = range(4)
 
 # Places in Probe.plan.
-WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING = range(8)
+# LOOPS: whether any step is one. REFS: the column of Probe.run where the steps' captured events begin.
+WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING, LOOPS, REFS = range(10)
 FIRST_POLICY, EACH_POLICY, LAST_POLICY, ALL_POLICY = range(4)
 
 # Columns of Probe.slots: where a key's block begins, its capacity, the place of the first run in it, how many runs,
-# how many captured events, how many events the key has had, and when something next ends or fires. Then, for each
+# how many events of loops, how many events the key has had, and when something next ends or fires. Then, for each
 # leading guard, the time of the last event that fits it.
 BLOCK, CAPACITY, BEGIN, RUNS, NODES, KEY_EVENTS, SOONEST, SEEN = range(8)
 
-# Columns of Probe.run, then the words that filters read.
-START, START_TIME, STEP, COUNT, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, NODE, EVENTS, WORD = range(10)
+# Columns of Probe.run, then the words that filters read, then for each step its event (a loop: its newest node).
+START, START_TIME, STEP, COUNT, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, WORD = range(8)
 
 # Columns of Probe.captures and Probe.node.
 OF_STEP, WHAT, SLOT = range(3)
-ORDINAL, NODE_STEP, NODE_WORD = range(3)  # then the words of DISTINCT captures, in the order of the captures
+ORDINAL, NODE_WORD = range(2)  # then the words of DISTINCT captures, in the order of the captures
 
 # Places in Probe.count; from FREE_BLOCKS on the first free block of each size.
 ALL_RUNS, RUN_TOP, ALL_NODES, NODE_TOP, NODE_FREE, DROPPED, FREE_BLOCKS = range(7)
@@ -62,7 +63,8 @@ class Probe(NamedTuple):
     """steps, guards, compares, captures, plan: tables; guards of step j before those of j + 1, trailing ones last.
 
     places: scratch, one for each place a run can wait at. initial: the words of a run that has captured nothing.
-    slots: (slots, SEEN + leading guards). run: the blocks; run_real is its float view. node, node_after: captures.
+    slots: (slots, SEEN + leading guards). run: the blocks; run_real is its float view. loop: whether a
+    step is one. node, node_after: the events that loops have captured.
     """
 
     steps: Ints
@@ -70,6 +72,7 @@ class Probe(NamedTuple):
     compares: Ints
     captures: Ints
     plan: Ints
+    loop: Ints
     places: Ints
     initial: Ints
     initial_real: Floats
@@ -183,25 +186,11 @@ def new_run(p: Probe, slot: int) -> int:
     return state[BLOCK] + state[BEGIN] + state[RUNS] - 1
 
 
-@jit
-def copy_run(p: Probe, slot: int, run: int, target: int) -> None:
-    """Make row `target` a run of its own that has captured what `run` has."""
+@inline
+def copy_run(p: Probe, source: int, target: int) -> None:
+    """Make row `target` a run that has captured what `source` has. Only runs without loops are copied."""
     for column in range(p.run.shape[1]):
-        p.run[target, column] = p.run[run, column]
-    p.run[target, NODE] = -1
-    last = np.int64(-1)
-    node = p.run[run, NODE]
-    while node >= 0:
-        copy = new_node(p, slot)
-        for column in range(p.node.shape[1]):
-            p.node[copy, column] = p.node[node, column]
-        p.node_after[copy] = -1
-        if last < 0:
-            p.run[target, NODE] = copy
-        else:
-            p.node_after[last] = copy
-        last = copy
-        node = np.int64(p.node_after[node])
+        p.run[target, column] = p.run[source, column]
 
 
 @inline
@@ -220,16 +209,27 @@ def new_node(p: Probe, slot: int) -> int:
 
 @inline
 def free_captures(p: Probe, slot: int, run: int) -> None:
-    """Give back the list of what a run has captured."""
-    node = p.run[run, NODE]
-    while node >= 0:
-        previous = np.int64(p.node_after[node])
-        p.node[node, ORDINAL] = -1
-        p.node_after[node] = p.count[NODE_FREE]
-        p.count[NODE_FREE] = node
-        p.count[ALL_NODES] -= 1
-        p.slots[slot, NODES] -= 1
-        node = previous
+    """Give back the lists of what a run's loops have captured."""
+    if p.plan[LOOPS] == 0:
+        return
+    for k in range(p.plan[STEPS]):
+        node = p.run[run, p.plan[REFS] + k] if p.loop[k] else np.int64(-1)
+        while node >= 0:
+            previous = np.int64(p.node_after[node])
+            p.node[node, ORDINAL] = -1
+            p.node_after[node] = p.count[NODE_FREE]
+            p.count[NODE_FREE] = node
+            p.count[ALL_NODES] -= 1
+            p.slots[slot, NODES] -= 1
+            node = previous
+
+
+@inline
+def last_ordinal(p: Probe, run: int) -> int:
+    """The event that the run captured last."""
+    step = p.run[run, STEP]
+    ref = p.run[run, p.plan[REFS] + step]
+    return p.node[ref, ORDINAL] if p.loop[step] else ref
 
 
 @inline
@@ -268,19 +268,21 @@ def drop_one(p: Probe, slot: int, run: int) -> None:
 @jit
 def distinct(p: Probe, m: Machine, run: int, w: int, row: int) -> int:
     """How many different values the run has captured for DISTINCT word w, the event of `row` just captured included."""
-    column = NODE_WORD + w
+    null = m.words[p.captures[w, SLOT], row] == NULL
+    if p.captures[w, WHAT] == CAP_DISTINCT_F:
+        null = np.isnan(m.words_real[p.captures[w, SLOT], row])
+    step, column = p.captures[w, OF_STEP], NODE_WORD + w
+    if p.loop[step] == 0:
+        return 0 if null else 1
     word = m.words[p.captures[w, SLOT], row]
-    newest = p.run[run, NODE]
+    newest = p.run[run, p.plan[REFS] + step]
     p.node[newest, column] = word
-    null = word == NULL if p.captures[w, WHAT] == CAP_DISTINCT_I else np.isnan(m.words_real[p.captures[w, SLOT], row])
-    if null:
-        return 0
     node = np.int64(p.node_after[newest])
-    while node >= 0:
-        if p.node[node, NODE_STEP] == p.captures[w, OF_STEP] and p.node[node, column] == word:
+    while node >= 0 and not null:
+        if p.node[node, column] == word:
             return 0
         node = np.int64(p.node_after[node])
-    return 1
+    return 0 if null else 1
 
 
 @inline
@@ -337,14 +339,16 @@ def capture(p: Probe, m: Machine, slot: int, run: int, step: int, row: int, ordi
         p.run[run, STEP] = step
         p.run[run, COUNT] = 0
     p.run[run, COUNT] += 1
-    p.run[run, EVENTS] += 1
     p.run[run, LAST_TIME] = now_us
     p.run[run, LAST_EVENT] = p.slots[slot, KEY_EVENTS]
-    node = new_node(p, slot)
-    p.node[node, ORDINAL] = ordinal
-    p.node[node, NODE_STEP] = step
-    p.node_after[node] = p.run[run, NODE]
-    p.run[run, NODE] = node
+    ref = p.plan[REFS] + step
+    if p.loop[step]:
+        node = new_node(p, slot)
+        p.node[node, ORDINAL] = ordinal
+        p.node_after[node] = p.run[run, ref]
+        p.run[run, ref] = node
+    else:
+        p.run[run, ref] = ordinal
     remember(p, m, run, step, row, first)
     p.slots[slot, SOONEST] = min(p.slots[slot, SOONEST], ends_at(p, run), deadline(p, run))
 
