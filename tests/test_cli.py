@@ -313,6 +313,7 @@ def test_run_until_told_to_stop(rules, own_server: Server, tmp_path):
 
 NEW_SIGNATURES = """
 import cep.kernels, importlib, pkgutil
+from pathlib import Path
 from cep.adapters.cli.rules import accepted
 from cep.adapters.cli.warmup import warm_up
 from cep.compile import compile_rules
@@ -324,8 +325,8 @@ def compiled():
     return {(name, str(signature)) for name, kernel in kernels.items() for signature in kernel.signatures}
 before = compiled()
 assert before
-for pack in ("fraud", "security", "iot"):
-    rules = accepted([f"rules/{pack}"])
+for path in [*Path("rules").iterdir(), *Path("tests/cases").glob("*.cep")]:
+    rules = accepted([str(path)])
     run_tests(rules, compile_rules(rules))
 print(compiled() - before)
 """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from io import TextIOWrapper
-from typing import BinaryIO, TextIO, cast
+from typing import TextIO
 
 import msgspec
 
@@ -42,11 +42,10 @@ parse = msgspec.json.Decoder(Shown).decode
 
 
 class AlertLines:
-    """A sink that counts alerts by rule and status, and writes them as JSON or for people."""
+    """A sink on stdout that counts alerts by rule and status, and writes them as JSON or for people."""
 
-    def __init__(self, text: TextIOWrapper, is_readable: bool) -> None:
-        self._text = text
-        self._lines = None if is_readable else LineSink(cast(BinaryIO, text.buffer))
+    def __init__(self, is_readable: bool) -> None:
+        self._lines = None if is_readable else LineSink.stdout()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def write(self, alerts: Sequence[bytes]) -> None:
@@ -56,7 +55,8 @@ class AlertLines:
         if self._lines is not None:
             self._lines.write(alerts)
         elif shown:
-            print("\n".join(line(alert, self._text) for alert in shown), file=self._text, flush=True)
+            # sys.stdout is asked for each time: a progress bar puts something before it.
+            print("\n".join(line(alert, sys.stdout) for alert in shown), file=sys.stdout, flush=True)
 
     def close(self) -> None:
         """Nothing is left to be done."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from io import TextIOWrapper
 from pathlib import Path
-from typing import cast
 
 import cep
 from cep.adapters.cli.alerts import AlertLines, parse
@@ -51,7 +48,7 @@ def demo(duration: str, rate: int, seed: int) -> int:
     stop = threading.Event()
     stop_on_signals(stop)
     found: set[_Hit] = set()
-    town, alerts = Town(rate, seed), AlertLines(cast(TextIOWrapper, sys.stdout), is_readable=True)
+    town, alerts = Town(rate, seed), AlertLines(is_readable=True)
     with private_valkey() as url:
         say(
             f"{counted(len(program.rules), 'rule')} on {url}, {rate:,} events a second for {duration}; "

@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import TextIOWrapper
-from typing import TextIO, cast
+from typing import TextIO
 
 from cep.adapters.cli.alerts import AlertLines, by_rule
 from cep.adapters.cli.console import DEV_STDIN, OK, CommandError, figures, is_terminal, progress, say, tally
@@ -122,7 +121,7 @@ def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, 
     readable = form == "text" or (form is None and is_terminal(sys.stdout))
     with ExitStack() as stack:
         dead_file = stack.enter_context(open(dead, "w", encoding="utf-8")) if dead is not None else None
-        tally = Tally(program, AlertLines(cast(TextIOWrapper, sys.stdout), readable), dead_file)
+        tally = Tally(program, AlertLines(readable), dead_file)
         began = time.perf_counter()
         with progress("{task.fields[events]:,} events") as bar:
             total = total_bytes([file for group in files.values() for file in group])
