@@ -300,7 +300,7 @@ class CaptureWord:
 
 @dataclass(frozen=True, slots=True)
 class SequencePlan:
-    """A `when` rule. `looks_back` (or policy last) means that each waiting run is asked by itself."""
+    """A `when` rule. `looks_back` (or policy last or all) means that each waiting run is asked by itself."""
 
     key_parts: int
     policy: str

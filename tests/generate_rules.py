@@ -278,7 +278,9 @@ class Author:
         if shape.trailing:
             self.features.add("when: trailing no")
             steps += self.guards(shape)
-        policy = self.rng.choice(("first", "first", "each", "each") + (() if shape.trailing else ("last",)))
+        loops = any(loop for _, loop in shape.aliases.values())
+        policies = ("first", "first", "each", "each") + (() if shape.trailing else ("last",))
+        policy = self.rng.choice(policies + (() if loops else ("all", "all")))
         self.features.add(f"when: {policy}")
         # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
         gaps = any(" within " in step for step in steps if not step.startswith("no "))

@@ -31,9 +31,9 @@ class Runs:
         self.policy = rule.trigger.policy
         self.steps = rule.trigger.steps
         self.positive = [i for i, step in enumerate(self.steps) if not step.negated]
-        self.looks_back = any(looks_back(step.source.where) for step in self.steps)
+        self.bounded = self.policy == "all" or any(looks_back(step.source.where) for step in self.steps)
         self.seen: list[int] = []  # the events of the key
-        self.runs: list[Run] = []  # in order of start
+        self.runs: list[Run] = []  # as they came to be: in order of start, but for `all`
         self.found: list[Ranked] = []
 
     # Everything that ends or fires at or before t, then the event.
@@ -41,14 +41,11 @@ class Runs:
     def see(self, e: int) -> None:
         self.advance(self.time(e))
         self.seen.append(e)
-        for waiting in list(self.runs):
-            if not self.offer(waiting, e):
-                self.runs.remove(waiting)
-        complete = [r for r in self.runs if self.is_complete(r)]
+        complete = self.fork_all(e) if self.policy == "all" else self.offer_all(e)
         start = self.starts(e)
         if start is not None and self.is_complete(start):
             complete.append(start)
-        if self.policy == "each":
+        if self.policy in ("each", "all"):
             self.complete_each(complete, e)
         elif complete:
             self.match(complete[0] if self.policy == "first" else complete[-1], self.time(e), (1, e))
@@ -59,6 +56,32 @@ class Runs:
         if self.policy == "last":
             self.keep_newest()
         self.bound()
+
+    def offer_all(self, e: int) -> list[Run]:
+        """The runs that complete."""
+        for waiting in list(self.runs):
+            if not self.offer(waiting, e):
+                self.runs.remove(waiting)
+        return [r for r in self.runs if self.is_complete(r)]
+
+    def fork_all(self, e: int) -> list[Run]:
+        """`all`: a copy goes on, and the run itself waits for other events. The copies that complete."""
+        waited = len(self.runs)
+        complete, copies = [], []
+        for waiting in list(self.runs):
+            copy = Run({at: list(ordinals) for at, ordinals in waiting.captured.items()}, waiting.start)
+            if not self.offer(copy, e):
+                self.runs.remove(waiting)
+            elif copy == waiting:
+                continue
+            elif self.is_complete(copy):
+                complete.append(copy)
+            elif waited + len(copies) < self.rule.max_starts:
+                copies.append(copy)
+            else:
+                self.counters.runs_dropped += 1
+        self.runs += copies
+        return complete
 
     def complete_each(self, complete: list[Run], e: int) -> None:
         for done in complete:
@@ -146,7 +169,7 @@ class Runs:
         self.runs = [r for r in self.runs if newest[self.waits_at(r)] is r]
 
     def bound(self) -> None:
-        while self.looks_back and len(self.runs) > self.rule.max_starts:
+        while self.bounded and len(self.runs) > self.rule.max_starts:
             self.runs.pop(0)
             self.counters.runs_dropped += 1
 

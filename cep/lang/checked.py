@@ -218,7 +218,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A sequence trigger. `policy` is "first", "last" or "each"."""
+    """A sequence trigger. `policy` is "first", "last", "each" or, when every positive step is 1..1, "all"."""
 
     policy: str
     steps: tuple[Step, ...]

@@ -31,9 +31,9 @@ UNBUILT_CODES = (
     _unbuilt("CEP907", "then each", "rule r by k within 1h when a then each b", _PAIR),
     _unbuilt(
         "CEP908",
-        "match all",
+        "match all with a loop",
+        "rule r by k within 1h match all when 2+ a then b",
         "rule r by k within 1h match all when a then b",
-        "rule r by k within 1h match each when a then b",
     ),
     _unbuilt("CEP909", "resume at", "rule r by k within 1h when a as p then b resume at p", _PAIR),
     _unbuilt(

@@ -50,11 +50,7 @@ def sequence(infer: Inference, node: ast.When, rule: ast.Rule, scope: Scope) -> 
 def _policy(infer: Inference, word: ast.Word | None) -> str:
     if word is None:
         return "first"
-    if word.text == "all":
-        infer.page.error(
-            "CEP908", word.at, '"match all" is not built yet', '"match each" gives one match for every start'
-        )
-    elif word.text not in POLICIES:
+    if word.text not in POLICIES:
         hint = nearest(word.text, POLICIES) or f"write {listed(POLICIES)}"
         infer.page.error("CEP104", word.at, f'there is no policy "{word.text}"', hint)
     return word.text
@@ -175,6 +171,13 @@ def _check_shape(infer: Inference, node: ast.When, trigger: When) -> None:
         )
     leading = True
     for index, step in enumerate(steps):
+        if trigger.policy == "all" and not step.negated and step.most != 1:
+            page.error(
+                "CEP908",
+                node.sequence.steps[index].at,
+                '"match all" with a loop is not built yet',
+                '"match each" gives one match for every start',
+            )
         if leading and index and step.link == "next":
             at = node.sequence.steps[index].at
             page.error(
