@@ -356,3 +356,12 @@ def test_demo():
 def test_demo_takes_durations(cli):
     assert cli("demo", "--for", "soon") == 2
     assert "20s, 5m or 1h" in cli.err
+
+
+def test_warmup_without_a_place_for_the_cache(tmp_path):
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "CEP_CACHE_DIR": str(tmp_path / "file"), "NUMBA_DISABLE_JIT": "1"}
+    command = [*COMMAND, "warmup"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "cache None" in done.stdout
+    assert done.stderr.count("CEP_CACHE_DIR") == 1

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cep
@@ -21,12 +22,12 @@ from cep.adapters.cli.valkey import private_valkey
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
-from cep.errors import ConfigurationError
 from cep.ports import LogError
 from cep.runtime import Runtime
 
 _ALERTS = "alerts"
 _Hit = tuple[object, ...]  # a rule, and the first part of the key that it fired for
+_BURST_MAX = 10_000  # events sent at once, where the rate is more than can be done
 _TICK_S = 0.05
 _UNDECIDED_MS = 2 * MINUTE_MS  # a fraud this fresh still waits for stragglers
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -57,41 +58,27 @@ def demo(duration: str, rate: int, seed: int) -> int:
         log = RedisLog(url, [stream.name for stream in program.streams], "demo", _ALERTS)
         runtime = Runtime(log, detector, stop=stop, report=say)
         sender = _Sender(url, town, seconds, stop)
-        workers = [_Worker(sender.send, stop), _Worker(runtime.run, stop)]
-        for worker in workers:
-            worker.start()
+        with ThreadPoolExecutor(2) as threads:
+            sending, serving = threads.submit(sender.send), threads.submit(runtime.run)
 
-        def is_over() -> bool:
-            return stop.is_set() or (not workers[0].is_alive() and runtime.counters.events >= sender.sent)
+            def is_over() -> bool:
+                all_sent = sending.done() and runtime.counters.events >= sender.sent
+                return stop.is_set() or serving.done() or all_sent
 
-        for batch in _alerts(url, is_over):
-            alerts.write(batch)
-            found |= {(data.rule.id, *list(data.key.values())[:1]) for data in (parse(alert).data for alert in batch)}
-        stop.set()
-        for worker in workers:
-            worker.join()
-            if worker.error is not None:
-                raise CommandError(f"the demo has failed: {worker.error}", FAILED) from worker.error
+            try:
+                for batch in _alerts(url, is_over):
+                    alerts.write(batch)
+                    found |= {_hit(alert) for alert in batch}
+                stop.set()
+                sending.result()
+                serving.result()
+            except LogError as error:
+                raise CommandError(f"the demo has failed: {error}", FAILED) from error
+            finally:
+                stop.set()
     say(_summary(town, sender, runtime.counters.events, alerts, found))
     say(f"the rules are in {pack}: copy the folder, change them, then `cep test` and `cep replay` them")
     return OK
-
-
-class _Worker(threading.Thread):
-    """A thread whose error is kept, and stops everything."""
-
-    def __init__(self, work: Callable[[], None], stop: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self._work, self._stop_all = work, stop
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        """Work."""
-        try:
-            self._work()
-        except (LogError, ConfigurationError) as error:
-            self.error = error
-            self._stop_all.set()
 
 
 class _Sender:
@@ -108,7 +95,8 @@ class _Sender:
         session, events = Session(self._url), self._town.events()
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < self.seconds and not self._stop.is_set():
-            due = list(itertools.islice(events, int(elapsed * self._town.rate) - self.sent))
+            missing = int(elapsed * self._town.rate) - self.sent
+            due = list(itertools.islice(events, min(missing, _BURST_MAX)))
             if due:
                 session.pipeline([("XADD", event.stream, "*", "event", event.to_json()) for event in due])
                 self.sent += len(due)
@@ -131,6 +119,11 @@ def _alerts(url: str, is_over: Callable[[], bool]) -> Iterator[list[bytes]]:
         elif ending:
             session.close()
             return
+
+
+def _hit(alert: bytes) -> _Hit:
+    data = parse(alert).data
+    return (data.rule.id, *list(data.key.values())[:1])
 
 
 def _summary(town: Town, sender: _Sender, events: int, alerts: AlertLines, found: set[_Hit]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from cep.adapters.cli.console import OK, counted, progress, say
 from cep.adapters.cli.detector import build
@@ -31,6 +30,7 @@ rule r by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x
     "conditions": "rule r by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s",
 }
 _MARK = "warm"
+_NO_CACHE = "warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one"
 
 
 def warm_up(done: Callable[[str], None] = lambda name: None) -> None:
@@ -55,7 +55,7 @@ def is_warm() -> bool:
 def ensure_warm() -> None:
     """Compile what is not in the cache, under a progress bar. Without a cache kernels are compiled as they are used."""
     if CACHE_FOLDER is None:
-        say("warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one")
+        say(_NO_CACHE)
     elif not is_warm():
         say("compiling the kernels: about a minute, once")
         _warm_up_shown()
@@ -65,8 +65,11 @@ def warmup() -> int:
     """`cep warmup`."""
     began = time.perf_counter()
     _warm_up_shown()
-    place: Path | str = CACHE_FOLDER or "nowhere: set CEP_CACHE_DIR to a folder that can be written"
-    say(f"{counted(len(RULES), 'group')} of kernels ready in {time.perf_counter() - began:.1f} s, cached in {place}")
+    print(
+        f"{counted(len(RULES), 'group')} of kernels ready in {time.perf_counter() - began:.1f} s, cache {CACHE_FOLDER}"
+    )
+    if CACHE_FOLDER is None:
+        say(_NO_CACHE)
     return OK
 
 
