@@ -439,10 +439,15 @@ class Program:
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
-    stored: int  # a captured event keeps its first `stored` columns: all but the features
+    shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The columns that a captured event keeps, in this order."""
+        return (*range(len(self.columns)), *self.shown)
 
     def listing(self, at: int) -> str:
         """The instructions of the expression at `at`, for people and tests."""

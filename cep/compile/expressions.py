@@ -121,6 +121,7 @@ class Coder:
     code: list[tuple[int, int]] = field(default_factory=list)
     consts: list[int] = field(default_factory=list)
     const_texts: list[tuple[int, str]] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)  # columns worked out that alerts read of captured events
     _known: dict[object, int] = field(default_factory=dict)
     _slots: int = 0
 
@@ -150,6 +151,14 @@ class Coder:
                 self.texts.append(TextColumn(self._known[key], source, operation, patterns))
             source = self._known[key]
         return source
+
+    def stored(self, slot: int) -> int:
+        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show."""
+        if slot < len(self.columns):
+            return slot
+        if slot not in self.shown:
+            self.shown.append(slot)
+        return len(self.columns) + self.shown.index(slot)
 
     def value_slot(self, event: int, expr: Expr) -> int:
         """The column of an aggregate's argument: the field's own, or one that is computed."""

@@ -98,7 +98,7 @@ class _Outputs:
             return Input(InputKind.COUNT, step, -1)
         assert isinstance(self.rule.trigger, When)
         event = self.rule.trigger.steps[leaf.step].source.event
-        slot = self.context.coder.value_slot(event, leaf.argument)
+        slot = self.context.coder.stored(self.context.coder.value_slot(event, leaf.argument))
         return Input(_AGGREGATES[leaf.function], step, slot, is_float(leaf.argument.kind))
 
     def _step(self, place: int) -> int:

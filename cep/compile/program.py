@@ -80,7 +80,6 @@ def compile_rules(rules: RuleSet) -> Program:
     context = Context(rules, Coder(columns, places), FeatureSet())
     specs = [_rule(context, rule) for rule in live]
     coder = context.coder
-    stored = coder.slots
     features = context.features.plans(context)
     return Program(
         streams=tuple(StreamSpec(s.name, s.time_path, s.type_path, s.late_us, s.idle_us) for s in rules.streams),
@@ -100,7 +99,7 @@ def compile_rules(rules: RuleSet) -> Program:
         predicates=tuple(context.predicates),
         features=features,
         rules=tuple(specs),
-        stored=stored,
+        shown=tuple(coder.shown),
         code=tuple(coder.code),
         consts=tuple(coder.consts),
         const_texts=tuple(coder.const_texts),

@@ -34,12 +34,11 @@ def new_keys(span_us: int) -> KeySpace:
     count = np.zeros(key_kernels.COUNTS, np.int64)
     count[key_kernels.FREE] = -1
     count[key_kernels.TICK] = max(1, span_us // TICKS_PER_SPAN)
-    count[key_kernels.CURSOR] = -(2**62)
+    count[[key_kernels.CURSOR, key_kernels.SWEPT]] = -(2**62)
     return KeySpace(
         table=np.full(2 * FIRST_SLOTS, -1, np.int32),
         slots=_blank_slots(FIRST_SLOTS),
         head=np.full(BUCKETS, -1, np.int32),
-        found=np.zeros(key_kernels.CHUNK + 1, np.int64),
         count=count,
     )
 
@@ -49,11 +48,6 @@ def _blank_slots(length: int) -> Ints:
     slots[:, [key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
     slots[:, key_kernels.DUE] = NEVER
     return slots
-
-
-def slots_short(keys: KeySpace) -> bool:
-    """Whether the key space is about to be full."""
-    return bool(keys.count[key_kernels.LIVE] + 2 >= len(keys.slots))
 
 
 def grow_keys(keys: KeySpace) -> KeySpace:
@@ -112,6 +106,16 @@ def grow_windows(windows: Windows, slots: int) -> Windows:
 
 def _has_distinct(windows: Windows) -> bool:
     return bool((windows.table[:, window_kernels.FUNCTION] == window_kernels.DISTINCT).any())
+
+
+def copies(row: Ints, length: int) -> Ints:
+    """An array of so many rows, all alike: the state of keys that hold nothing."""
+    return np.tile(row, (length, 1))
+
+
+def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
+    """A longer copy; the new rows are like `row`."""
+    return np.concatenate((array, copies(row, length - len(array))))
 
 
 def new_matches(steps: int, values: int) -> Matches:

@@ -6,24 +6,23 @@ import numpy as np
 
 from cep.engine.arrays import (
     FIRST_SLOTS,
-    grow_keys,
+    copies,
     grow_matches,
     grow_windows,
-    grown,
+    grown_copies,
     new_keys,
     new_matches,
     new_windows,
-    slots_short,
 )
-from cep.engine.sequences import Ints, Keep, Rows
+from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
 from cep.kernels import episodes as ek
-from cep.kernels.keys import HASH, KEY, TOP, begin_sweep
+from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
 from cep.kernels.windows import WORD
 from cep.layout import EpisodePlan
 
 
-class EpisodeState:
+class EpisodeState(Keyed):
     """Windows, latest values and episodes of a condition's keys."""
 
     def __init__(self, plan: EpisodePlan, nulls: Ints) -> None:
@@ -33,6 +32,8 @@ class EpisodeState:
         self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
         self.windows = new_windows(plan.aggregates)
         self.matches = new_matches(1, values)
+        self._blank = np.zeros(ek.STATE_COLUMNS, np.int64)
+        self._blank[ek.OVER], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
         self.episodes = ek.Episodes(
             plan=np.array(
                 [
@@ -51,14 +52,15 @@ class EpisodeState:
             bits=np.array(plan.aggregate_bits, np.int64),
             latest=np.array(plan.latest, np.int64).reshape(-1, 2),
             nulls=nulls,
-            state=np.zeros((FIRST_SLOTS, ek.STATE_COLUMNS), np.int64),
-            now=np.zeros((FIRST_SLOTS, len(plan.latest)), np.int64),
+            state=copies(self._blank, FIRST_SLOTS),
+            now=copies(nulls, FIRST_SLOTS),
             inputs=np.zeros(values, np.int64),
             count=np.zeros(1, np.int64),
         )
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Apply the rows."""
+        slots, order = self.resolve(rows, ALL_BITS, self._grow_slots)
         reached = 0
         while True:
             reached = ek.feed(
@@ -69,12 +71,13 @@ class EpisodeState:
                 self.matches,
                 rows.rows,
                 rows.bits,
-                rows.key,
+                slots,
+                order,
                 keep,
                 base,
                 reached,
             )
-            if reached == len(rows.rows):
+            if reached == len(order):
                 return
             self._grow()
 
@@ -109,14 +112,15 @@ class EpisodeState:
         """How many open episodes were forgotten with their quiet key."""
         return int(self.episodes.count[ek.FORGOTTEN])
 
+    def _grow_slots(self, slots: int) -> None:
+        e = self.episodes
+        self.windows = grow_windows(self.windows, slots)
+        self.episodes = e._replace(
+            state=grown_copies(e.state, self._blank, slots), now=grown_copies(e.now, e.nulls, slots)
+        )
+
     def _grow(self) -> None:
-        before = len(self.keys.slots), len(self.windows.element)
-        if slots_short(self.keys):
-            self.keys = grow_keys(self.keys)
-            slots = len(self.keys.slots)
-            self.episodes = self.episodes._replace(
-                state=grown(self.episodes.state, slots), now=grown(self.episodes.now, slots)
-            )
+        before = len(self.windows.element)
         self.windows = grow_windows(self.windows, len(self.keys.slots))
-        if before == (len(self.keys.slots), len(self.windows.element)):
+        if before == len(self.windows.element):
             self.matches = grow_matches(self.matches)

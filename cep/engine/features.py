@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.engine.arrays import grow_keys, grow_windows, new_keys, new_windows, slots_short
-from cep.engine.sequences import Rows
+from cep.engine.arrays import grow_windows, new_keys, new_windows
+from cep.engine.plans import Keyed, Rows
 from cep.kernels import features as fk
-from cep.kernels.keys import KEY, begin_sweep
+from cep.kernels.keys import KEY
 from cep.kernels.runs import Machine
 from cep.kernels.windows import WORD
-from cep.layout import FeaturePlan
+from cep.layout import READ_SHIFT, FeaturePlan
+
+ENTERS = (1 << READ_SHIFT) - 1  # the bits of a row that enters a window
 
 
-class FeatureState:
+class FeatureState(Keyed):
     """Windows over what came before, by key."""
 
     def __init__(self, plan: FeaturePlan) -> None:
@@ -24,16 +26,16 @@ class FeatureState:
 
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""
+        slots, order = self.resolve(rows, ENTERS, self._grow_slots)
         reached = 0
         while True:
-            reached = fk.feed(
-                self.keys, self.windows, rows.rows, rows.bits, rows.key, machine.words, self.outputs, reached
-            )
-            if reached == len(rows.rows):
+            reached = fk.feed(self.windows, rows.rows, rows.bits, slots, order, machine.words, self.outputs, reached)
+            if reached == len(order):
                 return
-            if slots_short(self.keys):
-                self.keys = grow_keys(self.keys)
-            self.windows = grow_windows(self.windows, len(self.keys.slots))
+            self._grow_slots(len(self.keys.slots))
+
+    def _grow_slots(self, slots: int) -> None:
+        self.windows = grow_windows(self.windows, slots)
 
     def words(self) -> list[npt.NDArray[np.int64]]:
         """Every array in which the id of a text may stand."""
@@ -41,5 +43,4 @@ class FeatureState:
 
     def sweep(self, until_us: int) -> None:
         """Let go of what has left its window."""
-        begin_sweep(self.keys, until_us)
-        fk.sweep(self.keys, self.windows, until_us)
+        fk.tidy(self.keys, self.windows, until_us)

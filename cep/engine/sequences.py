@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from cep.engine.arrays import (
     FIRST_ROWS,
     FIRST_SLOTS,
-    grow_keys,
+    copies,
     grow_matches,
     grown,
+    grown_copies,
     new_keys,
     new_matches,
-    slots_short,
 )
+from cep.engine.plans import Ints, Keep, Keyed, Rows
 from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
 from cep.kernels import runs as rk
-from cep.kernels.keys import HASH, KEY, KeySpace, begin_sweep
-from cep.kernels.matches import Matches
+from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
 from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
 
-Ints = npt.NDArray[np.int64]
-Keep = npt.NDArray[np.uint8]
 NO_LIMIT = 2**62
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows that enter a plan, in order: their places in the batch, their bits, their keys (parts, m)."""
-
-    rows: Ints
-    bits: Ints
-    key: Ints
-
-
-class PlanState(Protocol):
-    """What `step` asks of every plan that makes matches."""
-
-    matches: Matches
-
-    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
-        """Offer the rows."""
-
-    def sweep(self, machine: Machine, until_us: int) -> None:
-        """Let time pass up to and including `until_us`."""
-
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
-
-    def words(self) -> list[Ints]:
-        """Every array in which the id of a text may stand."""
 
 
 def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState:
@@ -75,6 +44,12 @@ def _trailing(plan: SequencePlan) -> tuple[int, int, int]:
     """Whether there are trailing guards, the longest window of their own, and whether one lasts to the horizon."""
     own = [g.within_us for g in plan.trailing if g.within_us >= 0]
     return bool(plan.trailing), max(own, default=-1), any(g.within_us < 0 for g in plan.trailing)
+
+
+def _is_plain(plan: SequencePlan) -> bool:
+    """Whether single steps, `then` and the header's horizon are all there is; see kernels.runs."""
+    singles = all(s.least == s.most == 1 and s.within_us < 0 and not s.immediate and not s.guards for s in plan.steps)
+    return singles and not plan.trailing and len(plan.steps) > 1
 
 
 def _span(plan: SequencePlan) -> int:
@@ -161,7 +136,7 @@ def is_loop(plan: SequencePlan, k: int) -> bool:
     return not ends_at_once and not (step.least == 1 and step.most == 1)
 
 
-class ChainState:
+class ChainState(Keyed):
     """Runs of a sequence without look-back."""
 
     def __init__(self, plan: SequencePlan) -> None:
@@ -176,6 +151,11 @@ class ChainState:
         count[[fk.RUN_FREE, fk.NODE_FREE]] = -1
         logs = fk.HEAD + 2 * len(table.stages)
         seen = logs + 3 * steps
+        self._blank = np.full(seen + len(leading), -1, np.int64)
+        self._blank[: fk.HEAD] = 0
+        self._blank[logs + fk.LOG_LENGTH : seen : 3] = 0
+        self._blank[seen:] = -NEVER
+        self._wakes = 1 | sum(g.bit for g in plan.steps[0].guards)
         self.keys = new_keys(_span(plan))
         self.matches = new_matches(steps, 0)
         self.chain = fk.Chain(
@@ -184,7 +164,7 @@ class ChainState:
             leading=np.array(leading, np.int64).reshape(-1, 2),
             plan=np.array([plan.within_us, each, steps, waits, own_us, horizon, any(loops), logs, seen], np.int64),
             loop=np.array(loops, np.int64),
-            slots=np.zeros((FIRST_SLOTS, seen + len(leading)), np.int64),
+            slots=copies(self._blank, FIRST_SLOTS),
             run=np.full((FIRST_ROWS, fk.REF + 2 * steps), -1, np.int64),
             node=np.full((FIRST_ROWS, fk.NODE_COLUMNS), -1, np.int64),
             count=count,
@@ -192,17 +172,31 @@ class ChainState:
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
+        slots, order = self.resolve(rows, self._wakes, self._grow_slots)
         reached, times = 0, machine.words[0]
         while True:
             reached = ck.feed(
-                self.chain, self.keys, self.matches, rows.rows, rows.bits, rows.key, times, keep, base, reached
+                self.chain,
+                self.keys,
+                self.matches,
+                rows.rows,
+                rows.bits,
+                slots,
+                order,
+                times,
+                keep,
+                base,
+                reached,
             )
-            if reached == len(rows.rows):
+            if reached == len(order):
                 return
             self._grow()
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
+        if not self.chain.plan[fk.TRAILING]:
+            ck.tidy(self.chain, self.keys, self.matches, until_us)
+            return
         begin_sweep(self.keys, until_us)
         while not ck.sweep(self.chain, self.keys, self.matches, until_us):
             self._grow()
@@ -228,11 +222,11 @@ class ChainState:
         """How many runs the bound has cost: none, for a FIFO has no bound but memory."""
         return 0
 
+    def _grow_slots(self, slots: int) -> None:
+        self.chain = self.chain._replace(slots=grown_copies(self.chain.slots, self._blank, slots))
+
     def _grow(self) -> None:
         c = self.chain
-        if slots_short(self.keys):
-            self.keys = grow_keys(self.keys)
-            c = c._replace(slots=grown(c.slots, len(self.keys.slots)))
         if c.count[fk.RUNS] + 1 >= len(c.run):
             c = c._replace(run=grown(c.run, 2 * len(c.run), -1))
         if c.count[fk.NODES] + len(c.loop) >= len(c.node):
@@ -247,7 +241,7 @@ class ChainState:
 _POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY, "all": rk.ALL_POLICY}
 
 
-class ProbeState:
+class ProbeState(Keyed):
     """Runs of a sequence in which a filter looks back."""
 
     def __init__(self, plan: SequencePlan, nulls: Ints) -> None:
@@ -261,6 +255,10 @@ class ProbeState:
         run = np.zeros((FIRST_ROWS, refs + len(steps)), np.int64)
         loops = [is_loop(plan, k) for k in range(len(steps))]
         initial = np.array([_initial(c, nulls) for c in plan.captures], np.int64)
+        self._blank = np.zeros(rk.SEEN + leading, np.int64)
+        self._blank[rk.SOONEST] = NEVER
+        self._blank[rk.SEEN :] = -NEVER
+        self._wakes = 1 | sum(g.bit for g in plan.steps[0].guards)
         self.keys: KeySpace = new_keys(_span(plan))
         self.matches = new_matches(len(plan.steps), 0)
         self.probe = rk.Probe(
@@ -280,6 +278,7 @@ class ProbeState:
                     leading,
                     any(loops),
                     refs,
+                    _is_plain(plan),
                 ],
                 np.int64,
             ),
@@ -287,7 +286,7 @@ class ProbeState:
             places=np.zeros(sum(s.least + 1 for s in plan.steps), np.int64),
             initial=initial,
             initial_real=initial.view(np.float64),
-            slots=np.zeros((FIRST_SLOTS, rk.SEEN + leading), np.int64),
+            slots=copies(self._blank, FIRST_SLOTS),
             run=run,
             run_real=run.view(np.float64),
             node=np.full((FIRST_ROWS, rk.NODE_WORD + _node_words(plan)), -1, np.int64),
@@ -297,17 +296,31 @@ class ProbeState:
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
+        slots, order = self.resolve(rows, self._wakes, self._grow_slots)
         reached = 0
         while True:
             reached = pk.feed(
-                self.probe, machine, self.keys, self.matches, rows.rows, rows.bits, rows.key, keep, base, reached
+                self.probe,
+                machine,
+                self.keys,
+                self.matches,
+                rows.rows,
+                rows.bits,
+                slots,
+                order,
+                keep,
+                base,
+                reached,
             )
-            if reached == len(rows.rows):
+            if reached == len(order):
                 return
             self._grow()
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
+        if not self.probe.plan[rk.TRAILING]:
+            pk.tidy(self.probe, self.keys, self.matches, until_us)
+            return
         begin_sweep(self.keys, until_us)
         while not pk.sweep(self.probe, self.keys, self.matches, until_us):
             self._grow()
@@ -320,12 +333,13 @@ class ProbeState:
         singles = [p.run[rows, p.plan[rk.REFS] + k] for k in range(len(p.loop)) if not p.loop[k]]
         return np.concatenate([*singles, p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
 
-    def _live_rows(self) -> npt.NDArray[np.intp]:
+    def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""
         slots = self.probe.slots[self.keys.slots[:, HASH] >= 0]
         lengths = slots[:, rk.RUNS]
-        before = np.cumsum(lengths) - lengths
-        return np.arange(lengths.sum()) + np.repeat(slots[:, rk.BLOCK] + slots[:, rk.BEGIN] - before, lengths)
+        first = slots[:, rk.BLOCK] + slots[:, rk.BEGIN] - (np.cumsum(lengths) - lengths)
+        rows: Ints = np.arange(lengths.sum()) + np.repeat(first, lengths)
+        return rows
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
@@ -340,11 +354,11 @@ class ProbeState:
         """How many runs the bound has cost."""
         return int(self.probe.count[rk.DROPPED])
 
+    def _grow_slots(self, slots: int) -> None:
+        self.probe = self.probe._replace(slots=grown_copies(self.probe.slots, self._blank, slots))
+
     def _grow(self) -> None:
         p = self.probe
-        if slots_short(self.keys):
-            self.keys = grow_keys(self.keys)
-            p = p._replace(slots=grown(p.slots, len(self.keys.slots)))
         waiting = int(p.slots[:, rk.RUNS].max()) + 1
         block = max(2 * int(p.slots[:, rk.CAPACITY].max()), rk.SMALLEST_BLOCK)
         nodes = waiting

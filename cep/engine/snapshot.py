@@ -110,7 +110,7 @@ def load(program: Program, data: bytes) -> EngineState:
     state.limits.load(header.limits)
     held = _batch("held", arrays)
     state.order = Order(arrays["max_us"], *header.released, held)
-    state.captures = Captures(program.stored)
+    state.captures = Captures(len(program.stored))
     state.captures.append(arrays["captured.ordinal"], _batch("captured", arrays))
     for i, plan in enumerate((*state.features, *state.rules)):
         _restore(plan, f"plan{i}", arrays)

@@ -62,7 +62,7 @@ class EngineState:
             strings=strings,
             texts=TextMemory(program),
             order=new_order(program),
-            captures=Captures(program.stored),
+            captures=Captures(len(program.stored)),
             features=[FeatureState(plan) for plan in program.features],
             rules=[
                 new_sequence(rule.plan, nulls)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cep.engine.batch import Batch, empty
 from cep.engine.order import late_rows, release
-from cep.engine.sequences import PlanState, Rows
+from cep.engine.plans import PlanState, Rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, ROWS, START, TIME
@@ -181,7 +181,7 @@ def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, ro
     if not len(rows):
         return
     taken = batch.take(rows)
-    taken.words = words[: program.stored, rows]
+    taken.words = words[np.array(program.stored)[:, None], rows]
     state.captures.append(base + rows, taken)
 
 

@@ -56,7 +56,6 @@ from cep.kernels.fifos import (
     START_TIME,
     STEP,
     STEPS,
-    TAIL,
     TIME,
     TRAILING,
     WINDOW,
@@ -75,19 +74,13 @@ from cep.kernels.fifos import (
     taken,
 )
 from cep.kernels.keys import (
-    CHUNK,
-    DUE,
-    LIVE,
     NEVER,
     KeySpace,
-    find,
-    hash_of,
-    insert,
-    look_up,
+    hand,
+    hand_steps,
     next_due,
     remove,
     schedule,
-    touch,
 )
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
 
@@ -343,15 +336,12 @@ def start(c: Chain, keys: KeySpace, matches: Matches, slot: int, ordinal: int, n
 
 @jit
 def next_instant(c: Chain, slot: int, now_us: int) -> int:
-    """When the slot has to be visited if no event comes: at its next deadline, or when all in it has ended."""
+    """When something next ends or fires in the slot if no event comes."""
     soonest = np.int64(NEVER)
     for s in range(c.stages.shape[0]):
-        run, newest = c.slots[slot, HEAD + 2 * s], c.slots[slot, TAIL + 2 * s]
-        if run >= 0 and c.plan[TRAILING]:
+        run = c.slots[slot, HEAD + 2 * s]
+        if run >= 0:
             soonest = min(soonest, ends_at(c, slot, s, run), deadline(c, slot, s, run))
-        elif run >= 0:
-            end = ends_at(c, slot, s, newest)
-            soonest = end if soonest == NEVER else max(soonest, end)
     for g in range(c.leading.shape[0]):
         if c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] > now_us:
             soonest = min(soonest, c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW])
@@ -362,7 +352,7 @@ def next_instant(c: Chain, slot: int, now_us: int) -> int:
 def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
     """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
     steps = c.plan[STEPS]
-    if keys.count[LIVE] + 1 >= len(keys.slots) or c.count[RUNS] + 1 > c.run.shape[0]:
+    if c.count[RUNS] + 1 > c.run.shape[0]:
         return False
     if c.count[NODES] + steps > c.node.shape[0]:
         return False
@@ -384,36 +374,26 @@ def feed(
     matches: Matches,
     rows: Ints,
     bits: Ints,
-    key: Ints,
+    slots: Ints,
+    order: Ints,
     times: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Offer rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
+    """Offer the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
 
-    rows, bits: (m,); bit 0 is the first step. key: (parts, m). times: (n,). keep[row] is set for rows that a run or a
+    rows, bits: (m,); bit 0 is the first step. slots: (m,), -1 for a key that nothing waits for.
+    order: places of rows, those of one key in order. times: (n,). keep[row] is set for rows that a run or a
     match refers to; a row's ordinal is base + row.
     """
-    wakes = np.int64(1)
-    for g in range(c.leading.shape[0]):
-        wakes |= c.leading[g, BIT]
-    for i in range(begin_at, len(rows)):
-        if (i - begin_at) % CHUNK == 0:
-            look_up(keys, key, i, min(i + CHUNK, len(rows)))
-            touch(keys, c.slots, min(CHUNK, len(rows) - i))
-        slot = keys.found[(i - begin_at) % CHUNK]
+    for i in range(begin_at, len(order)):
+        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
         if slot < 0:
-            slot = find(keys, key, i, hash_of(key, i))
-        row, row_bits = rows[i], bits[i]
-        if slot < 0 and not row_bits & wakes:
             continue
         if not room(c, keys, matches, slot):
             return i
         now_us, ordinal = times[row], base + row
-        if slot < 0:
-            slot = insert(keys, key, i, hash_of(key, i))
-            clear(c, slot)
         settle(c, keys, matches, slot, now_us)
         consumed = offer(c, keys, matches, slot, row_bits, ordinal, now_us)
         free = may_start(c, slot, row_bits, now_us)
@@ -423,9 +403,18 @@ def feed(
         if c.plan[LOOPS]:
             forget_log(c, slot)
         keep[row] = 1
-        if keys.slots[slot, DUE] == NEVER or c.plan[TRAILING]:
+        if c.plan[TRAILING]:
             schedule(keys, slot, next_instant(c, slot, now_us))
-    return len(rows)
+    return len(order)
+
+
+@inline
+def idle(c: Chain, slot: int, now_us: int) -> bool:
+    """Whether nothing in the slot can matter any more."""
+    none = c.slots[slot, SLOT_RUNS] == 0
+    for g in range(c.leading.shape[0]):
+        none = none and c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] <= now_us
+    return none
 
 
 @jit
@@ -441,10 +430,23 @@ def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
         settle(c, keys, matches, slot, until_us)
         if c.plan[LOOPS]:
             forget_log(c, slot)
-        idle = c.slots[slot, SLOT_RUNS] == 0
-        for g in range(c.leading.shape[0]):
-            idle = idle and c.slots[slot, c.plan[SEEN] + g] + c.leading[g, WINDOW] <= until_us
-        if idle:
+        if idle(c, slot, until_us):
+            clear(c, slot)
             remove(keys, slot)
         else:
             schedule(keys, slot, next_instant(c, slot, until_us))
+
+
+@jit
+def tidy(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> None:
+    """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
+    for _ in range(hand_steps(keys, until_us)):
+        slot = hand(keys)
+        if slot < 0:
+            continue
+        settle(c, keys, matches, slot, until_us)
+        if c.plan[LOOPS]:
+            forget_log(c, slot)
+        if idle(c, slot, until_us):
+            clear(c, slot)
+            remove(keys, slot)

@@ -14,19 +14,12 @@ import numpy.typing as npt
 
 from cep.kernels import jit
 from cep.kernels.keys import (
-    CHUNK,
     DUE,
-    LIVE,
     NEVER,
     KeySpace,
-    find,
-    hash_of,
-    insert,
-    look_up,
     next_due,
     remove,
     schedule,
-    touch,
 )
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
@@ -52,6 +45,7 @@ BIT, SLOT = range(2)
 FORGOTTEN = 0
 
 FIRED, RESOLVED = 0, 1
+UNSEEN = 2**61  # LAST_TIME of a key that has not been judged: too late ever to be forgotten
 
 
 class Episodes(NamedTuple):
@@ -77,6 +71,7 @@ def clear(e: Episodes, windows: Windows, slot: int) -> None:
     for column in range(STATE_COLUMNS):
         e.state[slot, column] = 0
     e.state[slot, OVER] = NEVER
+    e.state[slot, LAST_TIME] = UNSEEN
     for v in range(len(e.nulls)):
         e.now[slot, v] = e.nulls[v]
 
@@ -234,7 +229,7 @@ def room(e: Episodes, keys: KeySpace, windows: Windows, matches: Matches, slot: 
         for a in range(len(e.bits)):
             reports += 2 * windows.slots[slot, COLUMNS * a + LENGTH]
     aggregates = len(e.bits)
-    if keys.count[LIVE] + 1 >= len(keys.slots) or windows.count[USED] + aggregates > len(windows.element):
+    if windows.count[USED] + aggregates > len(windows.element):
         return False
     if matches.used[ROWS] + reports > matches.row.shape[0]:
         return False
@@ -250,31 +245,23 @@ def feed(
     matches: Matches,
     rows: Ints,
     bits: Ints,
-    key: Ints,
+    slots: Ints,
+    order: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Apply rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
+    """Apply the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
 
-    rows, bits: (m,). key: (parts, m). keep[row] is set for every row that is judged, for
-    any may be the last before an episode opens; a row's ordinal is base + row.
+    rows, bits: (m,). slots: (m,). order: places of rows, those of one key in order.
+    keep[row] is set for every row that is judged, for any may be the last before an episode opens; a row's ordinal is
+    base + row.
     """
-    for i in range(begin_at, len(rows)):
-        if (i - begin_at) % CHUNK == 0:
-            look_up(keys, key, i, min(i + CHUNK, len(rows)))
-            touch(keys, e.state, min(CHUNK, len(rows) - i))
-        slot = keys.found[(i - begin_at) % CHUNK]
-        if slot < 0:
-            slot = find(keys, key, i, hash_of(key, i))
+    for i in range(begin_at, len(order)):
+        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
         if not room(e, keys, windows, matches, slot):
             return i
-        row, row_bits = rows[i], bits[i]
         now_us = m.words[0, row]
-        if slot < 0:
-            slot = insert(keys, key, i, hash_of(key, i))
-            clear(e, windows, slot)
-            e.state[slot, LAST_TIME] = now_us
         settle(e, m, keys, windows, matches, slot, now_us)
         for a in range(len(e.bits)):
             expire(windows, slot, a, now_us)
@@ -290,7 +277,7 @@ def feed(
             judge(e, m, keys, windows, matches, slot, now_us, EVENT)
         if keys.slots[slot, DUE] > next_deadline(e, slot) or watched(e, slot) or keys.slots[slot, DUE] == NEVER:
             schedule(keys, slot, next_instant(e, windows, slot, now_us))
-    return len(rows)
+    return len(order)
 
 
 @jit
@@ -311,6 +298,7 @@ def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Ma
         if gone or (idle and e.latest.shape[0] == 0):
             for a in range(len(e.bits)):
                 expire(windows, slot, a, np.int64(NEVER))
+            clear(e, windows, slot)
             remove(keys, slot)
         else:
             schedule(keys, slot, next_instant(e, windows, slot, until_us))

@@ -28,22 +28,16 @@ HASH, DUE, AFTER, BEFORE, KEY = range(5)
 SLOT_COLUMNS = KEY + KEY_PARTS_MAX
 
 # Places in KeySpace.count.
-LIVE, TOP, FREE, TICK, CURSOR, POSITION = range(6)
-COUNTS = 6
-
-CHUNK = 128  # rows that are looked up together before they are worked on
+LIVE, TOP, FREE, TICK, CURSOR, POSITION, HAND, SWEPT = range(8)
+COUNTS = 8
 
 
 class KeySpace(NamedTuple):
-    """table: slot or -1, twice as long as there are slots at least. slots: (slots, SLOT_COLUMNS). head: of the wheel.
-
-    found: scratch, the slots of a chunk of rows, and a place for what is read only to have it near (`touch`).
-    """
+    """table: slot or -1, at least twice as long as there are slots. slots: (slots, SLOT_COLUMNS). head: the wheel."""
 
     table: Slots
     slots: Ints
     head: Slots
-    found: Ints
     count: Ints
 
 
@@ -74,27 +68,6 @@ def find(keys: KeySpace, words: Ints, column: int, hashed: int) -> int:
                 return np.int64(slot)
         at = (at + 1) & mask
     return np.int64(-1)
-
-
-@jit
-def look_up(keys: KeySpace, words: Ints, first: int, last: int) -> None:
-    """Find the slots of the keys in `words[:, first:last]`, at most CHUNK of them, into `found`.
-
-    Looked up one after the other with nothing in between, their cache misses overlap. A slot that is found stays good
-    until the next sweep; one that is missing (-1) has to be looked up again.
-    """
-    for i in range(first, last):
-        keys.found[i - first] = find(keys, words, i, hash_of(words, i))
-
-
-@jit
-def touch(keys: KeySpace, states: Ints, rows: int) -> None:
-    """Read the first word of each found slot's row of `states`, for the same reason."""
-    total = np.int64(0)
-    for i in range(rows):
-        if keys.found[i] >= 0:
-            total += states[keys.found[i], 0]
-    keys.found[CHUNK] = total
 
 
 @jit
@@ -210,3 +183,62 @@ def next_due(keys: KeySpace, until_us: int) -> int:
             return np.int64(-1)
         keys.count[CURSOR] += 1
         position = np.int64(keys.head[keys.count[CURSOR] & (BUCKETS - 1)])
+
+
+@jit
+def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begin_at: int) -> int:
+    """slots[i] = the slot of the key `key[:, i]`, from `begin_at` on; the place reached when no slot is free.
+
+    A key that has none gets one if its row has a bit of `wakes`, and is -1 otherwise. Looked up with nothing in
+    between, the cache misses of one row overlap those of the next.
+    """
+    for i in range(begin_at, len(bits)):
+        hashed = hash_of(key, i)
+        slot = find(keys, key, i, hashed)
+        if slot < 0 and bits[i] & wakes:
+            if keys.count[LIVE] + 2 > len(keys.slots):
+                return i
+            slot = insert(keys, key, i, hashed)
+        slots[i] = slot
+    return len(bits)
+
+
+@jit
+def group(slots: Ints, starts: Ints, order: Ints) -> None:
+    """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
+
+    Keys do not see each other, so a plan may take the rows of a batch key by key, and then meets each key's state once.
+    starts: zeros, two more than the largest slot; slot -1 comes first.
+    """
+    for i in range(len(slots)):
+        starts[slots[i] + 2] += 1
+    for s in range(1, len(starts)):
+        starts[s] += starts[s - 1]
+    for i in range(len(slots)):
+        at = slots[i] + 1
+        order[starts[at]] = i
+        starts[at] += 1
+
+
+@jit
+def hand_steps(keys: KeySpace, until_us: int) -> int:
+    """How many slots the clock's hand moves on by: once round all of them in two spans of time.
+
+    For plans in which nothing fires at a deadline: a key that has gone quiet is then freed within two more spans.
+    """
+    elapsed, top = until_us - keys.count[SWEPT], keys.count[TOP]
+    span = 2 * keys.count[TICK] * TICKS_PER_SPAN
+    steps = top if elapsed >= span else np.int64(top * (elapsed / span))
+    if steps > 0:
+        keys.count[SWEPT] = until_us
+    return steps
+
+
+@inline
+def hand(keys: KeySpace) -> int:
+    """The next slot under the hand; -1 if it holds no key."""
+    slot = keys.count[HAND]
+    if slot >= keys.count[TOP]:
+        slot = np.int64(0)
+    keys.count[HAND] = slot + 1
+    return slot if keys.slots[slot, HASH] >= 0 else np.int64(-1)

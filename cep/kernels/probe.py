@@ -13,19 +13,13 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.keys import (
-    CHUNK,
-    DUE,
-    LIVE,
     NEVER,
     KeySpace,
-    find,
-    hash_of,
-    insert,
-    look_up,
+    hand,
+    hand_steps,
     next_due,
     remove,
     schedule,
-    touch,
 )
 from cep.kernels.machine import EQ_F, EQ_I, evaluate, float_comparison
 from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin
@@ -57,6 +51,7 @@ from cep.kernels.runs import (
     NODES,
     OPERATION,
     ORDINAL,
+    PLAIN,
     POLICY,
     PREVIOUS_TIME,
     REFS,
@@ -72,7 +67,6 @@ from cep.kernels.runs import (
     STEPS,
     TRAILING,
     WINDOW,
-    WITHIN,
     WORD,
     Machine,
     Probe,
@@ -310,6 +304,10 @@ def offer_all(
         return False
     first, kept, newest = first_run(p, slot), np.int64(0), np.int64(-1)
     for run in range(first, first + p.slots[slot, RUNS]):
+        if p.plan[PLAIN] and not fits(p, m, bits, p.steps[p.run[run, STEP] + 1], run, row):
+            move(p, run, first + kept, 1)
+            kept += 1
+            continue
         outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
         if outcome == COMPLETES and p.plan[POLICY] != LAST_POLICY:
             emit(p, keys, matches, slot, run, now_us, EVENT, ordinal)
@@ -410,24 +408,12 @@ def may_start(p: Probe, slot: int, bits: int, now_us: int) -> bool:
 
 @inline
 def next_instant(p: Probe, slot: int, now_us: int) -> int:
-    """When the slot has to be visited if no event comes: at its next deadline, or when all in it has ended."""
+    """When something next ends or fires in the slot if no event comes."""
     soonest = p.slots[slot, SOONEST]
-    if p.plan[TRAILING] == 0 and p.plan[WITHIN] >= 0 and p.slots[slot, RUNS] > 0:
-        soonest = p.run[first_run(p, slot) + p.slots[slot, RUNS] - 1, START_TIME] + p.plan[WITHIN]
     for g in range(p.plan[LEADING]):
         if p.slots[slot, SEEN + g] + p.guards[g, WINDOW] > now_us:
             soonest = min(soonest, p.slots[slot, SEEN + g] + p.guards[g, WINDOW])
     return min(max(soonest, now_us + 1), NEVER - 1)
-
-
-@jit
-def touch_runs(p: Probe, keys: KeySpace, rows: int) -> None:
-    """Read the oldest run of each found slot, to have it near."""
-    total = np.int64(0)
-    for i in range(rows):
-        if keys.found[i] >= 0:
-            total += p.run[first_run(p, keys.found[i]), STEP]
-    keys.found[CHUNK] = total
 
 
 @inline
@@ -441,7 +427,7 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     if p.plan[POLICY] == ALL_POLICY:
         waiting *= 2
         capacity = max(capacity, 4 * waiting)
-    if keys.count[LIVE] + 1 >= len(keys.slots) or p.count[RUN_TOP] + capacity > p.run.shape[0]:
+    if p.count[RUN_TOP] + capacity > p.run.shape[0]:
         return False
     if p.count[ALL_NODES] + waiting > p.node.shape[0] or matches.used[ROWS] + waiting > matches.row.shape[0]:
         return False
@@ -456,36 +442,25 @@ def feed(
     matches: Matches,
     rows: Ints,
     bits: Ints,
-    key: Ints,
+    slots: Ints,
+    order: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Offer rows[begin_at:] in order. Returns the place reached: less than len(rows) when space has run out.
+    """Offer the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
 
-    rows, bits: (m,); bit 0 is the first step. key: (parts, m). keep[row] is set for rows that a run or a match refers
+    rows, bits: (m,); bit 0 is the first step. slots: (m,), -1 for a key that nothing waits for.
+    order: places of rows, those of one key in order. keep[row] is set for rows that a run or a match refers
     to; a row's ordinal is base + row.
     """
-    wakes = np.int64(1)
-    for g in range(p.plan[LEADING]):
-        wakes |= p.guards[g, BIT]
-    for i in range(begin_at, len(rows)):
-        if (i - begin_at) % CHUNK == 0:
-            look_up(keys, key, i, min(i + CHUNK, len(rows)))
-            touch(keys, p.slots, min(CHUNK, len(rows) - i))
-            touch_runs(p, keys, min(CHUNK, len(rows) - i))
-        slot = keys.found[(i - begin_at) % CHUNK]
+    for i in range(begin_at, len(order)):
+        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
         if slot < 0:
-            slot = find(keys, key, i, hash_of(key, i))
-        row, row_bits = rows[i], bits[i]
-        if slot < 0 and not row_bits & wakes:
             continue
         if not room(p, keys, matches, slot):
             return i
         now_us, ordinal = m.words[0, row], base + row
-        if slot < 0:
-            slot = insert(keys, key, i, hash_of(key, i))
-            clear(p, slot)
         settle(p, keys, matches, slot, now_us)
         consumed = offer_all(p, m, keys, matches, slot, row_bits, row, ordinal, now_us)
         free = may_start(p, slot, row_bits, now_us)
@@ -495,9 +470,18 @@ def feed(
             keep_newest(p, slot)
         p.slots[slot, KEY_EVENTS] += 1
         keep[row] = 1
-        if keys.slots[slot, DUE] == NEVER or p.plan[TRAILING]:
+        if p.plan[TRAILING]:
             schedule(keys, slot, next_instant(p, slot, now_us))
-    return len(rows)
+    return len(order)
+
+
+@inline
+def idle(p: Probe, slot: int, now_us: int) -> bool:
+    """Whether nothing in the slot can matter any more."""
+    none = p.slots[slot, RUNS] == 0
+    for g in range(p.plan[LEADING]):
+        none = none and p.slots[slot, SEEN + g] + p.guards[g, WINDOW] <= now_us
+    return none
 
 
 @jit
@@ -512,11 +496,24 @@ def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             return False
         p.slots[slot, SOONEST] = until_us
         settle(p, keys, matches, slot, until_us)
-        idle = p.slots[slot, RUNS] == 0
-        for g in range(p.plan[LEADING]):
-            idle = idle and p.slots[slot, SEEN + g] + p.guards[g, WINDOW] <= until_us
-        if idle:
+        if idle(p, slot, until_us):
             give_block(p, slot)
+            clear(p, slot)
             remove(keys, slot)
         else:
             schedule(keys, slot, next_instant(p, slot, until_us))
+
+
+@jit
+def tidy(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> None:
+    """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
+    for _ in range(hand_steps(keys, until_us)):
+        slot = hand(keys)
+        if slot < 0:
+            continue
+        p.slots[slot, SOONEST] = until_us
+        settle(p, keys, matches, slot, until_us)
+        if idle(p, slot, until_us):
+            give_block(p, slot)
+            clear(p, slot)
+            remove(keys, slot)

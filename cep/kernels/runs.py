@@ -28,8 +28,9 @@ STEP_COLUMNS = 10
 OPERATION, RUN_WORD, COLUMN, FLIPPED = range(4)
 
 # Places in Probe.plan.
-# LOOPS: whether any step is one. REFS: the column of Probe.run where the steps' captured events begin.
-WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING, LOOPS, REFS = range(10)
+# LOOPS: whether any step is one. PLAIN: single steps, `then` and the header's horizon are all there is, so that an event
+# that does not fit the next step leaves a run as it is. REFS: the column of Probe.run where the steps' captured events begin.
+WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING, LOOPS, REFS, PLAIN = range(11)
 FIRST_POLICY, EACH_POLICY, LAST_POLICY, ALL_POLICY = range(4)
 
 # Columns of Probe.slots: where a key's block begins, its capacity, the place of the first run in it, how many runs,
@@ -375,6 +376,8 @@ def ends_at(p: Probe, run: int) -> int:
     end = np.int64(NEVER)
     if p.plan[WITHIN] >= 0:
         end = p.run[run, START_TIME] + p.plan[WITHIN]
+    if p.plan[PLAIN]:
+        return end
     step = p.run[run, STEP]
     full = p.steps[step, MOST] >= 0 and p.run[run, COUNT] >= p.steps[step, MOST]
     if full and step + 1 < p.plan[STEPS] and p.steps[step + 1, WINDOW] >= 0:

@@ -1,0 +1,73 @@
+"""What all plans have in common: rows that enter, keys that get slots, and the order in which rows are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.arrays import grow_keys
+from cep.kernels import keys as kk
+from cep.kernels.keys import KeySpace
+from cep.kernels.matches import Matches
+from cep.kernels.runs import Machine
+
+Ints = npt.NDArray[np.int64]
+Keep = npt.NDArray[np.uint8]
+
+ALL_BITS = -1
+GROUP_FROM = 4  # rows are taken key by key when there is one for every so many slots; else sorting costs more
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows that enter a plan, in order: their places in the batch, their bits, their keys (parts, m)."""
+
+    rows: Ints
+    bits: Ints
+    key: Ints
+
+
+class PlanState(Protocol):
+    """What `step` asks of every plan that makes matches."""
+
+    matches: Matches
+
+    def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
+        """Offer the rows."""
+
+    def sweep(self, machine: Machine, until_us: int) -> None:
+        """Let time pass up to and including `until_us`."""
+
+    def references(self) -> Ints:
+        """The ordinals of all captured events that the state still refers to."""
+
+    def words(self) -> list[Ints]:
+        """Every array in which the id of a text may stand."""
+
+
+class Keyed:
+    """A plan's key space. `grow_slots` makes the plan's own arrays as long as the key space."""
+
+    keys: KeySpace
+
+    def resolve(self, rows: Rows, wakes: int, grow_slots: Callable[[int], None]) -> tuple[Ints, Ints]:
+        """The slot of each row's key (-1: it has none, and no bit of `wakes` gives it one), and the order to take rows.
+
+        Keys do not see each other, and matches are put in order afterwards, so rows may be taken key by key: then a
+        key's state is fetched once for a batch, and the states one after the other.
+        """
+        slots = np.empty(len(rows.rows), np.int64)
+        reached = 0
+        while (reached := kk.resolve(self.keys, rows.key, rows.bits, wakes, slots, reached)) < len(slots):
+            self.keys = grow_keys(self.keys)
+            grow_slots(len(self.keys.slots))
+        top = int(self.keys.count[kk.TOP])
+        if GROUP_FROM * len(slots) < top:
+            return slots, np.arange(len(slots))
+        order = np.empty(len(slots), np.int64)
+        kk.group(slots, np.zeros(top + 2, np.int64), order)
+        return slots, order
