@@ -147,7 +147,13 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
             drop_one(p, slot, run)
         else:
             drop_started_by(p, slot, ordinal)
+    while p.slots[slot, RUNS] > 0 and ends_at(p, first_run(p, slot)) <= now_us:
+        drop_first(p, slot)
     first, kept, soonest = first_run(p, slot), np.int64(0), np.int64(NEVER)
+    if p.plan[PLAIN] and p.plan[POLICY] != ALL_POLICY:
+        # Runs end in the order in which they began.
+        p.slots[slot, SOONEST] = ends_at(p, first) if p.slots[slot, RUNS] > 0 else soonest
+        return
     for run in range(first, first + p.slots[slot, RUNS]):
         end = ends_at(p, run)
         if end <= now_us:
