@@ -250,6 +250,27 @@ def completion(p: Probe, run: int) -> int:
     return COMPLETES if last and p.plan[TRAILING] == 0 else STAYS
 
 
+@inline
+def equated(p: Probe, step: int) -> int:
+    """The column of a run that has to be `equal_to` by the first comparison of a step; STEP if that is no equality.
+
+    Of many runs that wait for a step, nearly all are told apart by this one word.
+    """
+    if step < p.plan[STEPS] and p.steps[step, COMPARE_FROM] < p.steps[step, COMPARE_TO]:
+        c = p.steps[step, COMPARE_FROM]
+        if p.compares[c, OPERATION] == EQ_I:
+            return WORD + p.compares[c, RUN_WORD]
+    return np.int64(STEP)
+
+
+@inline
+def equal_to(p: Probe, m: Machine, step: int, row: int) -> int:
+    """The word that stands in the column `equated` of every run that the event of `row` fits."""
+    if equated(p, step) == STEP:
+        return step - 1
+    return m.words[p.compares[p.steps[step, COMPARE_FROM], COLUMN], row]
+
+
 @jit
 def fork_all(
     p: Probe, m: Machine, keys: KeySpace, matches: Matches, slot: int, bits: int, row: int, ordinal: int, now_us: int
@@ -261,24 +282,24 @@ def fork_all(
     waiting = p.slots[slot, RUNS]
     reserve(p, slot, 2 * waiting + 1)
     first, kept, forks = first_run(p, slot), np.int64(0), np.int64(0)
+    asked, column, word = np.int64(0), np.int64(0), np.int64(0)
     for run in range(first, first + waiting):
-        outcome = STAYS
-        if goes_on(p, m, slot, run, bits, row, now_us):
+        target = p.run[run, STEP] + 1
+        if target != asked:
+            asked, column, word = target, equated(p, target), equal_to(p, m, target, row)
+        if p.guards.shape[0] > 0 and guarded(p, m, slot, target, bits, run, row, now_us):
+            continue
+        if p.run[run, column] == word and goes_on(p, m, slot, run, bits, row, now_us):
             copy = first + waiting + forks
             copy_run(p, run, copy)
-            outcome = offer(p, m, slot, copy, bits, row, ordinal, now_us)
-            if outcome == COMPLETES:
+            capture(p, m, slot, copy, target, row, ordinal, now_us)
+            if completion(p, copy) == COMPLETES:
                 emit(p, keys, matches, slot, copy, now_us, EVENT, ordinal)
-            if outcome != STAYS or waiting + forks >= p.plan[MAX_STARTS]:
-                p.count[DROPPED] += outcome == STAYS
-                free_captures(p, slot, copy)
-            else:
+            elif waiting + forks < p.plan[MAX_STARTS]:
                 forks += 1
-            outcome = ENDS if outcome == ENDS else STAYS
-        else:
-            outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
-        if outcome == ENDS:
-            free_captures(p, slot, run)
+            else:
+                p.count[DROPPED] += 1
+        elif target < p.plan[STEPS] and p.steps[target, IMMEDIATE]:
             continue
         move(p, run, first + kept, 1)
         kept += 1
