@@ -82,7 +82,7 @@ from cep.kernels.keys import (
     remove,
     schedule,
 )
-from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
+from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin, refer
 
 Ints = npt.NDArray[np.int64]
 
@@ -92,7 +92,7 @@ EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlap
 @jit
 def emit(c: Chain, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
     """Write a match with everything the run has captured; the run's counts must be noted (see close)."""
-    at = begin(matches, keys, slot, time_us, kind, place, c.run[run, START], 0)
+    at = begin(matches, keys, slot, time_us, kind, place, c.run[run, START], FIRED)
     most = EACH_REFERENCES_MAX if c.plan[EACH] else np.int64(NEVER)
     for k in range(c.plan[STEPS]):
         ref, count = c.run[run, REF + 2 * k], c.run[run, REF + 2 * k + 1]

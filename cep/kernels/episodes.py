@@ -22,7 +22,7 @@ from cep.kernels.keys import (
     schedule,
 )
 from cep.kernels.machine import evaluate
-from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin, refer
+from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
 from cep.kernels.windows import COLUMNS, HEAD, LENGTH, USED, VALUE, Windows, empty, expire, next_expiry, push, value
 from cep.kernels.windows import clear as clear_windows
@@ -44,7 +44,6 @@ BIT, SLOT = range(2)
 # Places in Episodes.count.
 FORGOTTEN = 0
 
-FIRED, RESOLVED = 0, 1
 UNSEEN = 2**61  # LAST_TIME of a key that has not been judged: too late ever to be forgotten
 
 
@@ -112,11 +111,11 @@ def judge(
     """Judge the condition as it stands, and move the episode on."""
     state = e.state[slot]
     gather(e, windows, slot)
-    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, slot, e.inputs, m.stack, m.real) == 1
     if state[PHASE] == OPEN:
         over = not holds
         if e.plan[UNTIL] >= 0:
-            over = evaluate(m.code, e.plan[UNTIL], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+            over = evaluate(m.code, e.plan[UNTIL], m.consts, m.words, slot, e.inputs, m.stack, m.real) == 1
         if not over:
             state[OVER] = NEVER
         elif state[OVER] == NEVER:
@@ -134,7 +133,7 @@ def judge(
 @jit
 def resolve(e: Episodes, m: Machine, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
     """The episode ends; while the condition still holds no other one begins."""
-    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, 0, e.inputs, m.stack, m.real) == 1
+    holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, slot, e.inputs, m.stack, m.real) == 1
     e.state[slot, PHASE] = SPENT if holds else CLOSED
     report(e, keys, matches, slot, now_us, kind, RESOLVED)
     e.state[slot, OVER] = NEVER

@@ -213,4 +213,4 @@ def compute(
 def compute_each(code: Ints, at: int, consts: Ints, inputs: Ints, values: Ints, stack: Ints, real: Floats) -> None:
     """values[i] = the expression over the RUN words inputs[i], shape (n, inputs)."""
     for i in range(len(values)):
-        values[i] = evaluate(code, at, consts, inputs, 0, inputs[i], stack, real)
+        values[i] = evaluate(code, at, consts, inputs, i, inputs[i], stack, real)

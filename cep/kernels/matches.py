@@ -14,14 +14,17 @@ import numpy.typing as npt
 from cep.kernels import inline
 from cep.kernels.keys import KEY as KEY_WORDS
 from cep.kernels.keys import KeySpace
-from cep.layout import KEY_PARTS_MAX
+from cep.layout import KEY_PARTS_MAX, Status
 
 Ints = npt.NDArray[np.int64]
 
 # Columns of Matches.row.
 TIME, KIND, PLACE, START, STATUS, REFS, KEY = range(7)  # KEY: the first of KEY_PARTS_MAX columns
 COLUMNS = KEY + KEY_PARTS_MAX
-DEADLINE, EVENT = 0, 1  # KIND: deadlines stand before the events of their instant
+# KIND: deadlines stand before the events of their instant. (A literal would be a type of its own to numba, and every
+# kernel it is passed to would be compiled once for each.)
+DEADLINE, EVENT = np.int64(0), np.int64(1)
+FIRED, RESOLVED = np.int64(Status.FIRED), np.int64(Status.RESOLVED)
 
 # Places in Matches.used.
 ROWS, REFERENCES = range(2)

@@ -22,7 +22,7 @@ from cep.kernels.keys import (
     schedule,
 )
 from cep.kernels.machine import EQ_F, EQ_I, evaluate, float_comparison
-from cep.kernels.matches import DEADLINE, EVENT, REFERENCES, ROWS, Matches, begin
+from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin
 from cep.kernels.runs import (
     ALL_NODES,
     ALL_POLICY,
@@ -93,6 +93,8 @@ Ints = npt.NDArray[np.int64]
 
 LT_I, LE_I = int(Opcode.LT_I), int(Opcode.LE_I)
 
+ONE = np.int64(1)
+
 # What an event did to a run.
 STAYS, ENDS, COMPLETES = range(3)
 
@@ -100,7 +102,7 @@ STAYS, ENDS, COMPLETES = range(3)
 @jit
 def emit(p: Probe, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
     """Write a match with everything the run has captured."""
-    at = begin(matches, keys, slot, time_us, kind, place, p.run[run, START], 0)
+    at = begin(matches, keys, slot, time_us, kind, place, p.run[run, START], FIRED)
     for k in range(p.plan[STEPS]):
         ref, count = p.run[run, p.plan[REFS] + k], np.int64(1)
         if p.loop[k]:
@@ -160,7 +162,7 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
             free_captures(p, slot, run)
         else:
             soonest = min(soonest, end, deadline(p, run))
-            move(p, run, first + kept, 1)
+            move(p, run, first + kept, ONE)
             kept += 1
     set_runs(p, slot, kept)
     p.slots[slot, SOONEST] = soonest
@@ -301,7 +303,7 @@ def fork_all(
                 p.count[DROPPED] += 1
         elif target < p.plan[STEPS] and p.steps[target, IMMEDIATE]:
             continue
-        move(p, run, first + kept, 1)
+        move(p, run, first + kept, ONE)
         kept += 1
     move(p, first + waiting, first + kept, forks)
     set_runs(p, slot, kept + forks)
@@ -332,7 +334,7 @@ def offer_all(
     first, kept, newest = first_run(p, slot), np.int64(0), np.int64(-1)
     for run in range(first, first + p.slots[slot, RUNS]):
         if p.plan[PLAIN] and not fits(p, m, bits, p.steps[p.run[run, STEP] + 1], run, row):
-            move(p, run, first + kept, 1)
+            move(p, run, first + kept, ONE)
             kept += 1
             continue
         outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
@@ -347,7 +349,7 @@ def offer_all(
             continue
         if outcome == COMPLETES:
             newest = first + kept
-        move(p, run, first + kept, 1)
+        move(p, run, first + kept, ONE)
         kept += 1
     set_runs(p, slot, kept)
     if newest >= 0:
@@ -406,7 +408,7 @@ def keep_newest(p: Probe, slot: int) -> None:
         if p.places[place_of(p, run)] != p.run[run, START]:
             free_captures(p, slot, run)
         else:
-            move(p, run, first + kept, 1)
+            move(p, run, first + kept, ONE)
             kept += 1
     set_runs(p, slot, kept)
 

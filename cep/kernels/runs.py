@@ -27,9 +27,9 @@ STEP_COLUMNS = 10
 # Columns of Probe.compares: an opcode, a word of the run, a column of the event, and whether the run stands first.
 OPERATION, RUN_WORD, COLUMN, FLIPPED = range(4)
 
-# Places in Probe.plan.
-# LOOPS: whether any step is one. PLAIN: single steps, `then` and the header's horizon are all there is, so that an event
-# that does not fit the next step leaves a run as it is. REFS: the column of Probe.run where the steps' captured events begin.
+# Places in Probe.plan. LOOPS: whether any step is one. PLAIN: single steps, `then` and the header's horizon are all
+# there is, so that an event that does not fit the next step leaves a run as it is. REFS: the column of Probe.run where
+# the steps' captured events begin.
 WITHIN, POLICY, STEPS, TRAILING, TRAILING_US, TRAILING_HORIZON, MAX_STARTS, LEADING, LOOPS, REFS, PLAIN = range(11)
 FIRST_POLICY, EACH_POLICY, LAST_POLICY, ALL_POLICY = range(4)
 
