@@ -108,6 +108,17 @@ def test_policies():
     assert fired(ruleset(when(step("a"), step("b"), policy="each")), text) == [("a1 b1", 3), ("a2 b1", 3)]
 
 
+def test_every_combination():
+    pairs = ruleset(when(step("a"), step("b"), policy="all"))
+    made = [("a1 b1", 3), ("a2 b1", 3), ("a1 b2", 4), ("a2 b2", 4)]
+    assert fired(pairs, "a1@1 a2@2 b1@3 b2@4") == made
+    following = when(step("a"), step("b"), step("c"), policy="all")
+    assert fired(ruleset(following), "a1@1 b1@2 b2@3 c@4") == [("a1 b1 c", 4), ("a1 b2 c", 4)]
+    bounded = report(ruleset(following, max_starts=2), stream("a1@1 b1@2 b2@3 c@4"), 10 * SECOND)
+    assert [outcome.captured for outcome in bounded.outcomes] == [((0,), (1,), (3,))]
+    assert bounded.counters.runs_dropped == 1
+
+
 def test_next_is_the_very_next_event_of_the_key():
     rules = ruleset(when(step("a"), step("b", "next")))
     assert fired(rules, "a1@1 a2@2 b1@3") == [("a2 b1", 3)]
