@@ -223,6 +223,39 @@ def test_replay_of_csv_and_of_stdin(cli, rules, monkeypatch):
     assert len(alerts(cli)) == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "RULES --from FILE --format ndjson",
+        "RULES --from FILE MORE --format ndjson",
+        "RULES --from FILE --from MORE --format ndjson",
+        "RULES --from=FILE --from=MORE --format=ndjson",
+        "RULES --format ndjson --from FILE MORE",
+        "RULES --from - --format ndjson",
+        "RULES --from FILE - --batch 2",
+        "--from FILE --format ndjson RULES",
+        "--from - --format ndjson RULES",
+        "--format ndjson --from FILE MORE --stream payments RULES",
+        "--from FILE MORE -- RULES",
+    ],
+)
+def test_replay_takes_its_options_in_any_order(cli, rules, arguments, monkeypatch):
+    later = lines((1200, "c", 20), (1201, "c", 21))
+    words = {"RULES": rules, "FILE": cli.file("events.ndjson", EVENTS), "MORE": cli.file("more.ndjson", later)}
+    piped = EVENTS if "FILE" not in arguments else later
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(piped.encode()))))
+    given = [f"--from={words[w[7:]]}" if w.startswith("--from=") else words.get(w, w) for w in arguments.split()]
+    assert cli("replay", *given) == 0, cli.err
+    both = "MORE" in arguments or "FILE - " in arguments
+    assert [rule for rule, _ in alerts(cli)].count("twice") == (2 if both else 1)
+
+
+def test_replay_of_no_file(cli, rules):
+    for arguments in (["--from"], ["--from", "--format", "ndjson"]):
+        assert cli("replay", rules, *arguments) == 2
+        assert cli.err == "error: no file follows --from: give a file of events, or - for stdin\n"
+
+
 TWO_STREAMS = """
 stream visits time ts
 event visit from visits (card text)

@@ -121,6 +121,7 @@ def run(
     group: Annotated[str, Parameter(env_var="CEP_GROUP")] = "cep",
     alerts: Annotated[str, Parameter(env_var="CEP_ALERTS")] = "alerts",
     snapshots: Annotated[str | None, Parameter(env_var="CEP_SNAPSHOTS")] = None,
+    snapshot_seconds: Annotated[int, Parameter(env_var="CEP_SNAPSHOT_SECONDS", validator=AtLeastOne)] = 30,
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
     log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
     report_seconds: Annotated[int, Parameter(env_var="CEP_REPORT_SECONDS", validator=AtLeastOne)] = 10,
@@ -139,6 +140,8 @@ def run(
         The stream of alerts; dead letters and late events go to KEY:dlq and KEY:late.
     snapshots
         A folder for snapshots. Without one a start reads the streams from their beginning.
+    snapshot_seconds
+        How often a snapshot is taken: a start reads no more than what came in since.
     allow_volatile
         Accept a server that loses data when it stops.
     log_format
@@ -148,7 +151,7 @@ def run(
     """
     from cep.adapters.cli.run import Service, run
 
-    return run(path, Service(redis, group, alerts, snapshots, allow_volatile), log_format, report_seconds)
+    return run(path, Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile), log_format, report_seconds)
 
 
 @app.command

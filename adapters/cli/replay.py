@@ -40,6 +40,8 @@ class Inputs:
     def by_stream(self, program: Program) -> dict[int, list[str]]:
         """The files of each stream, which exist. Raises CommandError."""
         names = [stream.name for stream in program.streams]
+        if not self.files:
+            raise CommandError("no file follows --from: give a file of events, or - for stdin")
         found: dict[int, list[str]] = {}
         for given in self.files:
             name, equals, file = given.partition("=")

@@ -23,7 +23,7 @@ from cep.adapters.redis.session import Session, public_name
 from cep.engine.snapshot import identity
 from cep.layout import Program
 from cep.ports import LogError
-from cep.runtime import Counters, HistoryError, Runtime
+from cep.runtime import Counters, HistoryError, Options, Runtime
 
 _URL_FILE = "CEP_REDIS_URL_FILE"
 
@@ -36,6 +36,7 @@ class Service:
     group: str
     alerts: str
     snapshots: str | None
+    snapshot_s: int
     allow_volatile: bool
 
     def url(self) -> str:
@@ -79,7 +80,10 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     _reach(url)
     log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
     stop = threading.Event()
-    runtime = Runtime(log, detector, store, stop=stop, report=lambda message: journal.write(message, {}, "warning"))
+    options = Options(snapshot_s=service.snapshot_s)
+    runtime = Runtime(
+        log, detector, store, options=options, stop=stop, report=lambda message: journal.write(message, {}, "warning")
+    )
     stop_on_signals(stop)
     began = {"server": public_name(url), "group": service.group, "alerts": service.alerts, "rules": len(program.rules)}
     journal.write("started", began)
