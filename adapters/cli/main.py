@@ -151,7 +151,8 @@ def run(
     """
     from cep.adapters.cli.run import Service, run
 
-    return run(path, Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile), log_format, report_seconds)
+    service = Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile)
+    return run(path, service, log_format, report_seconds)
 
 
 @app.command
