@@ -60,7 +60,7 @@ class EpisodeState(Keyed):
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Apply the rows."""
-        slots, order = self.resolve(rows, ALL_BITS, self._grow_slots)
+        taken = self.resolve(rows, ALL_BITS, self._grow_slots)
         reached = 0
         while True:
             reached = ek.feed(
@@ -69,15 +69,14 @@ class EpisodeState(Keyed):
                 self.keys,
                 self.windows,
                 self.matches,
-                rows.rows,
-                rows.bits,
-                slots,
-                order,
+                taken.rows,
+                taken.bits,
+                taken.slots,
                 keep,
                 base,
                 reached,
             )
-            if reached == len(order):
+            if reached == len(taken.rows):
                 return
             self._grow()
 

@@ -26,11 +26,11 @@ class FeatureState(Keyed):
 
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""
-        slots, order = self.resolve(rows, ENTERS, self._grow_slots)
+        taken = self.resolve(rows, ENTERS, self._grow_slots)
         reached = 0
         while True:
-            reached = fk.feed(self.windows, rows.rows, rows.bits, slots, order, machine.words, self.outputs, reached)
-            if reached == len(order):
+            reached = fk.feed(self.windows, taken.rows, taken.bits, taken.slots, machine.words, self.outputs, reached)
+            if reached == len(taken.rows):
                 return
             self._grow_slots(len(self.keys.slots))
 

@@ -31,6 +31,15 @@ class Rows:
     key: Ints
 
 
+@dataclass(slots=True)
+class Taken:
+    """Rows in the order in which a plan takes them, those of one key in their own order; slot -1: the key has none."""
+
+    rows: Ints
+    bits: Ints
+    slots: Ints
+
+
 class PlanState(Protocol):
     """What `step` asks of every plan that makes matches."""
 
@@ -54,11 +63,12 @@ class Keyed:
 
     keys: KeySpace
 
-    def resolve(self, rows: Rows, wakes: int, grow_slots: Callable[[int], None]) -> tuple[Ints, Ints]:
-        """The slot of each row's key (-1: it has none, and no bit of `wakes` gives it one), and the order to take rows.
+    def resolve(self, rows: Rows, wakes: int, grow_slots: Callable[[int], None]) -> Taken:
+        """The rows in the order in which to take them, each with its key's slot.
 
-        Keys do not see each other, and matches are put in order afterwards, so rows may be taken key by key: then a
-        key's state is fetched once for a batch, and the states one after the other.
+        A key that has none gets one if its row has a bit of `wakes`. Keys do not see each other, and matches are put in
+        order afterwards, so rows may be taken key by key: then a key's state is fetched once for a batch, and the
+        states one after the other.
         """
         slots = np.empty(len(rows.rows), np.int64)
         reached = 0
@@ -67,7 +77,7 @@ class Keyed:
             grow_slots(len(self.keys.slots))
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
-            return slots, np.arange(len(slots))
+            return Taken(rows.rows, rows.bits, slots)
         order = np.empty(len(slots), np.int64)
         kk.group(slots, np.zeros(top + 2, np.int64), order)
-        return slots, order
+        return Taken(rows.rows[order], rows.bits[order], slots[order])

@@ -172,23 +172,22 @@ class ChainState(Keyed):
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
-        slots, order = self.resolve(rows, self._wakes, self._grow_slots)
-        reached, times = 0, machine.words[0]
+        taken = self.resolve(rows, self._wakes, self._grow_slots)
+        reached, times = 0, machine.words[0, taken.rows]
         while True:
             reached = ck.feed(
                 self.chain,
                 self.keys,
                 self.matches,
-                rows.rows,
-                rows.bits,
-                slots,
-                order,
+                taken.rows,
+                taken.bits,
+                taken.slots,
                 times,
                 keep,
                 base,
                 reached,
             )
-            if reached == len(order):
+            if reached == len(taken.rows):
                 return
             self._grow()
 
@@ -296,7 +295,9 @@ class ProbeState(Keyed):
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
-        slots, order = self.resolve(rows, self._wakes, self._grow_slots)
+        taken = self.resolve(rows, self._wakes, self._grow_slots)
+        words = machine.words[:, taken.rows]  # in the order in which they are read
+        machine = machine._replace(words=words, words_real=words.view(np.float64))
         reached = 0
         while True:
             reached = pk.feed(
@@ -304,15 +305,14 @@ class ProbeState(Keyed):
                 machine,
                 self.keys,
                 self.matches,
-                rows.rows,
-                rows.bits,
-                slots,
-                order,
+                taken.rows,
+                taken.bits,
+                taken.slots,
                 keep,
                 base,
                 reached,
             )
-            if reached == len(order):
+            if reached == len(taken.rows):
                 return
             self._grow()
 

@@ -375,25 +375,24 @@ def feed(
     rows: Ints,
     bits: Ints,
     slots: Ints,
-    order: Ints,
     times: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Offer the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
+    """Offer rows[begin_at:]. Returns the place reached: less than len(rows) when space has run out.
 
     rows, bits: (m,); bit 0 is the first step. slots: (m,), -1 for a key that nothing waits for.
-    order: places of rows, those of one key in order. times: (n,). keep[row] is set for rows that a run or a
+    times: (m,). keep[row] is set for rows that a run or a
     match refers to; a row's ordinal is base + row.
     """
-    for i in range(begin_at, len(order)):
-        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
+    for i in range(begin_at, len(rows)):
+        slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue
         if not room(c, keys, matches, slot):
             return i
-        now_us, ordinal = times[row], base + row
+        now_us, ordinal = times[i], base + row
         settle(c, keys, matches, slot, now_us)
         consumed = offer(c, keys, matches, slot, row_bits, ordinal, now_us)
         free = may_start(c, slot, row_bits, now_us)
@@ -405,7 +404,7 @@ def feed(
         keep[row] = 1
         if c.plan[TRAILING]:
             schedule(keys, slot, next_instant(c, slot, now_us))
-    return len(order)
+    return len(rows)
 
 
 @inline

@@ -245,19 +245,18 @@ def feed(
     rows: Ints,
     bits: Ints,
     slots: Ints,
-    order: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Apply the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
+    """Apply rows[begin_at:]. Returns the place reached: less than len(rows) when space has run out.
 
-    rows, bits: (m,). slots: (m,). order: places of rows, those of one key in order.
+    rows, bits: (m,). slots: (m,).
     keep[row] is set for every row that is judged, for any may be the last before an episode opens; a row's ordinal is
     base + row.
     """
-    for i in range(begin_at, len(order)):
-        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
+    for i in range(begin_at, len(rows)):
+        slot, row, row_bits = slots[i], rows[i], bits[i]
         if not room(e, keys, windows, matches, slot):
             return i
         now_us = m.words[0, row]
@@ -276,7 +275,7 @@ def feed(
             judge(e, m, keys, windows, matches, slot, now_us, EVENT)
         if keys.slots[slot, DUE] > next_deadline(e, slot) or watched(e, slot) or keys.slots[slot, DUE] == NEVER:
             schedule(keys, slot, next_instant(e, windows, slot, now_us))
-    return len(order)
+    return len(rows)
 
 
 @jit

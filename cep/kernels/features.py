@@ -28,19 +28,18 @@ def feed(
     rows: Ints,
     bits: Ints,
     slots: Ints,
-    order: Ints,
     words: Ints,
     outputs: Ints,
     begin_at: int,
 ) -> int:
-    """Read, then enter, the rows at order[begin_at:]; the place reached, less than len(order) when space has run out.
+    """Read, then enter, rows[begin_at:]; the place reached, less than len(rows) when space has run out.
 
-    rows, bits, slots: (m,), slot -1 for a key that holds nothing. order: places of rows, those of one key in order.
+    rows, bits, slots: (m,), slot -1 for a key that holds nothing.
     words: (slots, n), of which column outputs[a] is filled for the rows that read a.
     """
     aggregates = windows.table.shape[0]
-    for i in range(begin_at, len(order)):
-        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
+    for i in range(begin_at, len(rows)):
+        slot, row, row_bits = slots[i], rows[i], bits[i]
         if windows.count[USED] + aggregates > len(windows.element):
             return i
         now_us = words[0, row]
@@ -56,7 +55,7 @@ def feed(
                 expire(windows, slot, a, now_us)
                 source = windows.table[a, VALUE]
                 push(windows, slot, a, now_us, words[source, row] if source >= 0 else 0)
-    return len(order)
+    return len(rows)
 
 
 @jit

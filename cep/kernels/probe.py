@@ -472,36 +472,35 @@ def feed(
     rows: Ints,
     bits: Ints,
     slots: Ints,
-    order: Ints,
     keep: npt.NDArray[np.uint8],
     base: int,
     begin_at: int,
 ) -> int:
-    """Offer the rows at order[begin_at:]. Returns the place reached: less than len(order) when space has run out.
+    """Offer rows[begin_at:]. Returns the place reached: less than len(rows) when space has run out.
 
     rows, bits: (m,); bit 0 is the first step. slots: (m,), -1 for a key that nothing waits for.
-    order: places of rows, those of one key in order. keep[row] is set for rows that a run or a match refers
+    keep[row] is set for rows that a run or a match refers
     to; a row's ordinal is base + row.
     """
-    for i in range(begin_at, len(order)):
-        slot, row, row_bits = slots[order[i]], rows[order[i]], bits[order[i]]
+    for i in range(begin_at, len(rows)):
+        slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue
         if not room(p, keys, matches, slot):
             return i
-        now_us, ordinal = m.words[0, row], base + row
+        now_us, ordinal = m.words[0, i], base + row
         settle(p, keys, matches, slot, now_us)
-        consumed = offer_all(p, m, keys, matches, slot, row_bits, row, ordinal, now_us)
+        consumed = offer_all(p, m, keys, matches, slot, row_bits, i, ordinal, now_us)
         free = may_start(p, slot, row_bits, now_us)
         if row_bits & 1 and free and not consumed:
-            start(p, m, keys, matches, slot, row, ordinal, now_us)
+            start(p, m, keys, matches, slot, i, ordinal, now_us)
         if p.plan[POLICY] == LAST_POLICY:
             keep_newest(p, slot)
         p.slots[slot, KEY_EVENTS] += 1
         keep[row] = 1
         if p.plan[TRAILING]:
             schedule(keys, slot, next_instant(p, slot, now_us))
-    return len(order)
+    return len(rows)
 
 
 @inline
