@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ class Batch:
         time_us: Ints = self.words[TIME_SLOT]
         return time_us
 
+    def without_words(self) -> Batch:
+        """The events' types and ids alone."""
+        return replace(self, words=self.words[:0])
+
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Batch:
         """The batch of some of its rows, in the order given; `raw` is left behind."""
         return Batch(
@@ -48,7 +52,7 @@ class Batch:
             self.entry_ms[rows],
             self.entry_seq[rows],
             self.entry_index[rows],
-            self.words[:, rows],
+            self.words[:, rows] if isinstance(rows, slice) else np.take(self.words, rows, axis=1),
         )
 
 

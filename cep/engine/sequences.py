@@ -258,6 +258,7 @@ class ProbeState(Keyed):
         self._blank[rk.SOONEST] = NEVER
         self._blank[rk.SEEN :] = -NEVER
         self._wakes = 1 | sum(g.bit for g in plan.steps[0].guards)
+        self._scratch = np.empty(0, np.int64)
         self.keys: KeySpace = new_keys(_span(plan))
         self.matches = new_matches(len(plan.steps), 0)
         self.probe = rk.Probe(
@@ -296,7 +297,8 @@ class ProbeState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        words = machine.words[:, taken.rows]  # in the order in which they are read
+        words = self._buffer(len(machine.words), len(taken.rows))
+        np.take(machine.words, taken.rows, axis=1, out=words, mode="clip")  # in the order in which they are read
         machine = machine._replace(words=words, words_real=words.view(np.float64))
         reached = 0
         while True:
@@ -332,6 +334,12 @@ class ProbeState(Keyed):
         rows = self._live_rows()
         singles = [p.run[rows, p.plan[rk.REFS] + k] for k in range(len(p.loop)) if not p.loop[k]]
         return np.concatenate([*singles, p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
+
+    def _buffer(self, rows: int, columns: int) -> Ints:
+        """Memory that is good until the next call."""
+        if len(self._scratch) < rows * columns:
+            self._scratch = np.empty(rows * columns, np.int64)
+        return self._scratch[: rows * columns].reshape(rows, columns)
 
     def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""

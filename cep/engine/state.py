@@ -34,6 +34,7 @@ class Counters:
 class EngineState:
     """The state of a program: what `step` reads and changes, and nothing else remembers anything.
 
+    scratch: memory that steps use again, for a page of fresh memory costs more than what is written to it.
     next_ordinal: of the next event to be released. consts: the program's, with this state's text ids filled in.
     """
 
@@ -48,7 +49,15 @@ class EngineState:
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
+    scratch: dict[str, Ints] = field(default_factory=dict)
     stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
+
+    def buffer(self, name: str, rows: int, columns: int) -> Ints:
+        """Memory of shape (rows, columns) that is good until the next call with the same name."""
+        flat = self.scratch.get(name)
+        if flat is None or len(flat) < rows * columns:
+            flat = self.scratch[name] = np.empty(rows * columns, np.int64)
+        return flat[: rows * columns].reshape(rows, columns)
 
     @staticmethod
     def create(program: Program) -> EngineState:

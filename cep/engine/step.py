@@ -72,7 +72,7 @@ def _advance(
 ) -> StepOutput:
     n = len(batch)
     base = state.next_ordinal
-    words = np.empty((program.slots, n), np.int64)
+    words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
     state.texts.fill(words, state.strings)
     machine = Machine(
@@ -180,8 +180,9 @@ def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, ro
     """Remember the events that runs, episodes or matches refer to."""
     if not len(rows):
         return
-    taken = batch.take(rows)
-    taken.words = words[np.array(program.stored)[:, None], rows]
+    taken = batch.without_words().take(rows)
+    decoded = np.take(words[: len(program.columns)], rows, axis=1)
+    taken.words = np.concatenate((decoded, words[list(program.shown)][:, rows])) if program.shown else decoded
     state.captures.append(base + rows, taken)
 
 

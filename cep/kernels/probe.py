@@ -522,7 +522,8 @@ def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
         if not room(p, keys, matches, slot):
             schedule(keys, slot, until_us)
             return False
-        p.slots[slot, SOONEST] = until_us
+        if p.slots[slot, RUNS] > 0 and p.slots[slot, SOONEST] > until_us:
+            continue
         settle(p, keys, matches, slot, until_us)
         if idle(p, slot, until_us):
             give_block(p, slot)
@@ -537,9 +538,8 @@ def tidy(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):
         slot = hand(keys)
-        if slot < 0:
+        if slot < 0 or (p.slots[slot, RUNS] > 0 and p.slots[slot, SOONEST] > until_us):
             continue
-        p.slots[slot, SOONEST] = until_us
         settle(p, keys, matches, slot, until_us)
         if idle(p, slot, until_us):
             give_block(p, slot)
