@@ -26,14 +26,16 @@ import redis
 
 from bench.workloads import NAMES, PAYMENT, Events, generate, lines
 from bench.workloads import RULES as BENCH_RULES
+from cep.adapters.cli.warmup import ensure_warm
 from tests.servers import BINARIES, Server
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "import sys; from cep.adapters.cli.main import main; sys.exit(main())", "run"]
 STREAMS = ("payments", "sessions")
-PATIENCE_S = 120.0  # also for kernels that are not in the cache
+PATIENCE_S = 120.0
 TICK_S = 0.01
 TICKS_FOR_A_KILL = 250
+PHASES = {"starting": 1.0, "recovering": 0.2, "working": 4.0, "keeping snapshots": 2.0}  # and how long it lasts, in s
 BURST = 40  # entries a tick when nothing is left to be killed
 
 # The benchmark's events, from two streams that wait for stragglers: what is held back goes through snapshots as well.
@@ -123,7 +125,7 @@ class Producer(threading.Thread):
         sent = 0
         while sent < len(self._entries):
             left = len(self._entries) - sent
-            size = max(1, left // (TICKS_FOR_A_KILL * (self.kills_to_come + 1))) if self.kills_to_come else BURST
+            size = left // (TICKS_FOR_A_KILL * (self.kills_to_come + 1)) if self.kills_to_come else BURST
             while not self._append(self._entries[sent : sent + size]):
                 time.sleep(TICK_S)
             sent += size
@@ -148,7 +150,8 @@ class Service:
         self._server, self._meta = server, f"cep:{{{group}}}:meta"
         self._journal = folder / f"{group}.log"
         self._journal.write_bytes(b"")
-        self._before = self._commits()
+        self._snapshots = folder / "snapshots"
+        self._before, self._snapshot = self._commits(), self._last_snapshot()
         where = ("--redis", server.url, "--group", group, "--alerts", group)
         command = [*COMMAND, str(folder / "rules"), *where, *options]
         with self._journal.open("ab") as file:
@@ -157,6 +160,9 @@ class Service:
     def _commits(self) -> int:
         return int(self._server.client().hget(self._meta, "seq") or 0)
 
+    def _last_snapshot(self) -> str:
+        return max((path.stem for path in self._snapshots.glob("*.snapshot")), default="")
+
     def _wait(self, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not reached():
@@ -164,13 +170,14 @@ class Service:
             assert time.monotonic() < deadline, f"cep run is not {what}: {self._journal.read_text()}"
             time.sleep(0.005)
 
-    def wait_for_start(self) -> None:
-        """Until it says that it has started: it opens the log and recovers."""
-        self._wait(lambda: b'"started"' in self._journal.read_bytes(), "started")
-
-    def wait_for_commit(self) -> None:
-        """Until it has recovered and written something."""
-        self._wait(lambda: self._commits() > self._before, "working")
+    def wait_until(self, phase: str) -> None:
+        """Until it recovers (it says that it has started), works (it commits) or has kept a snapshot."""
+        if phase == "recovering":
+            self._wait(lambda: b'"started"' in self._journal.read_bytes(), phase)
+        elif phase == "working":
+            self._wait(lambda: self._commits() > self._before, phase)
+        elif phase == "keeping snapshots":
+            self._wait(lambda: self._last_snapshot() > self._snapshot, phase)
 
     def wait_for_end(self) -> None:
         """Until it has applied everything there is."""
@@ -192,11 +199,11 @@ class Service:
 class Storm:
     """A server, rules, events that come in, and a service that is disturbed. `figures`: what to tell of it."""
 
-    def __init__(self, kind: str, folder: Path, seed: int, fsync: str) -> None:
+    def __init__(self, kind: str, folder: Path, seed: int, fsync: str, snapshots: bool) -> None:
         binary = BINARIES[kind]
         if binary is None:
             pytest.skip("redis-server is not installed")
-        self._rng, self._seed, self._folder = random.Random(seed), seed, folder
+        self._rng, self._seed, self._folder, self._snapshots = random.Random(seed), seed, folder, snapshots
         (folder / "data").mkdir()
         self._server = Server(binary, folder / "data", "--appendfsync", fsync)
         shutil.copytree(BENCH_RULES, folder / "rules")
@@ -211,13 +218,13 @@ class Storm:
         self._server.kill()
 
     def rage(self, n: int, victims: Sequence[str]) -> None:
-        """Kill the victims one after the other while n events come in, and compare."""
+        """Kill the victims (the server, or the detector in one of its phases) while n events come in, and compare."""
         given = entries(n, self._seed)
         producer = Producer(self._server, given, len(victims))
         service = self._start()
         producer.start()
         for victim in victims:
-            service = self._kill_server(service) if victim == "server" else self._kill_detector(service)
+            service = self._kill_server(service) if victim == "server" else self._kill_detector(service, victim)
             assert producer.is_alive(), "events no longer come in"
             producer.kills_to_come -= 1
         producer.join()
@@ -231,33 +238,26 @@ class Storm:
         self._compare()
 
     def _start(self) -> Service:
-        """With snapshots as often as possible, or so seldom that there is something to recover."""
-        folder, seconds = self._folder / "snapshots", self._rng.choice("1124")
-        if list(folder.glob("*.snapshot")):
+        if any(self._folder.glob("snapshots/*.snapshot")):
             self.figures["starts from a snapshot"] += 1
-        options = ("--snapshots", str(folder), "--snapshot-seconds", seconds)
-        return self._add(Service(self._server, self._folder, "test", *options))
+        options = ("--snapshots", str(self._folder / "snapshots"), "--snapshot-seconds", self._rng.choice("112"))
+        return self._add(Service(self._server, self._folder, "test", *(options if self._snapshots else ())))
 
     def _add(self, service: Service) -> Service:
         self._services.append(service)
         return service
 
-    def _kill_detector(self, service: Service) -> Service:
-        """While it starts, while it recovers, or while it works."""
-        phase = self._rng.choice(["starting", "recovering", "working", "working"])
-        if phase == "recovering":
-            service.wait_for_start()
-        elif phase == "working":
-            service.wait_for_commit()
-        time.sleep(self._rng.uniform(0, {"starting": 1.0, "recovering": 0.3, "working": 4.0}[phase]))
+    def _kill_detector(self, service: Service, phase: str) -> Service:
+        service.wait_until(phase)
+        time.sleep(self._rng.uniform(0, PHASES[phase]))
         service.kill()
         self.figures[f"killed while {phase}"] += 1
         return self._start()
 
     def _kill_server(self, service: Service) -> Service:
         """The service stays, and waits."""
-        service.wait_for_commit()
-        time.sleep(self._rng.uniform(0, 2))
+        service.wait_until("working")
+        time.sleep(self._rng.uniform(0, PHASES["working"]))
         self._server.kill()
         time.sleep(self._rng.uniform(0, 0.5))
         self._server.start()
@@ -297,13 +297,20 @@ class Storm:
             last = b"(" + part[-1][0]
 
 
-def rage(kind: str, folder: Path, n: int, victims: Sequence[str], fsync: str = "everysec") -> None:
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """Starts are short, so that there are events while it matters."""
+    ensure_warm()
+
+
+def rage(
+    kind: str, folder: Path, n: int, victims: Sequence[str], *, fsync: str = "everysec", snapshots: bool = True
+) -> None:
     seed = int(os.environ.get("CEP_SEED", random.randrange(10**6)))
     print(f"CEP_SEED={seed}")  # shown when the test fails
-    victims = random.Random(seed).sample(victims, len(victims))
-    began, storm = time.monotonic(), Storm(kind, folder, seed, fsync)
+    began, storm = time.monotonic(), Storm(kind, folder, seed, fsync, snapshots)
     try:
-        storm.rage(n, victims)
+        storm.rage(n, random.Random(seed).sample(victims, len(victims)))
     finally:
         storm.close()
         figures = " · ".join(f"{name} {number:,}" for name, number in storm.figures.items())
@@ -312,21 +319,22 @@ def rage(kind: str, folder: Path, n: int, victims: Sequence[str], fsync: str = "
 
 @pytest.mark.parametrize("kind", list(BINARIES))
 def test_the_detector_is_killed(kind: str, tmp_path: Path) -> None:
-    rage(kind, tmp_path, 20_000, ["detector"] * 3)
+    rage(kind, tmp_path, 20_000, ["recovering", "working", "keeping snapshots"])
 
 
 @pytest.mark.parametrize(("kind", "fsync"), [("valkey", "always"), ("redis", "everysec")])
 def test_the_server_is_killed(kind: str, fsync: str, tmp_path: Path) -> None:
-    rage(kind, tmp_path, 10_000, ["server"] * 2, fsync)
+    rage(kind, tmp_path, 10_000, ["server"] * 2, fsync=fsync)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", list(BINARIES))
 def test_a_long_storm(kind: str, tmp_path: Path) -> None:
-    rage(kind, tmp_path, 200_000, ["detector"] * 20)
+    rage(kind, tmp_path, 200_000, [*PHASES] * 5)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", list(BINARIES))
-def test_detector_and_server_are_killed_in_turns(kind: str, tmp_path: Path) -> None:
-    rage(kind, tmp_path, 50_000, ["detector"] * 5 + ["server"] * 5)
+def test_a_long_storm_without_snapshots(kind: str, tmp_path: Path) -> None:
+    victims = ["starting", "recovering", "working", "server"] * 5
+    rage(kind, tmp_path, 200_000, victims, snapshots=False)
