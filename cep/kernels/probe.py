@@ -522,8 +522,6 @@ def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
         if not room(p, keys, matches, slot):
             schedule(keys, slot, until_us)
             return False
-        if p.slots[slot, RUNS] > 0 and p.slots[slot, SOONEST] > until_us:
-            continue
         settle(p, keys, matches, slot, until_us)
         if idle(p, slot, until_us):
             give_block(p, slot)
