@@ -26,7 +26,7 @@ from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpe
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-TextFunction = Callable[[str], bool | int | str | None]
+TextFunction = Callable[[str], bool | int | str]
 
 _LARGEST = 2**63 - 1
 _RUN, _END = int(Opcode.RUN), int(Opcode.END)
@@ -110,7 +110,7 @@ def _of_texts(function: TextFunction, words: list[int], strings: Strings) -> lis
     known = {NULL: NULL}
     for word in set(words) - known.keys():
         outcome = function(strings.text(word) or "")
-        known[word] = strings.id(outcome) if isinstance(outcome, str) else NULL if outcome is None else int(outcome)
+        known[word] = strings.id(outcome) if isinstance(outcome, str) else int(outcome)
     return [known[word] for word in words]
 
 

@@ -351,8 +351,9 @@ class ProbeState(Keyed):
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
-        words = self.probe.run[self._live_rows(), rk.WORD : self.probe.plan[rk.REFS]]
-        return [self.keys.slots[:, KEY:], words]
+        p = self.probe
+        words = p.run[self._live_rows(), rk.WORD : p.plan[rk.REFS]]
+        return [self.keys.slots[:, KEY:], words, p.node[: p.count[rk.NODE_TOP], rk.NODE_WORD :]]
 
     def waiting(self) -> int:
         """How many runs wait."""

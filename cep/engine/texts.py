@@ -19,20 +19,20 @@ Ints = npt.NDArray[np.int64]
 UNKNOWN = NULL + 1  # not worked out yet
 
 
-def _cidr(networks: tuple[str, ...]) -> Callable[[str], bool | None]:
-    """Whether an address lies in a network; null for a text that is no address."""
+def _cidr(networks: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether an address lies in a network; a text that is no address lies in none."""
     network = ipaddress.ip_network(networks[0], strict=False)
 
-    def inside(text: str) -> bool | None:
+    def inside(text: str) -> bool:
         try:
             return ipaddress.ip_address(text) in network
         except ValueError:
-            return None
+            return False
 
     return inside
 
 
-def text_function(column: TextColumn) -> Callable[[str], bool | int | str | None]:
+def text_function(column: TextColumn) -> Callable[[str], bool | int | str]:
     """The operation of a text column, as a function of one text."""
     patterns = column.patterns
     if column.operation == "matches":
@@ -43,7 +43,7 @@ def text_function(column: TextColumn) -> Callable[[str], bool | int | str | None
         return lambda text: text in members
     if column.operation == "cidr":
         return _cidr(patterns)
-    functions: dict[str, Callable[[str], bool | int | str | None]] = {
+    functions: dict[str, Callable[[str], bool | int | str]] = {
         "starts_with": lambda text: text.startswith(patterns[0]),
         "ends_with": lambda text: text.endswith(patterns[0]),
         "contains": lambda text: patterns[0] in text,
@@ -74,7 +74,7 @@ class TextMemory:
         """Forget all outcomes: ids have been given to other texts."""
         self._known = [np.empty(0, np.int64) for _ in self._columns]
 
-    def _ready(self, i: int, function: Callable[[str], bool | int | str | None], ids: Ints, strings: Strings) -> Ints:
+    def _ready(self, i: int, function: Callable[[str], bool | int | str], ids: Ints, strings: Strings) -> Ints:
         known = self._known[i]
         if len(ids) and ids[-1] >= len(known):
             longer = np.full(max(2 * len(known), int(ids[-1]) + 1, 1024), UNKNOWN, np.int64)
@@ -84,8 +84,5 @@ class TextMemory:
             text = strings.text(number)
             assert text is not None, "a column holds the id of a text that has been forgotten"
             outcome = function(text)
-            if isinstance(outcome, str):
-                known[number] = strings.id(outcome)
-            else:
-                known[number] = NULL if outcome is None else int(outcome)
+            known[number] = strings.id(outcome) if isinstance(outcome, str) else int(outcome)
         return known

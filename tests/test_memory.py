@@ -1,0 +1,72 @@
+"""What the engine forgets: texts and captured events go once nothing refers to them, and never before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from cep.compile import compile_rules
+from cep.engine.state import EngineState
+from cep.engine.step import drain, step
+from cep.lang import check_texts
+from cep.testing import VirtualEvent, batch_of
+from tests import oracle
+from tests.generate import random_case
+from tests.test_engine import difference, outcomes
+
+DISTINCT = """
+stream s
+event a from s (k text, t text)
+event b from s (k text)
+rule r by k within 1h
+  when 2+ a as d
+  then b where count(distinct lower(d.t)) == 2
+"""
+
+
+def forgetful(state: EngineState, number: int) -> None:
+    """Make the next step forget all it may, and the texts that follow take other ids than they had."""
+    for i in range(5):
+        state.strings.id(f"passing {number} {i}")
+    state.strings.compact_at = state.captures.compact_at = 0
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_forgetting_at_every_step_changes_nothing(block: int) -> None:
+    for seed in range(block * 50, block * 50 + 50):
+        case = random_case(seed)
+        program = compile_rules(case.ruleset)
+        state = EngineState.create(program)
+        rng = random.Random(seed)
+        events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
+        made: list[oracle.Outcome] = []
+        first = 0
+        while first < len(events):
+            last = first + rng.choice((1, 1, 2, 5))
+            forgetful(state, first)
+            batch = batch_of(program, state.strings, events[first:last], first)
+            made += outcomes(program, state, step(program, state, batch))
+            first = last
+        made += outcomes(program, state, drain(program, state, case.until_us))
+        expected = oracle.run(case.ruleset, case.events, case.until_us)
+        assert made == expected, difference(case, [], made, expected)
+
+
+def test_texts_that_a_loop_counts_are_kept() -> None:
+    """They stand in no decoded column: a text that took such an id would count as one that was there before."""
+    ruleset = check_texts({"a.cep": DISTINCT}).ruleset
+    assert ruleset is not None
+    program = compile_rules(ruleset)
+    state = EngineState.create(program)
+    for i in range(500):  # so that no id is as small as a count
+        state.strings.id(f"early {i}")
+    events = [VirtualEvent(0, 1, {"k": "1", "t": "X1"}), VirtualEvent(0, 2, {"k": "1", "t": "X2"})]
+    matches = 0
+    for i, event in enumerate([*events, VirtualEvent(1, 3, {"k": "1"})]):
+        for j in range(600):
+            state.strings.id(f"early {j}")
+        state.strings.compact_at = 0
+        output = step(program, state, batch_of(program, state.strings, [event], i))
+        matches += sum(len(m.row) for m in output.matches)
+    assert matches == 1
