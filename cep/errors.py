@@ -56,13 +56,5 @@ def _excerpt(line: str, column: int, width: int = 160) -> tuple[str, int]:
     return line[start : start + width], column - start
 
 
-class RuleError(Exception):
-    """Rule files that cannot be used; carries every diagnostic of the pass."""
-
-    def __init__(self, diagnostics: list[Diagnostic]) -> None:
-        super().__init__("\n".join(f"{d.span} {d.code} {d.message}" for d in diagnostics))
-        self.diagnostics = diagnostics
-
-
 class ConfigurationError(Exception):
     """Something about the surroundings that the operator has to change; the message says what to do."""

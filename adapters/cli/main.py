@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 from cep.adapters.cli.console import DEV_STDIN, FAILED, INTERRUPTED, OK, USAGE, CommandError, paint, say
-from cep.errors import ConfigurationError, RuleError
+from cep.errors import ConfigurationError
 
 
 def _version() -> str:
@@ -214,11 +214,6 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except BrokenPipeError:  # the reader of stdout has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except RuleError as error:
-        from cep.adapters.cli.rules import show_rule_error
-
-        show_rule_error(error)
-        return 1
     except ConfigurationError as error:
         return _complain(str(error), USAGE)
     except CommandError as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint, say
-from cep.errors import Diagnostic, RuleError
+from cep.errors import Diagnostic
 from cep.lang import load
 from cep.lang.check import Loaded
 from cep.lang.checked import RuleSet
@@ -46,12 +46,6 @@ def show(diagnostics: Sequence[Diagnostic], files: Mapping[str, str], stream: Te
         word = f"{diagnostic.severity}[{diagnostic.code}]"
         style = "red" if diagnostic.severity == "error" else "yellow"
         print(text.replace(word, paint(word, style, stream), 1), file=stream)
-
-
-def show_rule_error(error: RuleError) -> None:
-    """The mistakes that only the compiler finds, on stderr."""
-    for diagnostic in error.diagnostics:
-        say(f"{diagnostic.span} {diagnostic.severity}[{diagnostic.code}] {diagnostic.message}")
 
 
 def check(paths: Sequence[str], form: str, strict: bool) -> int:

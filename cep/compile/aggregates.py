@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cep.compile.expressions import SCALES, Coder, is_float
-from cep.lang.checked import Aggregate
+from dataclasses import replace
+
+from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_float
+from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Kind, Op
 from cep.layout import AggregateSpec, Function
 
 _BY_KIND = {
@@ -18,6 +20,22 @@ _ANY = {
     "last": Function.LAST,
     "count_distinct": Function.DISTINCT,
 }
+
+
+def inward(expr: Expr) -> Expr:
+    """Text operations on the first or last text as the first or last of what they give, which a column can hold.
+
+    That is the same: of a text they always give something, and nulls count for neither.
+    """
+    if not isinstance(expr, Op):
+        return expr
+    args = tuple(map(inward, expr.args))
+    held = args[0]
+    of_text = expr.name in TEXT_OPS or (expr.name == "in" and held.kind is Kind.TEXT)
+    if of_text and isinstance(held, Aggregate | CaptureAggregate):
+        assert held.argument is not None
+        return replace(held, argument=Op(expr.name, (held.argument, *args[1:]), expr.kind), kind=expr.kind)
+    return replace(expr, args=args)
 
 
 def aggregate_spec(coder: Coder, aggregate: Aggregate) -> AggregateSpec:

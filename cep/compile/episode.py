@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cep.compile.aggregates import aggregate_spec
+from cep.compile.aggregates import aggregate_spec, inward
 from cep.compile.expressions import TextTest, walk
 from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
 from cep.layout import EpisodePlan, Feed, Opcode
@@ -36,7 +36,7 @@ class ConditionWords:
     def load(self, leaf: Expr, test: TextTest | None) -> Load:
         """Where the condition finds a leaf."""
         if isinstance(leaf, Aggregate):
-            assert test is None, "text operations on aggregates are not compiled"
+            assert test is None, "text operations stand inside of aggregates"
             return Opcode.RUN, self.aggregates.index(leaf)
         assert isinstance(leaf, LatestRef), f"{leaf} has no meaning in a condition"
         coder = self.context.coder
@@ -66,14 +66,16 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
     """The plan, and the words that the rule's outputs may read as well."""
     words = ConditionWords(context)
     coder = context.coder
-    judged = [expr for expr in (condition.condition, condition.until) if expr is not None]
-    for expr in judged:
-        words.collect(expr)
+    judged = inward(condition.condition)
+    ends = None if condition.until is None else inward(condition.until)
+    words.collect(judged)
+    if ends is not None:
+        words.collect(ends)
     judged_aggregates = len(words.aggregates)
     for expr in output_expressions(rule):
         words.collect(expr)
-    code = coder.expression(condition.condition, words.load)
-    until = -1 if condition.until is None else coder.expression(condition.until, words.load)
+    code = coder.expression(judged, words.load)
+    until = -1 if ends is None else coder.expression(ends, words.load)
     judged_sources = {a.source for a in words.aggregates[:judged_aggregates]} | {source for source, _ in words.latest}
     for expr in output_expressions(rule):
         for part in walk(expr):
@@ -94,7 +96,7 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         judged_bits=sum(bits[source] for source in judged_sources),
         latest=tuple((bits[source], slot) for source, slot in words.latest),
         feeds=tuple(Feed(context.source(source), bits[source], context.key(source)) for source in sources),
-        rises_in_time=not falls(condition.condition),
+        rises_in_time=not falls(judged),
     )
     return plan, words
 

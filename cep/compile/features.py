@@ -41,7 +41,7 @@ class FeatureSet:
 
         def find(leaf: Expr, test: TextTest | None) -> Load:
             if isinstance(leaf, Aggregate):
-                assert test is None, "text operations on aggregates are not compiled"
+                assert test is None, "text operations stand inside of aggregates"
                 return Opcode.EVENT, self.places[leaf]
             return coder.event_load(leaf, test)
 

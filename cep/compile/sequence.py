@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cep.compile.aggregates import inward
 from cep.compile.expressions import COMPARISONS, Coder, TextTest, conjuncts, is_float, walk
 from cep.lang.checked import CaptureAggregate, CaptureRef, Const, Expr, FieldRef, Op, Rule, Step, When
 from cep.layout import Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
@@ -48,6 +49,7 @@ class _Captures:
             what = Capture.FIRST if leaf.which == "first" else Capture.LAST
             return Opcode.RUN, self.word(leaf.step, what, slot)
         if isinstance(leaf, CaptureAggregate):
+            assert test is None, "text operations stand inside of aggregates"
             return Opcode.RUN, self._aggregate(leaf)
         return self.coder.event_load(leaf, test)
 
@@ -126,7 +128,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
     ordered = sorted(range(len(when.steps)), key=lambda i: when.steps[i].negated)  # the first step gets bit 0
     bits = {i: 1 << n for n, i in enumerate(ordered)}
     for i, step in enumerate(when.steps):
-        conditions = conjuncts(step.source.where)
+        conditions = list(map(inward, conjuncts(step.source.where)))
         plain = [c for c in conditions if not looks_back(c)]
         probing = [c for c in conditions if looks_back(c)]
         predicate = context.atom(step.source, plain, probing, group)

@@ -19,6 +19,9 @@ from enum import Enum
 
 from cep.errors import Span
 
+KEYS_MAX = 4  # parts of a rule's key
+PARTS_MAX = 60  # steps of a sequence, or sources of a condition: each is a bit of one word
+
 
 class Kind(Enum):
     """The type of a field or an expression."""

@@ -17,9 +17,8 @@ WORD_CODES = (
     Code(
         "CEP102",
         "too large",
-        "A file, a line, a nesting of brackets or an expression is larger than any rule needs. Split it, "
-        "give a part of it a "
-        "name with `let`, or keep a long list in a file of its own.",
+        "A file, a line, a key, a sequence, a nesting of brackets or an expression is larger than any rule "
+        "needs. Split it, give a part of it a name with `let`, or keep a long list in a file of its own.",
         f"let x = {_DEEP}",
         "let x = (((1)))",
     ),

@@ -45,6 +45,8 @@ def _of(name: str, kind: Kind, result: Kind) -> Callable[[Expr], Expr]:
         if x.kind is not kind:
             hint = "the difference of two times is a duration" if kind is Kind.DURATION else None
             raise KindError("CEP201", f"{name}() takes {article(kind)}, and this is {article(x.kind)}", hint)
+        if isinstance(x, Const) and kind is Kind.TEXT:
+            return Const(_TEXT[name](str(x.value)), result)
         return Op(name, (x,), result)
 
     return build
@@ -60,6 +62,8 @@ def text_operator(name: str, x: Expr, pattern: Expr) -> Expr:
         raise KindError("CEP207", f'what stands after "{shown}" must be a constant')
     if name == "matches":
         _check_pattern(str(pattern.value))
+    if isinstance(x, Const):
+        return Const(_TESTS[name](str(x.value), str(pattern.value)), Kind.FLAG)
     return Op(name, (x, pattern), Kind.FLAG)
 
 
@@ -75,13 +79,36 @@ def _check_pattern(pattern: str) -> None:
 
 
 def _cidr(x: Expr, network: Expr) -> Expr:
-    op = text_operator("cidr", x, network)
-    assert isinstance(network, Const)
+    if isinstance(network, Const) and network.kind is Kind.TEXT:
+        try:
+            ipaddress.ip_network(str(network.value), strict=False)
+        except ValueError:
+            raise KindError("CEP208", f'"{network.value}" is not a network', 'write it as "10.0.0.0/8"') from None
+    return text_operator("cidr", x, network)
+
+
+def _found(text: str, pattern: str) -> bool:
+    import re2
+
+    return re2.search(pattern, text) is not None
+
+
+def _inside(address: str, network: str) -> bool:
     try:
-        ipaddress.ip_network(str(network.value), strict=False)
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
     except ValueError:
-        raise KindError("CEP208", f'"{network.value}" is not a network', 'write it as "10.0.0.0/8"') from None
-    return op
+        return False
+
+
+# What the operations give for a constant, which the engine never sees.
+_TEXT: dict[str, Callable[[str], str | int]] = {"lower": str.lower, "upper": str.upper, "length": len}
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "matches": _found,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+    "contains": str.__contains__,
+    "cidr": _inside,
+}
 
 
 def _missing(x: Expr) -> Expr:

@@ -248,6 +248,8 @@ def member_of(value: Expr, items: Sequence[Const]) -> Expr:
         if one.kind is not value.kind or not isinstance(other, Const):
             raise KindError("CEP202", f"{article(value.kind)} cannot be in a list that holds {article(item.kind)}")
         converted.append(other)
+    if isinstance(value, Const):
+        return Const(value in converted, Kind.FLAG)
     return Op("in", (value, *converted), Kind.FLAG)
 
 

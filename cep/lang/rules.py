@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cep.lang import ast
-from cep.lang.checked import AlertClause, Expr, Kind, Limit, Rule, Template, When, While
+from cep.lang.checked import KEYS_MAX, PARTS_MAX, AlertClause, Expr, Kind, Limit, Rule, Template, When, While
 from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
@@ -64,6 +64,8 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         single = _single(names, trigger, node.trigger)
         output_scope = replace(scope, latest=True, key_names=True, single=single)
     outputs = _outputs(infer, node, output_scope)
+    if isinstance(trigger, While):
+        _check_sources(trigger, outputs, node, page)
     rule = Rule(
         name=node.name.text,
         version="",
@@ -115,6 +117,8 @@ def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
     unique = {word.text: word for word in reversed(header.keys)}
     if len(unique) < len(header.keys):
         page.error("CEP107", header.at, "a key stands twice")
+    if len(unique) > KEYS_MAX:
+        page.error("CEP102", header.at, f"a key has at most {KEYS_MAX} parts")
     return tuple(reversed(unique.values()))
 
 
@@ -185,13 +189,23 @@ def _single(names: Names, trigger: While, node: ast.While) -> View | None:
     return mentioned[0] if len(mentioned) == 1 else names.views[event.name]
 
 
-def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:
-    """The longest time that the rule looks back or waits."""
-    lengths = [horizon_us or 0]
+def _check_sources(trigger: While, outputs: _Outputs, node: ast.Rule, page: Page) -> None:
+    if len({part.source for part in sources(trigger.condition, trigger.until, *_said(outputs))}) > PARTS_MAX:
+        page.error("CEP102", node.name.at, f"a condition and its outputs read at most {PARTS_MAX} different sources")
+
+
+def _said(outputs: _Outputs) -> list[Expr | None]:
+    """The expressions of the outputs."""
     exprs: list[Expr | None] = [value for _, value in (*outputs.shows, *outputs.labels)]
     messages = [alert.message for alert in outputs.alerts if alert.message is not None]
     exprs += [part for message in messages for part in message.parts if not isinstance(part, str)]
-    exprs += [outputs.score, *(outputs.limit.keys if outputs.limit else ())]
+    return [*exprs, outputs.score, *(outputs.limit.keys if outputs.limit else ())]
+
+
+def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:
+    """The longest time that the rule looks back or waits."""
+    lengths = [horizon_us or 0]
+    exprs = _said(outputs)
     if isinstance(trigger, While):
         lengths += [trigger.for_us, trigger.keep_us]
         exprs += [trigger.condition, trigger.until]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import Source, Step, When
+from cep.lang.checked import PARTS_MAX, Source, Step, When
 from cep.lang.contradiction import impossible
 from cep.lang.infer import Bound, Inference, Scope
 from cep.lang.operators import conjunction
 from cep.lang.report import listed, nearest
 
 POLICIES = ("first", "last", "each", "all")
+_MOST_LEAST = 1_000_000
 
 
 @dataclass(slots=True)
@@ -148,6 +149,8 @@ def _counts(infer: Inference, node: ast.Quantifier | None) -> tuple[int, int | N
         page.error("CEP910", node.at, '"in a row" is not built yet')
     if node.least == 0:
         page.error("CEP304", node.at, "a step takes at least one event")
+    elif node.least > _MOST_LEAST:
+        page.error("CEP304", node.at, f"a step waits for at most {_MOST_LEAST:,} events")
     elif node.most is not None and node.least > node.most:
         page.error("CEP304", node.at, f"{node.least} is more than {node.most}")
     return max(1, node.least), node.most
@@ -157,6 +160,8 @@ def _check_shape(infer: Inference, node: ast.When, trigger: When) -> None:
     """What the order of steps forbids."""
     page = infer.page
     steps = trigger.steps
+    if len(steps) > PARTS_MAX:
+        page.error("CEP102", node.sequence.steps[PARTS_MAX].at, f"a sequence has at most {PARTS_MAX} steps")
     if all(step.negated for step in steps):
         page.error(
             "CEP309",

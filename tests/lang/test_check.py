@@ -225,7 +225,7 @@ def test_quotes_in_a_hole():
     message = found.alerts[0].message
     assert message is not None
     assert [part if isinstance(part, str) else shown(part) for part in message.parts] == [
-        "lower('AB':text)", " ", "eq(last(0).t, 'x y':text)",
+        "'ab':text", " ", "eq(last(0).t, 'x y':text)",
     ]  # fmt: skip
 
 
@@ -361,3 +361,17 @@ def test_a_thousand_rules_are_checked_in_time():
     begun = time.perf_counter()
     assert len(checked(text).rules) == 1000
     assert time.perf_counter() - begun < 5.0, "1 s on a quiet machine"
+
+
+@pytest.mark.parametrize(
+    ("rule", "most"),
+    [
+        ("rule r by k within 1h when " + " then ".join(["a"] * 61), "60 steps"),
+        ("rule r by k while " + " or ".join(f"count(a where n > {i}) over 1h > 1" for i in range(61)), "60 different"),
+        ("rule r by k, n, x, m, t when a", "4 parts"),
+    ],
+)
+def test_what_is_larger_than_the_engine_has_room_for_is_refused(rule, most):
+    (diagnostic,) = check_texts({"x.cep": SCHEMA + rule}).diagnostics
+    assert diagnostic.code == "CEP102"
+    assert most in diagnostic.message
