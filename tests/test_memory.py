@@ -9,6 +9,7 @@ import pytest
 from cep.compile import compile_rules
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
+from cep.kernels.keys import LIVE
 from cep.lang import check_texts
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
@@ -70,3 +71,24 @@ def test_texts_that_a_loop_counts_are_kept() -> None:
         output = step(program, state, batch_of(program, state.strings, [event], i))
         matches += sum(len(m.row) for m in output.matches)
     assert matches == 1
+
+
+@pytest.mark.parametrize("shown", ["count(b)", "b.n"])
+def test_keys_without_a_judged_event_are_freed(shown: str) -> None:
+    text = f"""
+stream s
+event a from s (k text, n integer)
+event b from s (k text, n integer)
+rule r by k within 1m forget 2m
+  while count(a) > 2
+  show n = {shown}
+"""
+    ruleset = check_texts({"a.cep": text}).ruleset
+    assert ruleset is not None
+    program = compile_rules(ruleset)
+    state = EngineState.create(program)
+    for hour in range(5):
+        time_us = hour * 3_600_000_000
+        events = [VirtualEvent(1, time_us, {"k": f"{hour} {i}", "n": 1}) for i in range(100)]
+        step(program, state, batch_of(program, state.strings, events, 100 * hour))
+    assert state.rules[0].keys.count[LIVE] == 100

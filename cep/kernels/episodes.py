@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import inline, jit
 from cep.kernels.keys import (
     DUE,
     NEVER,
@@ -33,7 +33,8 @@ Ints = npt.NDArray[np.int64]
 # JUDGED: how many aggregates the condition and `until` read (the others are only shown); JUDGED_BITS: their sources'.
 CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS = range(9)
 
-# Columns of Episodes.state. OVER: since when the episode is over, NEVER if it is not.
+# Columns of Episodes.state. SINCE: when the pending began; of a key that has not been judged yet, its last event.
+# OVER: since when the episode is over, NEVER if it is not.
 PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT = range(7)
 STATE_COLUMNS = 7
 CLOSED, PENDING, OPEN, SPENT = range(4)  # SPENT: resolved while the condition still held
@@ -208,14 +209,22 @@ def forget(e: Episodes, windows: Windows, slot: int) -> None:
     e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = last_time, last_event
 
 
+@inline
+def last_seen(e: Episodes, slot: int) -> int:
+    """The time of the last event that is judged; before there is one, of the last event that is only shown."""
+    if e.state[slot, LAST_TIME] == UNSEEN:
+        return e.state[slot, SINCE]
+    return e.state[slot, LAST_TIME]
+
+
 @jit
 def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
     """When the slot has to be visited if no event comes: something may flip, or all of it may be freed."""
-    soonest = next_deadline(e, slot)
+    soonest = min(next_deadline(e, slot), last_seen(e, slot) + e.plan[FORGET])
     if watched(e, slot):
         soonest = min(soonest, next_expiry(windows, slot))
     elif e.latest.shape[0] == 0:
-        soonest = min(soonest, max(e.state[slot, LAST_TIME] + e.plan[LONGEST], now_us + 1))
+        soonest = min(soonest, max(last_seen(e, slot) + e.plan[LONGEST], now_us + 1))
     return max(soonest, now_us + 1)
 
 
@@ -273,6 +282,8 @@ def feed(
             e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = now_us, base + row
             keep[row] = 1
             judge(e, m, keys, windows, matches, slot, now_us, EVENT)
+        elif e.state[slot, LAST_TIME] == UNSEEN:
+            e.state[slot, SINCE] = now_us
         if keys.slots[slot, DUE] > next_deadline(e, slot) or watched(e, slot) or keys.slots[slot, DUE] == NEVER:
             schedule(keys, slot, next_instant(e, windows, slot, now_us))
     return len(rows)
@@ -291,7 +302,7 @@ def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Ma
         settle(e, m, keys, windows, matches, slot, until_us)
         for a in range(len(e.bits)):
             expire(windows, slot, a, until_us)
-        gone = e.state[slot, LAST_TIME] + e.plan[FORGET] <= until_us
+        gone = last_seen(e, slot) + e.plan[FORGET] <= until_us
         idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot)
         if gone or (idle and e.latest.shape[0] == 0):
             for a in range(len(e.bits)):
