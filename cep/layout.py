@@ -95,6 +95,7 @@ class Opcode(IntEnum):
     MIN_F = 30
     MAX_F = 31
     KM = 32
+    ABS_I = 33
 
 
 class FloatFunction(IntEnum):

@@ -26,6 +26,8 @@ def test_the_deepest_expressions() -> None:
     for _ in range(60):
         deep = f"km(x, x, x, {deep})"
     compiled(f"rule r by k when a where {deep} > 1")
+    deep = "abs(" * 60 + "n" + ")" * 60
+    assert len(compiled(f"rule r by k when a where {deep} > 1").code) < 100
 
 
 @pytest.mark.parametrize("rules", ["", "rule r by k mode off when a"])

@@ -275,10 +275,12 @@ class Coder:
                 yield from self._instructions(arg, loads)
             yield INTEGER_OPS[name], 0
             return
-        negative = Op("sub", (Const(0, op.kind), args[0]), op.kind)
-        assert name in ("neg", "abs"), f"{name} has no form in whole numbers"
-        form = negative if name == "neg" else Op("max2", (args[0], negative), op.kind)
-        yield from self._instructions(form, loads)
+        if name == "abs":
+            yield from self._instructions(args[0], loads)
+            yield Opcode.ABS_I, 0
+            return
+        assert name == "neg", f"{name} has no form in whole numbers"
+        yield from self._instructions(Op("sub", (Const(0, op.kind), args[0]), op.kind), loads)
 
     def _as_float(self, expr: Expr, loads: Loads) -> Iterator[Load]:
         yield from self._instructions(expr, loads)
@@ -316,6 +318,7 @@ def _depth(instructions: list[Load]) -> int:
             Opcode.MISSING_I,
             Opcode.MISSING_F,
             Opcode.CALL_F,
+            Opcode.ABS_I,
         ):
             depth -= 1
         deepest = max(deepest, depth)

@@ -26,7 +26,7 @@ EQ_I, NE_I, LT_I, LE_I = int(Opcode.EQ_I), int(Opcode.NE_I), int(Opcode.LT_I), i
 EQ_F, NE_F, LT_F, LE_F = int(Opcode.EQ_F), int(Opcode.NE_F), int(Opcode.LT_F), int(Opcode.LE_F)
 AND, OR, NOT = int(Opcode.AND), int(Opcode.OR), int(Opcode.NOT)
 MISSING_I, MISSING_F = int(Opcode.MISSING_I), int(Opcode.MISSING_F)
-CALL_F, KM = int(Opcode.CALL_F), int(Opcode.KM)
+CALL_F, KM, ABS_I = int(Opcode.CALL_F), int(Opcode.KM), int(Opcode.ABS_I)
 MIN_I, MAX_I, MIN_F, MAX_F = int(Opcode.MIN_I), int(Opcode.MAX_I), int(Opcode.MIN_F), int(Opcode.MAX_F)
 
 NEG, ABS = int(FloatFunction.NEG), int(FloatFunction.ABS)
@@ -182,6 +182,8 @@ def evaluate(code: Ints, at: int, consts: Ints, words: Ints, row: int, run: Ints
             stack[top] = 1 if math.isnan(real[top]) else 0
         elif op == CALL_F:
             real[top] = float_function(arg, real[top])
+        elif op == ABS_I:
+            stack[top] = abs(stack[top])  # null is its own
         else:
             top -= 3
             real[top] = great_circle_km(real[top], real[top + 1], real[top + 2], real[top + 3])
