@@ -24,7 +24,7 @@ class Server:
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-        self._command += ["--appendonly", "yes", "--enable-debug-command", "yes", *options]
+        self._command += ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes", *options]
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 

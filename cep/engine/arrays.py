@@ -22,9 +22,9 @@ FIRST_SLOTS = 64
 FIRST_ROWS = 256
 
 
-def grown(array: Array, length: int, fill: int = 0) -> Array:
-    """A longer copy; the new rows hold `fill`."""
-    longer = np.full((length, *array.shape[1:]), fill, array.dtype)
+def grown(array: Array, length: int) -> Array:
+    """A longer copy; the new rows are zero, and cost no memory until they are written to."""
+    longer = np.zeros((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
 
@@ -97,7 +97,7 @@ def grow_windows(windows: Windows, slots: int) -> Windows:
         windows = windows._replace(slots=longer, slots_real=longer.view(np.float64))
     elements = len(windows.element)
     if windows.count[window_kernels.USED] + len(windows.table) > elements - 1:
-        windows = windows._replace(element=grown(windows.element, 2 * elements, -1))
+        windows = windows._replace(element=grown(windows.element, 2 * elements))
         if _has_distinct(windows):
             windows = windows._replace(index=np.full(8 * elements, -1, np.int32))
             window_kernels.reindex(windows)

@@ -227,9 +227,9 @@ class ChainState(Keyed):
     def _grow(self) -> None:
         c = self.chain
         if c.count[fk.RUNS] + 1 >= len(c.run):
-            c = c._replace(run=grown(c.run, 2 * len(c.run), -1))
+            c = c._replace(run=grown(c.run, 2 * len(c.run)))
         if c.count[fk.NODES] + len(c.loop) >= len(c.node):
-            c = c._replace(node=grown(c.node, 2 * len(c.node), -1))
+            c = c._replace(node=grown(c.node, 2 * len(c.node)))
         if c is self.chain:
             self.matches = grow_matches(self.matches)
         self.chain = c
@@ -378,7 +378,7 @@ class ProbeState(Keyed):
             p = p._replace(run=run, run_real=run.view(np.float64))
         if p.count[rk.ALL_NODES] + nodes >= len(p.node):
             length = 2 * len(p.node)
-            p = p._replace(node=grown(p.node, length, -1), node_after=grown(p.node_after, length, -1))
+            p = p._replace(node=grown(p.node, length), node_after=grown(p.node_after, length))
         if p is self.probe:
             self.matches = grow_matches(self.matches)
         self.probe = p
