@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 from cep.adapters.cli.console import OK, counted, progress, say
 from cep.adapters.cli.detector import build
@@ -51,11 +52,14 @@ def warm_up(done: Callable[[str], None] = lambda name: None) -> None:
 def _fill_cache(done: Callable[[str], None]) -> None:
     """Compile the parts side by side: numba compiles one kernel at a time in each process."""
     workers = min(len(RULES), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = {pool.submit(_run, name): name for name in RULES}
-        for part in as_completed(parts):
-            part.result()
-            done(parts[part])
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            parts = {pool.submit(_run, name): name for name in RULES}
+            for part in as_completed(parts):
+                part.result()
+                done(parts[part])
+    except BrokenProcessPool:
+        say("warning: a process that compiled kernels was ended; going on in this one")
 
 
 def _run(name: str) -> None:
