@@ -1,0 +1,1 @@
+"""What turns compiled rules and events into matches: `step`, a function of (program, state, batch)."""
