@@ -13,6 +13,7 @@ NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags t
 NAN_WORD = 0x7FF8000000000000  # the bits of the NaN that is null
 MONEY_UNITS = 10_000  # money is in 1/10,000
 MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
+END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 TIME_SLOT = 0  # the event time's row in Batch.words
 KEY_PARTS_MAX = 4
 
@@ -116,26 +117,73 @@ EARTH_RADIUS_KM = 6371.0088
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
-    """A column worked out once for each distinct text of `source`: a test (0, 1), a length, or another text.
+class Derivation:
+    """An operation that is carried out on whole columns, outside of the kernels; null gives null, save in a call.
 
-    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper or length.
+    operation, parameters: matches, starts_with, ends_with, contains, cidr, in (of texts), lower, upper, length: the
+    patterns; lookup (table, column), listed and rostered (table); hour_of, weekday_of, day_of (zone); scheduled (cron,
+    zone); call (function). kinds: of its arguments. kind: of what it gives.
     """
 
-    slot: int
-    source: int
     operation: str
-    patterns: tuple[str, ...]
+    parameters: tuple[str, ...]
+    kinds: tuple[str, ...]
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedColumn:
+    """A column that holds a derivation of an event's columns `sources`."""
+
+    slot: int
+    event: int
+    sources: tuple[int, ...]
+    derivation: Derivation
+
+    @property
+    def real(self) -> bool:
+        """Whether its words are floats."""
+        return self.derivation.kind == "number"
 
 
 @dataclass(frozen=True, slots=True)
 class ComputedColumn:
-    """A column that holds an expression over an event's other columns: the argument of an aggregate."""
+    """A column that holds an expression over an event's other columns: what an aggregate or a derivation reads."""
 
     slot: int
     event: int
     code: int
     real: bool
+
+
+Value = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """Rows by key, in their kinds' units. A list and a roster are tables without columns.
+
+    key: the kind of the keys. columns: name and kind. rows: key → the values of the columns in their order.
+    """
+
+    name: str
+    key: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str | float | int | bool, tuple[Value, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function of a Python module ("function", source "module:name") or a model ("model", source a file).
+
+    folder: of the rule file that declares it. kind: of what it gives.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +367,8 @@ class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
-    rises_in_time: the condition may become true without an event.
+    rises_in_time: the condition may become true without an event. roster: the table that names the keys; each is judged
+    without an event of its own once `roster_us`, the longest window of the condition, is over.
     """
 
     key_parts: int
@@ -335,6 +384,8 @@ class EpisodePlan:
     latest: tuple[tuple[int, int], ...]
     feeds: tuple[Feed, ...]
     rises_in_time: bool
+    roster: str | None = None
+    roster_us: int = 0
 
 
 class InputKind(IntEnum):
@@ -351,20 +402,22 @@ class InputKind(IntEnum):
     FIRST_VALUE = 9  # that is not null
     LAST_VALUE = 10
     VALUE = 8  # a = place among the words of a condition
+    DERIVED = 11  # of expressions over the inputs before it
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
-    texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
+    derivation, args: of a DERIVED one, what it is and the offsets of its arguments' code.
     """
 
     source: InputKind
     a: int = 0
     b: int = 0
     real: bool = False
-    texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    derivation: Derivation | None = None
+    args: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,15 +481,16 @@ class Program:
 
     code: shape (n, 2), opcode and argument; an expression begins at its offset and ends with END.
     consts: one word each; those at the places `const_texts` names are the ids of texts, which a state fills in.
-    columns: what is decoded; slots from len(columns) on are worked out: text columns, computed columns, features.
+    columns: what is decoded; slots from len(columns) on are worked out: derived and computed columns, each after those
+    that it reads, then features.
+    tables, outside: what derivations speak of by name; neither is part of the state's identity.
     """
 
     streams: tuple[StreamSpec, ...]
     events: tuple[EventSpec, ...]
     columns: tuple[ColumnSpec, ...]
     slots: int
-    texts: tuple[TextColumn, ...]
-    computed: tuple[ComputedColumn, ...]
+    derived: tuple[DerivedColumn | ComputedColumn, ...]
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
@@ -444,6 +498,8 @@ class Program:
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]
+    tables: tuple[TableData, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     @property
     def stored(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cep.lang.checked import Rule, RuleSet, Source, When
+from tests.oracle_tables import with_tables
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, key_of, value
 from tests.oracle_when import Runs
 from tests.oracle_while import Episodes, sources_of
@@ -34,21 +35,26 @@ def run(ruleset: RuleSet, events: Sequence[OracleEvent], until_us: int) -> list[
 
 def report(ruleset: RuleSet, events: Sequence[OracleEvent], until_us: int) -> Report:
     """As `run`, with the counters."""
+    ruleset = with_tables(ruleset)
     counters = Counters()
     ranked: list[Ranked] = []
     for index, rule in enumerate(ruleset.rules):
         if rule.mode != "off":
-            ranked += _run_rule(index, rule, events, until_us, counters)
+            ranked += _run_rule(ruleset, index, events, until_us, counters)
     return Report([r.outcome for r in sorted(ranked, key=lambda r: (r.rank, r.outcome.key))], counters)
 
 
 def _run_rule(
-    index: int, rule: Rule, events: Sequence[OracleEvent], until_us: int, counters: Counters
+    ruleset: RuleSet, index: int, events: Sequence[OracleEvent], until_us: int, counters: Counters
 ) -> Iterator[Ranked]:
     """One machine for each key; each sees the events of the root events that the rule names, in order."""
+    rule = ruleset.rules[index]
     is_when = isinstance(rule.trigger, When)
     sources: list[Source] = [step.source for step in rule.trigger.steps] if is_when else sources_of(rule)
     machines: dict[Key, Runs | Episodes] = {}
+    if rule.roster is not None and events and not is_when:
+        keys = next(table for table in ruleset.tables if (table.name, table.key) == (rule.roster, rule.keys[0].kind))
+        machines = {(key,): Episodes(index, rule, (key,), events, counters) for key, _ in keys.rows}
     for ordinal, event in enumerate(events):
         keys = [key_of(source, event) for source in sources if source.event == event.event]
         counters.without_key += None in keys
@@ -63,6 +69,7 @@ def _run_rule(
 
 def let_through(ruleset: RuleSet, events: Sequence[OracleEvent], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes that `limit` lets pass, in order. Its keys may speak of the rule's key and of captured events."""
+    ruleset = with_tables(ruleset)
     rules = {rule.name: rule for rule in ruleset.rules}
     periods: dict[tuple[str, Key], tuple[int, int]] = {}  # rule, limit key -> begin of the period, passed so far
     suppressed: set[tuple[str, Key]] = set()  # episodes whose `fired` was

@@ -36,6 +36,7 @@ from cep.lang.checked import (
     Test as Block,
 )
 from tests.oracle import OracleEvent, Outcome, let_through, place_of, report, run
+from tests.oracle_tables import with_tables
 from tests.oracle_values import value
 
 SECOND = 1_000_000
@@ -234,6 +235,7 @@ def test_case_file(path: Path):
 
 def broken_promises(rules: RuleSet, test: Block) -> list[str]:
     """What the oracle makes of a `test` block: one line for each expectation that it does not meet."""
+    rules = with_tables(rules)
     givens = [step for step in test.steps if isinstance(step, Given)]
     expects = [step for step in test.steps if isinstance(step, Expect)]
     events = [

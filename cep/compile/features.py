@@ -10,7 +10,7 @@ from cep.lang.checked import Aggregate, Expr
 from cep.layout import AGGREGATES_MAX, READ_SHIFT, FeaturePlan, Feed, Opcode
 
 if TYPE_CHECKING:
-    from cep.compile.expressions import Coder, Load, Loads, TextTest
+    from cep.compile.expressions import Coder, Load, Loads
     from cep.compile.program import Context
 
 Group = tuple[object, ...]
@@ -39,11 +39,8 @@ class FeatureSet:
     def load(self, coder: Coder) -> Loads:
         """Loads for an expression in which aggregates are columns."""
 
-        def find(leaf: Expr, test: TextTest | None) -> Load:
-            if isinstance(leaf, Aggregate):
-                assert test is None, "text operations stand inside of aggregates"
-                return Opcode.EVENT, self.places[leaf]
-            return coder.event_load(leaf, test)
+        def find(leaf: Expr) -> Load:
+            return (Opcode.EVENT, self.places[leaf]) if isinstance(leaf, Aggregate) else coder.event_load(leaf)
 
         return find
 

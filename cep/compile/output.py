@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import TextTest, is_float
+from cep.compile.expressions import derivation, is_derived, is_float
 from cep.lang.checked import (
     Aggregate,
     CaptureAggregate,
@@ -14,6 +14,7 @@ from cep.lang.checked import (
     FieldRef,
     KeyRef,
     LatestRef,
+    Op,
     Rule,
     Template,
     When,
@@ -68,20 +69,25 @@ class _Outputs:
         parts = template.parts if template else ()
         return tuple(part if isinstance(part, str) else self.add(part) for part in parts)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """The input word for a leaf."""
-        made = self._source(leaf)
-        if test:
-            made = replace(made, texts=test.steps)
+    def load(self, leaf: Expr) -> Load:
+        """The input word for a leaf, or for a derivation of any expressions."""
+        made = self._derived(leaf) if is_derived(leaf) else self._source(leaf)
         if made not in self.inputs:
             self.inputs.append(made)
         return Opcode.RUN, self.inputs.index(made)
+
+    def _derived(self, expr: Expr) -> Input:
+        """A derivation; its arguments read inputs that stand before it."""
+        assert isinstance(expr, Op)
+        what, args = derivation(expr)
+        codes = tuple(self.context.coder.expression(arg, self.load) for arg in args)
+        return Input(InputKind.DERIVED, real=is_float(expr.kind), derivation=what, args=codes)
 
     def _source(self, leaf: Expr) -> Input:
         """Where the leaf's word comes from."""
         if isinstance(leaf, Aggregate | LatestRef):
             assert self.words is not None, "a sequence's outputs do not read windows"
-            _, place = self.words.load(leaf, None)
+            _, place = self.words.load(leaf)
             return Input(InputKind.VALUE, place, real=is_float(leaf.kind))
         if isinstance(leaf, KeyRef):
             return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))

@@ -9,8 +9,8 @@ from cep.compile.expressions import Coder, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence
-from cep.lang.checked import Aggregate, Expr, Kind, Op, Rule, RuleSet, Source, When
-from cep.layout import ColumnSpec, EventSpec, Predicate, Program, RuleSpec, StreamSpec
+from cep.lang.checked import Aggregate, Expr, Kind, Op, Rule, RuleSet, Source, Table, When
+from cep.layout import ColumnSpec, EventSpec, Outside, Predicate, Program, RuleSpec, StreamSpec, TableData
 
 
 @dataclass(slots=True)
@@ -94,8 +94,7 @@ def compile_rules(rules: RuleSet) -> Program:
         ),
         columns=tuple(columns),
         slots=coder.slots,
-        texts=tuple(coder.texts),
-        computed=tuple(coder.computed),
+        derived=tuple(coder.derived),
         predicates=tuple(context.predicates),
         features=features,
         rules=tuple(specs),
@@ -103,7 +102,14 @@ def compile_rules(rules: RuleSet) -> Program:
         code=tuple(coder.code),
         consts=tuple(coder.consts),
         const_texts=tuple(coder.const_texts),
+        tables=tuple(map(_table, rules.tables)),
+        outside=tuple(Outside(o.name, o.what, o.source, o.folder, o.kind.value) for o in rules.outside),
     )
+
+
+def _table(table: Table) -> TableData:
+    columns = tuple((name, kind.value) for name, kind in table.columns)
+    return TableData(table.name, table.key.value, columns, table.rows)
 
 
 def _rule(context: Context, rule: Rule) -> RuleSpec:

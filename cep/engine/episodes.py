@@ -29,11 +29,12 @@ class EpisodeState(Keyed):
         """`nulls`: null as each latest value's column spells it."""
         longest = max((a.window_us for a in plan.aggregates), default=0)
         values = len(plan.aggregates) + len(plan.latest)
-        self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
+        quiet_us = 0 if plan.roster else plan.forget_us // 64
+        self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, quiet_us))
         self.windows = new_windows(plan.aggregates)
         self.matches = new_matches(1, values)
         self._blank = np.zeros(ek.STATE_COLUMNS, np.int64)
-        self._blank[ek.OVER], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
+        self._blank[[ek.OVER, ek.FIRST]], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
         self.episodes = ek.Episodes(
             plan=np.array(
                 [
@@ -46,6 +47,7 @@ class EpisodeState(Keyed):
                     longest,
                     plan.judged,
                     plan.judged_bits,
+                    plan.roster is not None,
                 ],
                 np.int64,
             ),
@@ -57,6 +59,15 @@ class EpisodeState(Keyed):
             inputs=np.zeros(values, np.int64),
             count=np.zeros(1, np.int64),
         )
+
+    def enrol(self, members: Ints, first_us: int) -> None:
+        """See to it that the keys are those of the roster, whose words are given, ascending. `first_us`: see kernel."""
+        live = np.flatnonzero(self.keys.slots[: int(self.keys.count[TOP]), HASH] >= 0)
+        present = self.keys.slots[live, KEY]
+        ek.dismiss(self.episodes, self.keys, self.windows, live[~np.isin(present, members)])
+        new = np.setdiff1d(members, present)
+        taken = self.resolve(Rows(new, np.full(len(new), ALL_BITS), new[None, :]), ALL_BITS, self._grow_slots)
+        ek.enrol(self.episodes, self.keys, taken.slots, first_us)
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Apply the rows."""

@@ -54,14 +54,16 @@ class _Header(msgspec.Struct):
 
 
 def identity(program: Program) -> str:
-    """A digest of all that the layout of the state depends on: rules by plan and version, not by file and line."""
+    """A digest of all that the layout of the state depends on: rules by plan and version, not by file and line.
+
+    What tables, lists and rosters hold is left out: with other rows a program goes on with the state that there is.
+    """
     parts = (
         FORMAT,
         program.streams,
         program.events,
         program.columns,
-        program.texts,
-        program.computed,
+        program.derived,
         program.predicates,
         program.features,
         program.stored,

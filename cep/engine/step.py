@@ -1,6 +1,6 @@
 """`step`: (program, state, batch) → matches. No clock, no I/O, no randomness, no Python object per event.
 
-Every stage is a function over columns: order → text columns → filters → features → plans → matches in order. The
+Every stage is a function over columns: order → derived columns → filters → features → plans → matches in order. The
 outcome is a function of the events in the order of law 2 alone; how they are cut into batches changes nothing.
 """
 
@@ -18,12 +18,11 @@ from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, ROWS, START, TIME
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, Feed, Program
+from cep.layout import END_OF_TIME, NAN_WORD, NULL, DerivedColumn, Feed, Program
 
 Ints = npt.NDArray[np.int64]
 
 PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
-END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 NO_WORDS = np.zeros(1, np.int64)
 
 
@@ -74,15 +73,16 @@ def _advance(
     base = state.next_ordinal
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
-    state.texts.fill(words, state.strings)
     machine = Machine(
         state.code, state.consts, words, words.view(np.float64), state.stack, state.stack.view(np.float64)
     )
     keep = np.zeros(n, np.uint8)
     if n:
         selected = _Selection(program, machine, batch)
+        selected.derive(state)
         for feature, feature_plan in zip(state.features, program.features, strict=True):
             feature.feed(machine, selected.rows(feature_plan.feeds, state))
+        state.enrol(program, int(batch.time_us[0]))
         for plan_state, rule in zip(state.rules, program.rules, strict=True):
             plan_state.feed(machine, selected.rows(rule.plan.feeds, state), keep, base)
     for plan_state in state.rules:
@@ -106,18 +106,20 @@ class _Selection:
         self._event = batch.event
         self._by_event: dict[int, Ints] = {}
         self._passing: dict[int, Ints] = {}
-        for column in program.computed:
-            mk.compute(
-                machine.code,
-                column.code,
-                machine.consts,
-                machine.words,
-                self._of_event(column.event),
-                column.slot,
-                NO_WORDS,
-                machine.stack,
-                machine.real,
-            )
+
+    def derive(self, state: EngineState) -> None:
+        """Fill the columns that are worked out of others, in the order in which they need each other."""
+        m = self._machine
+        for column in self._program.derived:
+            rows = self._of_event(column.event)
+            if isinstance(column, DerivedColumn):
+                args = [m.words[source, rows] for source in column.sources]
+                m.words[column.slot, rows] = state.derived.words(column.derivation, args, state.strings)
+                if column.derivation.operation == "rostered":
+                    state.counters.outside_roster += int((m.words[column.slot, rows] == 0).sum())
+            else:
+                mk.compute(m.code, column.code, m.consts, m.words, rows, column.slot, NO_WORDS, m.stack, m.real)
+        state.counters.failed_calls += state.derived.failures()
 
     def _of_event(self, event: int) -> Ints:
         if event not in self._by_event:
@@ -245,7 +247,7 @@ def _compact(state: EngineState, batch: Batch) -> None:
         captures.forget(np.concatenate([NO_WORDS[:0], *(rule.references() for rule in state.rules)]))
     if len(state.strings) >= state.strings.compact_at:
         state.strings.keep(_live_texts(state, batch))
-        state.texts.clear()
+        state.derived.clear()
 
 
 def _live_texts(state: EngineState, batch: Batch) -> npt.NDArray[np.bool_]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from cep.errors import Diagnostic
 from cep.lang import ast
 from cep.lang.checked import Rule, RuleSet, Test
-from cep.lang.declarations import Declared, Reader, collect
+from cep.lang.declarations import Declared, collect
 from cep.lang.names import Names
 from cep.lang.parse import parse
 from cep.lang.report import Report
 from cep.lang.rules import check_rule
+from cep.lang.tables import Reader
 from cep.lang.testblocks import check_test
 from cep.lang.text import Text
 
@@ -64,6 +65,8 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
     for text, node in declared:
         if isinstance(node, ast.Rule) and names.rules.get(node.name.text) is node:
             rules[node.name.text] = check_rule(names, node, report.on(text))
+        elif isinstance(node, ast.Use) and (made := names.expansions.get(node.name.text)) is not None:
+            rules[node.name.text] = check_rule(names, made.rule, made.page, made.given)
     _refuse_chains(names)
     for text, node in declared:
         if isinstance(node, ast.Test) and (test := check_test(names, rules, node, report.on(text))) is not None:
@@ -73,6 +76,8 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
         tuple(names.events.values()),
         tuple(rule for rule in rules.values() if rule is not None),
         tuple(tests),
+        tuple(names.used.values()),
+        tuple(names.outside.values()),
     )
 
 

@@ -165,8 +165,11 @@ class Op:
     Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
-    Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10
-    outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
+    Of one event's fields, or in outputs of anything: lookup (key, table's name, column's name); listed and rostered
+    (key, list's or roster's name; FLAG); hour_of weekday_of day_of (time, zone; INTEGER); scheduled (time, cron, zone;
+    FLAG); call (function's name, arguments …).
+    Any null operand makes the result null, save for `missing`, `and`, `or`, `call`. div and mod by zero, and sqrt, ln,
+    log10 outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
     """
 
     name: str
@@ -288,6 +291,39 @@ class Rule:
     about: str | None
     owner: str | None
     tags: tuple[str, ...]
+    roster: str | None = None  # the keys that must exist
+
+
+# -------------------------------------------------------------------------------- what rules look up
+
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by key, all in their kinds' units, read in the kind of key that rules look them up by.
+
+    A list from a file and a roster are tables without columns. What a table holds is no part of a rule's version.
+    """
+
+    name: str
+    key: Kind
+    columns: tuple[tuple[str, Kind], ...]
+    rows: tuple[tuple[Value, tuple[Value | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function ("function", source "module:name") or a model ("model", source a file), and what it gives.
+
+    `folder` is that of the rule file, where modules and files are looked for.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: Kind
 
 
 # ------------------------------------------------------------------------------------------ tests
@@ -338,3 +374,5 @@ class RuleSet:
     events: tuple[Event, ...]
     rules: tuple[Rule, ...]
     tests: tuple[Test, ...]
+    tables: tuple[Table, ...] = ()
+    outside: tuple[Outside, ...] = ()

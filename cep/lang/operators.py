@@ -254,16 +254,39 @@ def member_of(value: Expr, items: Sequence[Const]) -> Expr:
 
 
 def read_as(kind: Kind, text: str) -> Const:
-    """A line of a list's file as a constant of the kind that it is compared with. Raises KindError."""
-    if kind is Kind.TEXT:
-        return Const(text, kind)
+    """The text of a list's or a table's entry as a constant of a kind. Raises KindError."""
     try:
-        if kind is Kind.INTEGER:
-            return Const(int(text), kind)
-        if kind is Kind.NUMBER:
-            return Const(float(text), kind)
-        if kind is Kind.MONEY:
-            return Const(int(Decimal(text) * MONEY_UNITS), kind)
-    except (ValueError, ArithmeticError):
-        pass
-    raise KindError("CEP202", f'the list\'s entry "{text[:40]}" is not {article(kind)}')
+        return Const(_READ[kind](text), kind)
+    except (ValueError, ArithmeticError, KeyError):
+        raise KindError("CEP202", f'the entry "{text[:40]}" is not {article(kind)}') from None
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if abs(value) >= _INT64:
+        raise ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0.0:
+        raise ValueError
+    return value
+
+
+def _exact_money(text: str) -> int:
+    units = Decimal(text) * MONEY_UNITS
+    if units != units.to_integral_value() or abs(units) >= _INT64:
+        raise ValueError
+    return int(units)
+
+
+_READ: dict[Kind, Callable[[str], str | float | int | bool]] = {
+    Kind.TEXT: str,
+    Kind.INTEGER: _whole_number,
+    Kind.NUMBER: _finite,
+    Kind.MONEY: _exact_money,
+    Kind.FLAG: {"true": True, "false": False}.__getitem__,
+    Kind.TIME: time_us,
+}

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from cep.lang import check_texts
-from cep.lang.codes import SCHEMA, catalogue, explain
+from cep.lang.codes import FILES, SCHEMA, catalogue, explain
 
 CODES = list(catalogue().values())
 PACKAGE = Path(__file__).parents[2] / "cep" / "lang"
 
 
 def codes_in(text: str) -> set[str]:
-    return {diagnostic.code for diagnostic in check_texts({"x.cep": SCHEMA + text}).diagnostics}
+    return {diagnostic.code for diagnostic in check_texts({"x.cep": SCHEMA + text} | FILES).diagnostics}
 
 
 @pytest.mark.parametrize("entry", CODES, ids=lambda entry: entry.code)
