@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint, say
@@ -16,20 +16,20 @@ from cep.lang.checked import RuleSet
 from cep.lang.codes import SCHEMA, catalogue, explain
 
 
-def loaded(paths: Sequence[str]) -> Loaded:
-    """The rule files under the paths. Raises CommandError where there are none."""
+def loaded(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> Loaded:
+    """The rule files under the paths. Raises CommandError where there are none. `remote`: see `cep.lang.load`."""
     for path in paths:
         if not os.path.exists(path):
             raise CommandError(f"there is no file or folder {path}: give a rule file or a folder of them")
-    found = load(paths)
+    found = load(paths, remote)
     if not found.files and not found.diagnostics:
         raise CommandError(f"there is no .cep file under {' '.join(paths)}: give a rule file or a folder of them")
     return found
 
 
-def accepted(paths: Sequence[str]) -> RuleSet:
+def accepted(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> RuleSet:
     """The rule set of the paths; its mistakes go to stderr and end the command."""
-    found = loaded(paths)
+    found = loaded(paths, remote)
     if found.ruleset is None:
         show(found.diagnostics, found.files, sys.stderr)
         raise CommandError(code=FINDINGS)

@@ -20,6 +20,7 @@ from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session, public_name
+from cep.adapters.redis.tables import hash_text
 from cep.engine.snapshot import identity
 from cep.layout import Program
 from cep.ports import LogError
@@ -73,7 +74,7 @@ class Journal:
 def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
     """Run until a signal: finish the batch, commit, keep a snapshot."""
     journal = Journal(log_format)
-    program, detector = build(accepted(paths))
+    program, detector = build(accepted(paths, lambda key: _table(service.url(), key)))
     url = service.url()
     store = service.store(program)
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
@@ -118,8 +119,19 @@ def _reach(url: str) -> None:
     try:
         Session(url).close()
     except LogError as error:
-        message = f"cannot connect to {error}: start the server, or give another address with --redis"
-        raise CommandError(message, FAILED) from error
+        raise _unreached(error) from error
+
+
+def _table(url: str, key: str) -> str:
+    """What a table in Redis holds."""
+    try:
+        return hash_text(url, key)
+    except LogError as error:
+        raise _unreached(error) from error
+
+
+def _unreached(error: LogError) -> CommandError:
+    return CommandError(f"cannot connect to {error}: start the server, or give another address with --redis", FAILED)
 
 
 def _figures(counters: Counters) -> dict[str, int]:

@@ -7,7 +7,7 @@ is an error, the checked rule set.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["check_texts", "load"]
 
 
-def load(paths: Sequence[str | Path]) -> Loaded:
-    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import."""
+def load(paths: Sequence[str | Path], remote: Callable[[str], str] | None = None) -> Loaded:
+    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import.
+
+    remote: reads the Redis hash of a table, as a JSON object of texts; without it such a table is empty.
+    """
     from cep.lang.check import check
     from cep.lang.files import read_beside, read_files
     from cep.lang.report import Report
+    from cep.lang.tables import REDIS
 
     report = Report()
     texts = read_files(paths, report)
-    return check(texts, lambda asking, path: read_beside(asking, path, texts, report), report)
+
+    def read(asking: str, path: str) -> tuple[str, str] | None:
+        if path.startswith(REDIS):
+            return None if remote is None else (path, remote(path.removeprefix(REDIS)))
+        return read_beside(asking, path, texts, report)
+
+    return check(texts, read, report)
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:

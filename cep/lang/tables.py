@@ -23,7 +23,7 @@ KEY_KINDS = (Kind.TEXT, Kind.INTEGER)
 REDIS = "redis:"
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 Reader = Callable[[str, str], "tuple[str, str] | None"]  # (the asking file, a path) -> (name, content) of that file
 Cells = Mapping[str, str]  # column → cell; an empty or absent cell is null
