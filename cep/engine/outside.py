@@ -127,11 +127,12 @@ def argument(words: Ints, kind: str, strings: Strings) -> Any:
 
 def answer_words(answer: Any, n: int, kind: str, strings: Strings) -> Ints:
     """The words of n answers of a kind. Raises ValueError or TypeError for anything else."""
-    if len(answer) != n:
-        raise ValueError(f"{n} answers are needed, not {len(answer)}")
+    if isinstance(answer, str) or len(answer) != n:
+        raise ValueError(f"{n} answers are needed")
     if kind == "text":
-        texts = [None if text is None else str(text) for text in answer]
-        return strings.ids(texts)
+        if not all(text is None or isinstance(text, str) for text in answer):
+            raise TypeError("the answers are no texts")
+        return strings.ids([None if text is None else str(text) for text in answer])
     values = np.asarray(answer)
     if kind == "integer" and values.dtype.kind in "iu":
         return values.astype(np.int64)
