@@ -1,16 +1,19 @@
 """numba kernels: loops over arrays, nothing else. The jit flags and the compile cache are decided here, once.
 
-numba's cache sees changes in a kernel's own file only, so ours lives in a folder named by a digest of everything that
-a kernel is compiled from. Where no folder can be written (a read-only install without a home) kernels are compiled
-anew in each process, and `CACHE_FOLDER` is None so that the command line can say so once.
+numba's cache sees changes in a kernel's own file only, so each module's kernels live in a folder that is named by a
+digest of everything that they are compiled from: the module and what it imports of this package. Where no folder can be
+written (a read-only install without a home) kernels are compiled anew in each process, and `CACHE_FOLDER` is None so
+that the command line can say so once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,23 +21,42 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_HERE = Path(__file__).parent
+_IMPORTED = re.compile(r"^from cep\.(kernels\.\w+|layout) import", re.MULTILINE)
 
-def _digest() -> str:
-    """A digest of the sources that kernels are compiled from, and of the numba that compiles them."""
+
+def _source(module: str) -> Path:
+    """The file of `layout` or `kernels.NAME`."""
+    return _HERE.parent / f"{module.replace('.', '/')}.py"
+
+
+@cache
+def _sources(module: str) -> frozenset[str]:
+    """The module and, over any number of others, what it imports of this package."""
+    found, waiting = {module}, [module]
+    while waiting:
+        imported = set(_IMPORTED.findall(_source(waiting.pop()).read_text(encoding="utf-8"))) - found
+        found |= imported
+        waiting += imported
+    return frozenset(found)
+
+
+def _digest(modules: frozenset[str]) -> str:
+    """A digest of some modules, of the flags below, and of the numba that compiles them."""
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    here = Path(__file__).parent
-    for source in [here.parent / "layout.py", *sorted(here.glob("*.py"))]:
+    for source in [Path(__file__), *(_source(module) for module in sorted(modules))]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
 def _writable_folder() -> Path | None:
-    """The first folder for compiled kernels that a file can be written to."""
+    """The first folder for compiled kernels that a file can be written to, named by all kernels there are."""
     named = os.environ.get("CEP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
     cache_home = os.environ.get("XDG_CACHE_HOME")
     home = Path(cache_home) if cache_home else Path(os.path.expanduser("~")) / ".cache"
+    everything = frozenset(["layout", *(f"kernels.{path.stem}" for path in _HERE.glob("[!_]*.py"))])
     for root in [Path(named)] if named else [home / "cep"]:
-        folder = root / f"kernels-{_digest()}"
+        folder = root / f"kernels-{_digest(everything)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -45,8 +67,14 @@ def _writable_folder() -> Path | None:
 
 
 CACHE_FOLDER = _writable_folder()
-if CACHE_FOLDER is not None:
-    numba.config.CACHE_DIR = str(CACHE_FOLDER)
+
+
+@cache
+def _choose_folder(module: str) -> str:
+    """The folder for a module's compiled kernels, beside those of other versions and modules."""
+    assert CACHE_FOLDER is not None
+    name = module.removeprefix("cep.")
+    return str(CACHE_FOLDER.parent / f"{name}-{_digest(_sources(name))}")
 
 
 def jit(function: Function) -> Function:
@@ -56,6 +84,8 @@ def jit(function: Function) -> Function:
     reference-counted, which makes kernels that pass tuples of arrays to each other five times faster. The caller holds
     all arrays for the length of the call.
     """
+    if CACHE_FOLDER is not None:
+        numba.config.CACHE_DIR = _choose_folder(function.__module__)  # read when the dispatcher is made
     compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy", _nrt=False)(
         function
     )
