@@ -58,7 +58,7 @@ def parser() -> Lark:
         maybe_placeholders=True,
         edit_terminals=whole_word,
         transformer=builder(),
-        cache=_cache_file(grammar) or False,
+        cache=cache_file(grammar) or False,
     )
 
 
@@ -71,7 +71,8 @@ def whole_word(terminal: TerminalDef) -> None:
         terminal.priority = 3
 
 
-def _cache_file(grammar: str) -> str | None:
+def cache_file(grammar: str, what: str = "grammar") -> str | None:
+    """Where the tables of a parser of this grammar are kept; None when nothing can be written there."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.path.join(home, "cep")
     try:
@@ -79,7 +80,7 @@ def _cache_file(grammar: str) -> str | None:
     except OSError:
         return None
     digest = hashlib.blake2b(grammar.encode(), digest_size=8).hexdigest()
-    return os.path.join(folder, f"grammar-{digest}.tables") if os.access(folder, os.W_OK) else None
+    return os.path.join(folder, f"{what}-{digest}.tables") if os.access(folder, os.W_OK) else None
 
 
 def parse(text: Text, page: Page) -> ast.File:
