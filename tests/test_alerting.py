@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 
 import cep
 from cep.alerting import BYTES_MAX, SCHEMA, Alert, Alerting
-from cep.alerting.values import duration, money, number, time
 from cep.compile import compile_rules
 from cep.engine.limits import COMPACT_AT, Limits, RuleLimit
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
+from cep.engine.values import duration, money, number, time
 from cep.lang import check_texts
 from cep.lang.checked import Rule, RuleSet, When
 from cep.layout import LimitSpec, Program
