@@ -71,6 +71,7 @@ class Counters:
     """What the laws count instead of keeping it silent."""
 
     runs_dropped: int = 0  # for `max`
+    matches_cut: int = 0  # events that completed more matches than `max`
     episodes_forgotten: int = 0  # open when their key was forgotten
     without_key: int = 0  # (rule, event) pairs in which some part of the key was null
     conditional: int = 0  # no clause held

@@ -13,7 +13,6 @@ from cep.engine.inputs import captured as captured_by
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.kernels.matches import KEY, REFS, STATUS, TIME
-from cep.lang import check_texts
 from cep.layout import NULL, EpisodePlan, Program
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
@@ -64,9 +63,7 @@ def entry_bytes(ms: np.int64, seq: np.int64) -> bytes:
 
 def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
     """What the engine makes of a case whose stream is cut at the given places."""
-    loaded = check_texts({"case.cep": case.text})
-    assert loaded.ruleset is not None, loaded.diagnostics
-    program = compile_rules(loaded.ruleset)
+    program = compile_rules(case.ruleset)
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     made: list[oracle.Outcome] = []
@@ -95,9 +92,7 @@ def difference(case: Case, cuts: list[int], made: list[oracle.Outcome], expected
 
 def check_seed(seed: int) -> None:
     case = random_case(seed)
-    loaded = check_texts({"case.cep": case.text})
-    assert loaded.ruleset is not None
-    expected = oracle.run(loaded.ruleset, case.events, case.until_us)
+    expected = oracle.run(case.ruleset, case.events, case.until_us)
     for cuts in ([], random_cuts(seed, len(case.events))):
         made = engine_outcomes(case, cuts)
         assert made == expected, difference(case, cuts, made, expected)

@@ -113,9 +113,13 @@ def test_every_combination():
     assert fired(pairs, "a1@1 a2@2 b1@3 b2@4") == made
     following = when(step("a"), step("b"), step("c"), policy="all")
     assert fired(ruleset(following), "a1@1 b1@2 b2@3 c@4") == [("a1 b1 c", 4), ("a1 b2 c", 4)]
-    bounded = report(ruleset(following, max_starts=2), stream("a1@1 b1@2 b2@3 c@4"), 10 * SECOND)
-    assert [outcome.captured for outcome in bounded.outcomes] == [((0,), (1,), (3,))]
-    assert bounded.counters.runs_dropped == 1
+    bounded = report(ruleset(following, max_starts=1), stream("a1@1 b1@2 b2@3 c@4"), 10 * SECOND)
+    assert [outcome.captured for outcome in bounded.outcomes] == [((0,), (2,), (3,))]
+    assert bounded.counters.matches_cut == 1
+    guarded = when(step("a"), step("b"), step("no x", within=1), step("c"), policy="all")
+    dropped = report(ruleset(guarded, max_starts=2), stream("a1@1 b1@2 b2@3 c@4"), 10 * SECOND)
+    assert [outcome.captured for outcome in dropped.outcomes] == [((0,), (1,), (3,))]
+    assert dropped.counters.runs_dropped == 1
 
 
 def test_next_is_the_very_next_event_of_the_key():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.order import Order
@@ -128,16 +129,20 @@ def _arrays(state: EngineState) -> Arrays:
     return arrays
 
 
-def _parts(plan: FeatureState | ChainState | ProbeState | EpisodeState) -> tuple[str, ...]:
+def _parts(plan: FeatureState | ChainState | ProbeState | CombinationState | EpisodeState) -> tuple[str, ...]:
     """The attributes of a plan's state that hold arrays."""
     if isinstance(plan, FeatureState):
         return ("keys", "windows")
     if isinstance(plan, EpisodeState):
         return ("keys", "windows", "episodes")
+    if isinstance(plan, CombinationState):
+        return ("keys", "combinations")
     return ("keys", "chain") if isinstance(plan, ChainState) else ("keys", "probe")
 
 
-def _restore(plan: FeatureState | ChainState | ProbeState | EpisodeState, prefix: str, arrays: Arrays) -> None:
+def _restore(
+    plan: FeatureState | ChainState | ProbeState | CombinationState | EpisodeState, prefix: str, arrays: Arrays
+) -> None:
     for part in _parts(plan):
         setattr(plan, part, restored(f"{prefix}.{part}", getattr(plan, part), arrays))
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.limits import Limits
@@ -47,7 +48,7 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | EpisodeState]
+    rules: list[ChainState | ProbeState | CombinationState | EpisodeState]
     code: Ints
     consts: Ints
     next_ordinal: int = 0
