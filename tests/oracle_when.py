@@ -203,8 +203,9 @@ class Runs:
         return float("inf") if self.rule.within_us is None else self.time(run.start) + self.rule.within_us
 
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
-        captured = tuple(tuple(run.captured[i]) for i in self.positive)
-        outcome = Outcome(self.rule.name, "fired", t, self.key, captured)
+        seat = Place(self.events, self.key, None, t, 0, 0, run.captured)
+        captured = tuple(tuple(self.label(e) for e in run.captured[i]) for i in self.positive)
+        outcome = Outcome(self.rule.name, "fired", t, self.key, captured, place=seat)
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))
 
     # The shape of the rule.
@@ -217,6 +218,11 @@ class Runs:
         """The guards between the positive step `at` and the one after it, or the trailing ones."""
         after = self.after(at)
         return list(self.steps[at + 1 : len(self.steps) if after is None else after])
+
+    def label(self, ordinal: int) -> int | Outcome:
+        """What a captured event is known by: its place among the events that are no alerts, or the alert it is."""
+        alert = self.events[ordinal].alert
+        return alert or ordinal - sum(event.alert is not None for event in self.events[:ordinal])
 
     def time(self, ordinal: int) -> int:
         return self.events[ordinal].time_us

@@ -26,7 +26,7 @@ from cep.engine.strings import Strings
 from cep.layout import Program
 
 MAGIC = b"CEPSNAP1"
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 32
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -69,7 +69,8 @@ def identity(program: Program) -> str:
         program.code,
         program.consts,
         program.const_texts,
-        [(rule.name, rule.version, rule.plan, rule.limit) for rule in program.rules],
+        program.strata,
+        [(rule.name, rule.version, rule.plan, rule.limit, rule.feeding) for rule in program.rules],
     )
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
