@@ -17,7 +17,10 @@ class Outside(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """One case. `events` stand in the order of arrival, and results refer to them by their place."""
+    """One case. `events` stand in the order of arrival, and results refer to them by their place.
+
+    `family` is the name of the file of cases; `semantics["family"]` says which engine's semantics they have.
+    """
 
     id: str
     family: str

@@ -74,7 +74,7 @@ class Writer:
 
     def _field(self, _: str, args: list[Node]) -> Written:
         name = name_of(args[0])
-        if name not in self.kinds:
+        if name not in self.kinds or "[" in args[0] or "." in args[0]:
             raise Outside("lists and objects as values of fields")
         return self.of_kind(name, self.kinds[name])
 
@@ -87,12 +87,21 @@ class Writer:
         if len(written) > 2:
             raise Outside(f"`{operator}` of more than two operands")
         a, b = written
+        if operator in _ARITHMETIC and "text" in (self._kind(args[0]), self._kind(args[1])):
+            raise Outside("arithmetic on text")
         numbers = [isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b)]
         if all(numbers) and operator in _FOLDED:
             return _FOLDED[operator](a, b)
-        if operator in ("<", "<=", ">", ">=") and any(isinstance(x, str) for x in args):
+        if operator in ("<", "<=", ">", ">=") and "text" in (self._kind(args[0]), self._kind(args[1])):
             raise Outside("text has no order")
         return f"({text_of(a)} {operator} {text_of(b)})"
+
+    def _kind(self, node: Node) -> str | None:
+        """The kind of a constant or of a field of the event, None for everything else."""
+        if isinstance(node, str):
+            return "text"
+        named = isinstance(node, list) and node[:1] == ["field"]
+        return self.kinds.get(name_of(node[1])) if named else None
 
     def _logic(self, operator: str, args: list[Node]) -> Written:
         deciding = operator == "or"

@@ -102,7 +102,7 @@ def event_per_type(
     for name in names:
         own = [event for event in events if event["type"] == name]
         roots[root_of[name]] = _fields(own, mentioned) or {"nothing": "text"}
-    return Schema({**roots, **_OWN}, root_of, None)
+    return Schema({**roots, **_OWN}, {name: name for name in _OWN} | root_of, None)
 
 
 _OWN = {BEGUN: {"nothing": "text"}, NEVER: {"nothing": "text"}}  # the events that translations add
@@ -161,6 +161,15 @@ def feed(schema: Schema, events: Sequence[dict[str, Node]], begun_ms: int | None
                 values[name_of(name).strip("`")] = float(value) if kind == "number" else value
         fed.append(Fed(VirtualEvent(schema.number(root), now_ms * MS_US, values), index))
     return fed
+
+
+def disorder_ms(events: Sequence[dict[str, Node]]) -> int:
+    """How far the events' times fall behind the greatest one before them, at most."""
+    latest, most = 0, 0
+    for event in events:
+        latest = max(latest, event["ts"] or 0)
+        most = max(most, latest - (event["ts"] or latest))
+    return most
 
 
 def fields_compared(node: Node) -> Iterable[tuple[str, Node]]:

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance import flink
+from tests.conformance import eql, esper, flink
 from tests.conformance.cases import Case, Outside, read
 from tests.conformance.judge import agrees
 from tests.conformance.run import Run, run
 from tests.conformance.translation import Match, Translation
 
 TRANSLATORS: dict[str, Callable[[Case], Translation]] = {
-    "flink_cep": flink.translate,
+    "flink-cep": flink.translate,
+    "eql": eql.translate,
+    "esper-pattern": esper.translate,
 }
 
 
@@ -43,10 +45,9 @@ def judge_all(folder: Path, family: str | None = None, only: str | None = None) 
 
 def judge(case: Case, number: int = 0) -> Verdict:
     """The verdict on one case."""
-    if case.family not in TRANSLATORS:
-        return Verdict(case, number, "outside", "no translation of this family")
+    translate = TRANSLATORS[case.semantics["family"]]
     try:
-        translation = TRANSLATORS[case.family](case)
+        translation = translate(case)
     except Outside as reason:
         return Verdict(case, number, "outside", str(reason))
     made = run(translation)
