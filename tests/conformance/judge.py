@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.conformance.cases import Case, Node
 from tests.conformance.run import Run
+from tests.conformance.siddhi import rows
 from tests.conformance.translation import Match, Translation
 
 
@@ -14,12 +15,23 @@ def agrees(case: Case, translation: Translation, run: Run, matches: Sequence[Mat
     """Whether the matches are the expected ones, by every result that the case states and an alert can show."""
     if "expected_late" in case.result:
         return run.late == case.result["expected_late"]
+    if "expected_count" in case.result:
+        return _same_rows(case, translation, matches)
     if case.expected is None:
         return False
     flat = expected_flat(case)
     found = [canonical(case, match.flat) for match in matches]
     same = Counter(map(tuple, flat)) == Counter(map(tuple, found))
     return same and _same_stages(case, translation, matches)
+
+
+def _same_rows(case: Case, translation: Translation, matches: Sequence[Match]) -> bool:
+    """Whether there are as many rows as expected, and the same ones in the same order, where they are all known."""
+    if len(matches) != case.result["expected_count"]:
+        return False
+    if not case.result["rows_complete"]:
+        return True
+    return rows(case, translation, matches) == case.result["expected_rows"]["rows"]
 
 
 def expected_flat(case: Case) -> list[list[int]]:

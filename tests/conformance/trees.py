@@ -63,7 +63,15 @@ class Wait:
     shared: int = 0
 
 
-Part = Take | Group | Forbid | Wait
+@dataclass(frozen=True)
+class Silence:
+    """The next part comes when each of some events (`either`: one of them) has not come for its time, in ms."""
+
+    nodes: tuple[tuple[Node, int], ...]
+    either: bool = False
+
+
+Part = Take | Group | Forbid | Wait | Silence
 Line = tuple[Part, ...]
 
 
@@ -137,7 +145,7 @@ class Author:
     tags: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
     _marks: list[str] = field(default_factory=list)  # for each take: what its time is called
-    _waits: list[Wait] = field(default_factory=list)
+    _waits: list[Wait | Silence] = field(default_factory=list)
     _count: int = 0
 
     def when(self) -> str:
@@ -151,7 +159,7 @@ class Author:
         return "\n  ".join(steps)
 
     def _written(self, part: Part, first: bool) -> list[str]:
-        if isinstance(part, Wait):
+        if isinstance(part, Wait | Silence):
             self._waits.append(part)
             return []
         if isinstance(part, Forbid):
@@ -171,12 +179,25 @@ class Author:
         """What the time of a part must be."""
         found = []
         for wait in self._waits:
-            found.append(f"time - {self._mark(wait.shared)} >= {duration(wait.ms)}")
+            if isinstance(wait, Wait):
+                found.append(f"time - {self._mark(wait.shared)} >= {duration(wait.ms)}")
+            else:
+                found.append(self._silence(wait))
         if part.before_ms is not None:
             found.append(f"time - {self._mark(0)} < {duration(part.before_ms)}")
         if self.within_ms is not None and len(self._marks) > self.anchored:
             found.append(f"time - {self._marks[int(self.anchored)]} < {duration(self.within_ms)}")
         return found
+
+    def _silence(self, silence: Silence) -> str:
+        """That some events have not come for a time, and that so much time has passed since the start."""
+        parts = []
+        for node, ms in silence.nodes:
+            where = self.condition(node)
+            chosen = "" if where is True else f" where {text_of(where)}"
+            none = f"count({self.schema.root_of[node['type']]}{chosen}) over {duration(ms)} == 0"
+            parts.append(f"({none} and time - last({BEGUN}.time) >= {duration(ms)})")
+        return f"({' or '.join(parts)})" if silence.either else " and ".join(parts)
 
     def _mark(self, back: int) -> str:
         place = len(self._marks) - 1 - back
@@ -240,8 +261,11 @@ class Author:
             if isinstance(part, Take | Group):
                 break
             last = max(last, part.for_ms or 0 if isinstance(part, Forbid) else 0)
-        due = max((wait.ms for wait in self._waits), default=0)
-        if any(wait.shared for wait in self._waits):
+        if any(isinstance(wait, Silence) for wait in self._waits):
+            raise Outside("an absence that nothing stands beside")
+        waits = [wait for wait in self._waits if isinstance(wait, Wait)]
+        due = max((wait.ms for wait in waits), default=0)
+        if any(wait.shared for wait in waits):
             raise Outside("a time that counts from an earlier step, at the end")
         if due and self.within_ms is not None and due >= self.within_ms:
             raise Outside("an absence that outlasts the pattern's own limit")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance import eql, esper, flink
+from tests.conformance import eql, esper, flink, siddhi
 from tests.conformance.cases import Case, Outside, read
 from tests.conformance.judge import agrees
 from tests.conformance.run import Run, run
@@ -15,6 +15,7 @@ from tests.conformance.translation import Match, Translation
 TRANSLATORS: dict[str, Callable[[Case], Translation]] = {
     "flink-cep": flink.translate,
     "eql": eql.translate,
+    "siddhi": siddhi.translate,
     "esper-pattern": esper.translate,
 }
 
