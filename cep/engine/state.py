@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
@@ -30,6 +31,9 @@ class Counters:
     matches: int = 0
     outside_roster: int = 0
     failed_calls: int = 0
+    limited: int = 0  # matches that `limit` let make no alert
+    conditional: int = 0  # matches of which no clause held
+    shadow: int = 0  # alerts of shadow rules
 
 
 @dataclass(slots=True)
@@ -38,7 +42,8 @@ class EngineState:
 
     enrolled: whether the keys of rosters have been seen to since this state was made or restored.
     scratch: memory that steps use again, for a page of fresh memory costs more than what is written to it.
-    next_ordinal: of the next event to be released. consts: the program's, with this state's text ids filled in.
+    next_ordinal: of the next event that a stratum reads. secret: what digests of private values are keyed with, no part
+    of snapshots. consts: the program's, with this state's text ids filled in.
     """
 
     strings: Strings
@@ -46,12 +51,13 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | EpisodeState]
+    rules: list[ChainState | ProbeState | CombinationState | EpisodeState]
     code: Ints
     consts: Ints
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
+    secret: bytes = b""
     enrolled: bool = False
     scratch: dict[str, Ints] = field(default_factory=dict)
     stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
