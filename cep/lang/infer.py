@@ -257,7 +257,7 @@ class Inference:
             self.unbound(base, scope)
             return None
         if scope.latest and not which:
-            view = self.names.view(base, self.page, scope.rule)
+            view = self.names.view(base, self.page, scope.rule, asks_status=word.text == "status")
             return self._latest(view, word.text, scope) if view is not None and self._has(view, word) else None
         if name in self.names.views:
             hint = f"name the step: {name} as x, and then write x.{word.text}"
