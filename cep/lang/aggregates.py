@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cep.lang import ast
 from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Source
 from cep.lang.functions import aggregate_kind
+from cep.lang.names import asks_status
 from cep.lang.operators import conjunction
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
         return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
     if subject.text in scope.later or subject.text in scope.absent or subject.text in scope.refused:
         infer.unbound(subject, scope)
-    elif subject.text in scope.own_names and subject.text not in infer.names.views:
+    elif subject.text in scope.own_names and not infer.names.is_event(subject.text):
         page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
     else:
         return _of_window(infer, node, subject, scope)
@@ -102,7 +103,8 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:
     function = _function(node)
     page = infer.page
-    view = infer.names.view(subject, page, scope.rule)
+    asks = asks_status((subject.text,), node.where, *node.args)
+    view = infer.names.view(subject, page, scope.rule, asks_status=asks)
     window_us = _window_us(infer, node, scope)
     if scope.aggregates == "unbuilt":
         page.error(
