@@ -58,7 +58,7 @@ def _run_rule(
     machines: dict[Key, Runs | Episodes] = {}
     if rule.roster is not None and events and not is_when:
         keys = next(table for table in ruleset.tables if (table.name, table.key) == (rule.roster, rule.keys[0].kind))
-        machines = {(key,): Episodes(index, rule, (key,), events, counters) for key, _ in keys.rows}
+        machines = {(key,): Episodes(index, rule, (key,), events, counters, True) for key, _ in keys.rows}
     for ordinal, event in enumerate(events):
         keys = [key_of(source, event) for source in sources if is_of(source, event)]
         counters.without_key += None in keys

@@ -20,7 +20,15 @@ def sources_of(rule: Rule) -> list[Source]:
 class Episodes:
     """`while` for one rule and one key."""
 
-    def __init__(self, index: int, rule: Rule, key: Key, events: Sequence[OracleEvent], counters: Counters) -> None:
+    def __init__(
+        self,
+        index: int,
+        rule: Rule,
+        key: Key,
+        events: Sequence[OracleEvent],
+        counters: Counters,
+        is_enrolled: bool = False,
+    ) -> None:
         assert isinstance(rule.trigger, While)
         self.index, self.rule, self.key, self.events, self.counters = index, rule, key, events, counters
         self.trigger = rule.trigger
@@ -31,7 +39,7 @@ class Episodes:
         self.found: list[Ranked] = []
         self.now: float = -math.inf  # every instant up to and including this one has been dealt with
         self.first: int | None = None  # when a roster's key is judged for the first time without an event
-        if rule.roster is not None:
+        if is_enrolled:
             longest = max((a.window_us for a in self.aggregates), default=0)
             self.first = events[0].time_us + longest
         self.forget(since=0)
