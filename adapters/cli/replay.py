@@ -99,7 +99,7 @@ class Tally:
         }
         return json.dumps(document, ensure_ascii=False)
 
-    def summary(self, without_key: int, seconds: float) -> str:
+    def summary(self, counters: Counters, seconds: float) -> str:
         """The figures, one a line."""
         alerts = by_rule(self._alerts.counts)
         speed = f"{self.events / seconds:,.0f}/s in {seconds:.1f} s" if self.events else ""
@@ -109,7 +109,9 @@ class Tally:
                 "bad": (self.bad.total(), tally(self.bad)),
                 "unknown types": (self.unknown.total(), tally(self.unknown)),
                 "late": (self.late, ""),
-                "without key": (without_key, ""),
+                "without key": (counters.without_key, ""),
+                "outside rosters": (counters.outside_roster, ""),
+                "failed calls": (counters.failed_calls, ""),
                 "alerts": (sum(alerts.values()), tally(alerts)),
             }
         )
@@ -136,7 +138,7 @@ def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, 
             for outcome in outcomes(program, detector, files, inputs, advance):
                 tally.take(outcome)
             tally.take(_ending(detector, drain))
-        say(tally.summary(detector.state.counters.without_key, time.perf_counter() - began))
+        say(tally.summary(detector.state.counters, time.perf_counter() - began))
     return OK
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from cep.lang.checked import Const, Expr, Kind, Op
 
@@ -216,12 +216,21 @@ def _fold(op: Op) -> Expr:
     assert isinstance(a.value, int | float)
     assert isinstance(b.value, int | float)
     try:
-        value = _FOLD[op.name](a.value, b.value)
+        value = _decimal(op.name, a.value, b.value) if op.kind is Kind.NUMBER else _FOLD[op.name](a.value, b.value)
     except OverflowError:
         value = float("inf")
     if not abs(value) < (_INT64 if isinstance(value, int) else float("inf")):
         raise KindError("CEP106", "the result does not fit in 64 bits")
     return Const(value, op.kind)
+
+
+def _decimal(name: str, a: float, b: float) -> float:
+    """Literals are decimals: 0.1 + 0.2 is 0.3, which money is compared with exactly."""
+    if name not in ("add", "sub", "mul"):
+        return _FOLD[name](a, b)
+    exact = Context(prec=40)
+    left, right = Decimal(repr(a)), Decimal(repr(b))
+    return float({"add": exact.add, "sub": exact.subtract, "mul": exact.multiply}[name](left, right))
 
 
 def conjunction(parts: Sequence[Expr | None]) -> Expr | None:
