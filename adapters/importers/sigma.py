@@ -38,6 +38,7 @@ _LEVELS = {"informational": "info", "low": "low", "medium": "medium", "high": "h
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "==", "neq": "!="}
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 30 * 86_400, "y": 365 * 86_400}
 _AGGREGATES = {"value_sum": "sum", "value_avg": "avg", "value_median": "median", "value_min": "min", "value_max": "max"}
+_TYPES = {"event_count", "value_count", "value_percentile", "temporal", "temporal_ordered", *_AGGREGATES}
 
 
 @dataclass(slots=True)
@@ -170,6 +171,8 @@ class _Correlation:
         self.chained = any(rule.event is None for rule in self._rules)
         self._notes: list[str] = []
         self._type = self._text("type", "temporal", "the correlation has no type: temporal is taken")
+        if self._type not in _TYPES:
+            raise NotCarried(f'the correlation type "{self._type}"')
         self._span = _seconds(self._text("timespan", "1h", "the correlation has no timespan: an hour is taken"))
         groups = self._body.get("group-by") or []
         self._groups = [str(group) for group in (groups if isinstance(groups, list) else [groups])]
@@ -299,8 +302,6 @@ class _Correlation:
             return Said(f"count(distinct {argument.text})")
         if self._type == "value_percentile":
             return call(f"p{self._percentile()}", argument)
-        if self._type not in _AGGREGATES:
-            raise NotCarried(f'the correlation type "{self._type}"')
         return call(_AGGREGATES[self._type], argument)
 
     def _percentile(self) -> int:
