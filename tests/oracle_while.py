@@ -127,7 +127,7 @@ class Episodes:
         self.tell("resolved", t, place)
 
     def tell(self, status: str, t: int, place: tuple[int, int]) -> None:
-        outcome = Outcome(self.rule.name, status, t, self.key, ())
+        outcome = Outcome(self.rule.name, status, t, self.key, (), place=self.place(t))
         self.found.append(Ranked((t, *place, self.index, self.opened), outcome))
 
     def place(self, t: int) -> Place:

@@ -92,3 +92,29 @@ rule r by k within 1m forget 2m
         events = [VirtualEvent(1, time_us, {"k": f"{hour} {i}", "n": 1}) for i in range(100)]
         step(program, state, batch_of(program, state.strings, events, 100 * hour))
     assert state.rules[0].keys.count[LIVE] == 100
+
+
+def test_combinations_hold_what_can_still_match_and_no_more() -> None:
+    text = """
+stream s
+event a from s (k text, n integer)
+rule r by k within 1m
+  match all
+  when a where n == 0
+  then a where n == 1
+  then a where n == 2
+"""
+    ruleset = check_texts({"a.cep": text}).ruleset
+    assert ruleset is not None
+    program = compile_rules(ruleset)
+    state = EngineState.create(program)
+    held = []
+    for minute in range(20):
+        events = [
+            VirtualEvent(0, (60 * minute + i % 60) * 1_000_000, {"k": "k", "n": i % 2})  # never the last step
+            for i in range(60)
+        ]
+        step(program, state, batch_of(program, state.strings, events, 60 * minute))
+        held.append(len(state.rules[0].combinations.node))
+    assert state.rules[0].waiting() <= 60
+    assert held[0] == held[-1]

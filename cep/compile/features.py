@@ -18,7 +18,7 @@ Group = tuple[object, ...]
 
 @dataclass(slots=True)
 class FeatureSet:
-    """The aggregates that filters read, by the group (key) they belong to, and which rows read them.
+    """The aggregates that filters read, by the group (stratum and key) they belong to, and which rows read them.
 
     Feature columns must stand behind all others, so their numbers are given out as negative places first: the
     instructions that load them are patched when the plans are made.
@@ -74,4 +74,5 @@ class FeatureSet:
             aggregates=tuple(aggregate_spec(context.coder, a) for a in aggregates),
             outputs=tuple(base - 1 - self.places[a] for a in aggregates),
             feeds=tuple(Feed(predicate, bits, key) for (predicate, key), bits in feeds.items()),
+            stratum=int(str(group[0])),
         )

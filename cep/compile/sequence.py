@@ -114,7 +114,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
     """Steps, the guards before each, the trailing guards, and which rows enter with which bits."""
     positive = {i: n for n, i in enumerate(i for i, step in enumerate(when.steps) if not step.negated)}
     captures = _Captures(context.coder, when.steps, positive)
-    group = ("by", *((key.name, key.kind) for key in rule.keys))
+    group = (rule.stratum, "by", *((key.name, key.kind) for key in rule.keys))
     loads = context.features.load(context.coder)
 
     def load(leaf: Expr, test: TextTest | None) -> Load:

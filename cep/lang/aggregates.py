@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cep.lang import ast
 from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Source
 from cep.lang.functions import aggregate_kind
+from cep.lang.names import asks_status
 from cep.lang.operators import conjunction
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:
     function = _function(node)
     page = infer.page
-    view = infer.names.view(subject, page, scope.rule)
+    asks = asks_status((subject.text,), node.where, *node.args)
+    view = infer.names.view(subject, page, scope.rule, asks_status=asks)
     window_us = _window_us(infer, node, scope)
     if scope.aggregates == "unbuilt":
         page.error(
