@@ -28,7 +28,7 @@ def import_rules(system: str, files: Sequence[str], out: str | None) -> int:
     checked = check_texts({name: text})
     show(checked.diagnostics, checked.files, sys.stderr)
     say(f"{counted(draft.rules, 'rule')} · {counted(draft.lost, 'rule')} not carried over")
-    return OK if checked.ruleset is not None and not draft.lost else FINDINGS
+    return OK if checked.ruleset is not None and draft.rules and not draft.lost else FINDINGS
 
 
 def _read(file: str) -> str:

@@ -12,7 +12,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from cep.adapters.importers.writing import WIDE, Said, name, path, snake, string
+from cep.adapters.importers.writing import Said, name, path, snake, string
+from cep.lang.format import formatted
+from cep.lang.report import Report
+from cep.lang.text import Text
 
 _TEXT = "text"
 
@@ -57,8 +60,7 @@ class DraftEvent:
             at = f" at {path(source.split('.'))}" if word != source else ""
             shown.append(f"{name(word)} {self.kind(source)}{at}")
         wire = f" {string(self.wire)}" if self.wire is not None else ""
-        line = f"event {name(self.name)}{wire} from {name(stream)} ({', '.join(shown)})"
-        return line if len(line) <= WIDE else line.partition("(")[0] + "(\n  " + ",\n  ".join(shown) + "\n)"
+        return f"event {name(self.name)}{wire} from {name(stream)} ({', '.join(shown)})"
 
 
 @dataclass(slots=True)
@@ -130,12 +132,13 @@ class Draft:
         self.blocks.append([f"# {_line(about)}", self.note(about, f"not carried over: {reason}")])
 
     def text(self) -> str:
-        """The file."""
+        """The file, in the formatter's layout."""
         head = [f"# Imported from {_line(', '.join(PurePath(origin).name for origin in self.origins))}."]
         head += [f"# {line}" for line in self.remarks]
         declarations = [event.declaration(self.stream.split()[0].strip("`")) for event in self.events.values()]
         blocks = [head, [f"stream {self.stream}", *declarations]] if declarations else [head]
-        return "\n\n".join("\n".join(block) for block in (*blocks, *self.blocks)) + "\n"
+        text = "\n\n".join("\n".join(block) for block in (*blocks, *self.blocks)) + "\n"
+        return formatted(Text.of("", text), Report()) or text
 
 
 def comment(label: str, value: object) -> list[str]:

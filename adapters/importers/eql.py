@@ -14,7 +14,7 @@ from typing import Any
 from cep.adapters.importers import eql_where
 from cep.adapters.importers.draft import Draft, DraftEvent, NotCarried, comment
 from cep.adapters.importers.eql_parse import Expr, Field, Item, Literal, Query, parse
-from cep.adapters.importers.writing import Said, chain, duration, hole, name, plain_message, snake, string
+from cep.adapters.importers.writing import Said, duration, hole, name, plain_message, snake, string
 from cep.errors import ConfigurationError
 
 _CATEGORY = "event.category"
@@ -160,11 +160,11 @@ class _Rules:
         if query.form == "single" or len(steps) == 1:
             return f"when {steps[0]}"
         if any(item.fork for item in query.items):
-            return f"match each when {chain(steps)}"
+            return f"match each when {' then '.join(steps)}"
         if query.items[-1].missing:
             self._note(one, "of several beginnings the first one makes the alert, and not the last one")
-            return f"when {chain(steps)}"
-        return f"match last when {chain(steps)}"
+            return f"when {' then '.join(steps)}"
+        return f"match last when {' then '.join(steps)}"
 
     def _atom(self, item: Item, key: list[str], one: _Written, before: list[str], rule: str) -> str:
         """A step: how often, which event, and its condition."""

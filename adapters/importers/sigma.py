@@ -22,7 +22,6 @@ from cep.adapters.importers.writing import (
     any_of,
     arithmetic,
     call,
-    chain,
     compare,
     duration,
     hole,
@@ -255,7 +254,7 @@ class _Correlation:
         if self._type == "temporal_ordered":
             if isinstance(self._condition, str) and not _is_plain_and(self._condition, self._references):
                 raise NotCarried("a condition with an order of its own")
-            return f"when {chain(words)}"
+            return f"when {' then '.join(words)}"
         if self._type == "temporal":
             return self._temporal(words)
         measured = self._measured(words, before)

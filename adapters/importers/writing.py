@@ -18,7 +18,6 @@ OR, AND, NOT, COMPARISON, SUM, PRODUCT, UNARY, PRIMARY = range(8)
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _UNITS_US = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-WIDE = 100  # longer lines are broken
 _META = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -121,12 +120,6 @@ def arithmetic(left: Said, operator: str, right: Said) -> Said:
     """A sum or a product."""
     binding = SUM if operator in "+-" else PRODUCT
     return Said(f"{left.within(binding)} {operator} {right.within(binding + 1)}", binding)
-
-
-def chain(steps: Sequence[str]) -> str:
-    """Steps one after the other; on lines of their own where they are long."""
-    line = " then ".join(steps)
-    return line if len(line) <= WIDE else "\n  then ".join(steps)
 
 
 def all_of(parts: Sequence[Said]) -> Said:
