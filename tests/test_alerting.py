@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,13 @@ MORE = {
 
 def with_outputs(case: Case) -> str:
     """The case's file; every `when` shows much of what it captured, and every other rule has a limit."""
-    *parts, rest = case.text.split("  alert low\n")
+    *parts, rest = re.split("(  alert low.*\n)", case.text)
     text = ""
-    for number_, (part, rule) in enumerate(zip(parts, case.ruleset.rules, strict=True)):
-        text += f"{part}  alert low\n"
+    for number_, (part, clause, rule) in enumerate(zip(parts[::2], parts[1::2], case.ruleset.rules, strict=True)):
+        text += part + clause
         if isinstance(rule.trigger, When):
             text += "".join(f"  show s{i} = {shown}\n" for i, shown in enumerate(shows(case.ruleset, rule.trigger)))
-        if number_ % 2 == 0:
+        if number_ % 2 == 0 and "  limit " not in part:
             by = f" by {rule.keys[0].name}" if rule.keys else ""
             text += f"  limit {1 + case.seed % 2} per {2 + case.seed % 7}s{by}\n"
     return text + rest

@@ -81,6 +81,28 @@ def fmt(
     return fmt(path, check, diff)
 
 
+@app.command
+def graph(
+    rule: str,
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "mermaid", "dot", "svg", "json"] = "text",
+) -> int:
+    """Draw a rule: the chain of a `when`, the states of a `while`.
+
+    Parameters
+    ----------
+    rule
+        The rule's name.
+    path
+        Rule files, or folders of them.
+    format
+        text for the terminal, a Mermaid state diagram, a Graphviz digraph, an SVG image, or one JSON document.
+    """
+    from cep.adapters.cli.graph import draw
+
+    return draw(rule, path, format)
+
+
 @app.command(name="test")
 def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text") -> int:
     """Run the `test` blocks of rule files on the engine.

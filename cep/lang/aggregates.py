@@ -46,7 +46,7 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
         return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
     if subject.text in scope.later or subject.text in scope.absent or subject.text in scope.refused:
         infer.unbound(subject, scope)
-    elif subject.text in scope.own_names and subject.text not in infer.names.views:
+    elif subject.text in scope.own_names and not infer.names.is_event(subject.text):
         page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
     else:
         return _of_window(infer, node, subject, scope)

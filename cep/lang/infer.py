@@ -219,7 +219,7 @@ class Inference:
             hint: str | None = f"name its event: {scope.own.name}.{name}"
         elif name in scope.aliases or name in scope.own_names:
             hint = f'"{name}" is an event, of which a field is meant: {name}.FIELD'
-        elif name in self.names.views:
+        elif self.names.is_event(name):
             hint = f'"{name}" is an event: write {name}.FIELD or count({name})'
         elif name in self.names.lists:
             hint = f'"{name}" is a list, which stands after "in"'
@@ -259,7 +259,7 @@ class Inference:
         if scope.latest and not which:
             view = self.names.view(base, self.page, scope.rule, asks_status=word.text == "status")
             return self._latest(view, word.text, scope) if view is not None and self._has(view, word) else None
-        if name in self.names.views:
+        if self.names.is_event(name):
             hint = f"name the step: {name} as x, and then write x.{word.text}"
             self.page.error("CEP104", base.at, f'"{name}" is an event, and no captured one is called so', hint)
         elif name not in self.names.broken:
