@@ -35,6 +35,7 @@ def catalogue() -> dict[str, Code]:
     """Every code, in order."""
     from cep.lang.codes_rules import RULE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
+    from cep.lang.codes_windows import WINDOW_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *UNBUILT_CODES)}
+    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *WINDOW_CODES, *UNBUILT_CODES)}
