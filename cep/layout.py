@@ -405,7 +405,7 @@ class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
     texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
-    function, scale: of a STATISTIC, and what a word is divided by to be a number.
+    function, scale, real_out: of a STATISTIC, what a word is divided by to be a number, and whether it gives a float.
     """
 
     source: InputKind
@@ -415,6 +415,7 @@ class Input:
     texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     function: str = ""
     scale: int = 1
+    real_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

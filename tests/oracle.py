@@ -92,8 +92,11 @@ def let_through(ruleset: RuleSet, events: Sequence[OracleEvent], outcomes: Seque
 
 
 def place_of(rule: Rule, outcome: Outcome, events: Sequence[OracleEvent]) -> Place:
-    """Where the alert's expressions are judged: after everything that the match captured."""
+    """Where the alert's expressions are judged: after what the match captured; windows, before its last event."""
     steps = rule.trigger.steps if isinstance(rule.trigger, When) else ()
     positive = [i for i, step in enumerate(steps) if not step.negated]
     captured = dict(zip(positive, outcome.captured, strict=True))
-    return Place(events, outcome.key, None, outcome.time_us, 0, 0, captured)
+    if not positive:
+        return Place(events, outcome.key, None, outcome.time_us, 0, 0, captured)
+    last = outcome.captured[-1][-1]
+    return Place(events, outcome.key, last, events[last].time_us, 0, last, captured)

@@ -113,7 +113,8 @@ class _Outputs:
         real, scale = is_float(leaf.argument.kind), SCALES.get(leaf.argument.kind, 1)
         if leaf.function in _AGGREGATES:
             return Input(_AGGREGATES[leaf.function], step, slot, real)
-        return Input(InputKind.STATISTIC, step, slot, real, function=leaf.function, scale=scale)
+        real_out = is_float(leaf.kind)
+        return Input(InputKind.STATISTIC, step, slot, real, function=leaf.function, scale=scale, real_out=real_out)
 
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""
