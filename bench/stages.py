@@ -24,6 +24,7 @@ from bench.measure import EVENTS, PASSES, settle
 from bench.workloads import BATCH_EVENTS, NAMES, Events, compile_workload, generate, lines
 from cep.alerting import Alerting
 from cep.decode import Decoder
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.sequences import ChainState, ProbeState
@@ -32,7 +33,7 @@ from cep.engine.texts import TextMemory
 from cep.layout import Program
 from cep.ports import Entries
 
-PLANS = (ChainState, ProbeState, EpisodeState)
+PLANS = (ChainState, ProbeState, CombinationState, EpisodeState)
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],

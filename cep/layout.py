@@ -13,6 +13,7 @@ NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags t
 NAN_WORD = 0x7FF8000000000000  # the bits of the NaN that is null
 MONEY_UNITS = 10_000  # money is in 1/10,000
 MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
+ALERTS = -1  # the stream of the events that alerts are: no log has it
 TIME_SLOT = 0  # the event time's row in Batch.words
 KEY_PARTS_MAX = 4
 
@@ -26,16 +27,23 @@ class StreamSpec:
     type_path: tuple[str, ...]
     late_us: int
     idle_us: int | None
+    private: bool = False  # some field of its events may not leave in clear
 
 
 @dataclass(frozen=True, slots=True)
 class EventSpec:
-    """A root event and the slot of each of its fields that some rule names."""
+    """A root event and the slot of each of its fields that some rule names.
+
+    stream: `ALERTS` for the alerts of some rules. private: the fields that may not leave in clear, each "mask" or
+    "hash". of: the events whose rows are its rows too.
+    """
 
     name: str
     stream: int
     wire_type: str
     slots: tuple[tuple[str, int], ...]
+    private: tuple[tuple[str, str], ...] = ()
+    of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,7 @@ class FeaturePlan:
     outputs: tuple[int, ...]  # the slot that each aggregate fills
     feeds: tuple[Feed, ...]
     own_key: bool
+    stratum: int = 0
 
 
 AGGREGATES_MAX = 20  # of a plan
@@ -420,10 +429,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output expression: code over the rule's inputs, and the kind of its result."""
+    """An output expression: code over the rule's inputs, and the kind of its result.
+
+    private: "mask" or "hash" when it may not leave in clear.
+    """
 
     code: int
     kind: str
+    private: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,14 +462,51 @@ class StepText:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """One way to alert. message: text and places among the outputs in turn. condition: such a place, -1 for none."""
+
+    level: str
+    message: tuple[str | int, ...] = ()
+    condition: int = -1
+
+
+class Said(IntEnum):
+    """What a field of the event that an alert is says."""
+
+    RULE = 0
+    SEVERITY = 1
+    SCORE = 2
+    STATUS = 3
+    ID = 4
+    KEY = 5  # part `place` of the key
+    OUTPUT = 6  # output `place`
+
+
+@dataclass(frozen=True, slots=True)
+class Feeding:
+    """What a rule's alerts are to the rules that listen to them.
+
+    fired, resolved: their root events by status. columns: slot, what stands in it, and its place.
+    """
+
+    fired: int
+    resolved: int
+    columns: tuple[tuple[int, Said, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSpec:
-    """A compiled rule: its plan and everything an alert says. Messages hold text and places among `outputs` in turn."""
+    """A compiled rule: its plan and everything an alert says.
+
+    clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
+    feeding: None when no rule listens.
+    """
 
     name: str
     version: str
     file: str
     line: int
-    level: str
+    clauses: tuple[Clause, ...]
     owner: str | None
     about: str | None
     tags: tuple[str, ...]
@@ -464,13 +514,30 @@ class RuleSpec:
     plan: SequencePlan | EpisodePlan
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
-    message: tuple[str | int, ...]
     shows: tuple[tuple[str, int], ...]
     labels: tuple[tuple[str, int], ...]
     score: int | None
     limit: LimitSpec | None
     within_us: int | None
     steps: tuple[StepText, ...]
+    to: tuple[str, ...] = ()
+    private: tuple[str | None, ...] = ()
+    is_shadow: bool = False
+    feeding: Feeding | None = None
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether some of its matches make no alert, or another one than the first clause says."""
+        return self.limit is not None or self.clauses[0].condition >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Rules and features (places in the program) that run together, and the root events that they read."""
+
+    rules: tuple[int, ...]
+    features: tuple[int, ...]
+    events: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,6 +563,13 @@ class Program:
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]
+    strata: tuple[Stratum, ...]
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether alerts hold digests of private values, from which a value could be guessed without a secret."""
+        hashed = any("hash" in dict(event.private).values() for event in self.events)
+        return hashed or any(part is not None for rule in self.rules for part in rule.private)
 
     @property
     def stored(self) -> tuple[int, ...]:

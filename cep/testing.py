@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cep.alerting import Alert, Alerting
-from cep.alerting.values import Value, duration, in_text
 from cep.engine.batch import Batch, blank
 from cep.engine.state import EngineState, null_words
 from cep.engine.step import drain, step
 from cep.engine.strings import Strings
+from cep.engine.values import Value, duration, in_text
 from cep.errors import Span
 from cep.lang.checked import Expect, Given, Rule, RuleSet, Test
 from cep.layout import TIME_SLOT, Program

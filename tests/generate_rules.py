@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 LITERALS: dict[str, Sequence[str]] = {
@@ -304,17 +304,51 @@ class Author:
         self.rng, self.schema, self.features = rng, schema, features
         self.words = Words(rng, features)
         self.note, self.chance = self.words.note, self.words.chance
+        self.pool = schema.usable  # the events that a rule may speak of
+        self.alerts: list[Seen] = []  # the events that alerts of rules written so far are
+        self.of: Callable[[str], str] = str  # how an output names a field that every event has
 
     def rule(self, name: str) -> str:
         keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["m"], ["k", "m"], ["u"]))
         self.features.add(f"key: {len(keys)} fields")
         head = f"rule {name}" + (f" by {', '.join(keys)}" if keys else "")
-        body = self.while_() if self.chance(0.35) else self.when()
-        return f"{head}{body}\n  alert low\n"
+        self.pool = self.schema.usable
+        if self.alerts and self.chance(0.5):
+            self.pool = [*self.rng.sample(self.alerts, k=1), *self.rng.sample(self.pool, k=self.rng.choice((0, 0, 1)))]
+            self.features.add("chain: " + ("all alerts" if self.pool[0].name == "alert" else "a rule's alerts"))
+        if self.alerts and self.chance(0.1):
+            head += self.note("rule: shadow", " mode shadow")
+        body = self.while_(keys) if self.chance(0.35) else self.when()
+        return f"{head}{body}\n{self.outputs(name)}"
+
+    def outputs(self, name: str) -> str:
+        """What the alerts say; always what every event has, so that a later rule may listen."""
+        k, m, u = (self.of(field) for field in "kmu")
+        lines = [f"  show k = {k}", f"  show m = {m}", f"  show u = {u}"]
+        score = self.chance(0.5)
+        if score:
+            lines.append(self.note("alert: score", f"  score {self.rng.choice(('2', u, f'{u} + 1'))}"))
+        if self.chance(0.2):
+            by = self.rng.choice(("", f" by {k}", f" by {m}, {u}"))
+            lines.append(
+                self.note("alert: limit", f"  limit {self.rng.choice('12')} per {self.rng.choice('259')}s{by}")
+            )
+        conditions = [f"{u} >= {self.rng.choice('123')}", f"missing({m})", f'{k} == "1"']
+        if self.chance(0.2):
+            lines.append(self.note("alert: several", f"  alert high if {self.rng.choice(conditions)}"))
+        if self.chance(0.15):
+            lines.append(self.note("alert: if", f"  alert low if {self.rng.choice(conditions)}"))
+        else:
+            lines.append("  alert low")
+        fields = {"k": "text", "m": "text", "u": "integer", "score": "number"}
+        self.alerts = [a for a in self.alerts if a.name != "alert"] + [Seen(name, fields), Seen("alert", fields)]
+        return "\n".join(lines) + "\n"
 
     def events(self) -> list[Seen]:
         """The few events that one rule speaks of."""
-        return self.rng.sample(self.schema.usable, k=min(len(self.schema.usable), self.rng.choice((1, 2, 2, 3))))
+        if self.pool is not self.schema.usable:
+            return self.pool
+        return self.rng.sample(self.pool, k=min(len(self.pool), self.rng.choice((1, 2, 2, 3))))
 
     # when
 
@@ -336,6 +370,7 @@ class Author:
         self.features.add(f"when: {policy}")
         # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
         gaps = any(" within " in step for step in steps if not step.startswith("no "))
+        self.of = str
         head = "" if shape.horizon is None else f" within {shape.horizon}s"
         if self.chance(0.3) and policy != "last" and not gaps:
             head += self.note("when: max", f" max {self.rng.choice((1, 1, 2, 3))}")
@@ -393,12 +428,18 @@ class Author:
 
     # while
 
-    def while_(self) -> str:
+    def while_(self, keys: list[str]) -> str:
         scope = Scope(None, self.events(), horizon=self.chance(0.6))
         head = f" within {self.rng.choice((2, 4, 6, 10))}s" if scope.horizon else ""
         if self.chance(0.15):
             head += self.note("while: forget", f" forget {self.rng.choice((10, 12, 15))}s")
         line = f"  while {self.words.condition(scope)}"
+        if self.chance(0.5):  # what only outputs look at is no part of the laws
+            latest = self.rng.choice(scope.events).name
+            self.of = lambda name: f"{latest}.{name}"
+            line += self.note("while: outputs of the latest event", f" or {latest}.u > 4")
+        else:
+            self.of = lambda name: name if name in keys else {"k": '"1"', "m": '"p"', "u": "2"}[name]
         if self.chance(0.3):
             line += self.note("while: for", f" for {self.rng.choice((1, 2, 4))}s")
         if self.chance(0.3):

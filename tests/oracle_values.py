@@ -42,22 +42,33 @@ UNIT_US = {"hours": 3_600_000_000, "minutes": 60_000_000, "seconds": 1_000_000, 
 
 @dataclass(frozen=True)
 class OracleEvent:
-    """An event: its root event's index, its time, and its root fields in their kind's unit; a missing field is null."""
+    """An event: its root event's index, its time, and its root fields in their kind's unit; a missing field is null.
+
+    An event that is an alert is of some other root events too, and of none (-1) if no rule listens.
+    """
 
     event: int
     time_us: int
     values: dict[str, Value]
+    of: tuple[int, ...] = ()
+    alert: Outcome | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A match, or an episode that opens or resolves. `captured`: ordinals by positive step; () in a `while`."""
+    """A match, or an episode that opens or resolves, and by which clause it alerts.
+
+    `captured`: ordinals by positive step, and in the place of an event that is an alert its outcome; () in a `while`.
+    `place`: where what it says is judged.
+    """
 
     rule: str
     status: str  # "fired" or "resolved"
     time_us: int
     key: Key
-    captured: tuple[tuple[int, ...], ...]
+    captured: tuple[tuple[int | Outcome, ...], ...]
+    clause: int = 0
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -65,8 +76,12 @@ class Counters:
     """What the laws count instead of keeping it silent."""
 
     runs_dropped: int = 0  # for `max`
+    matches_cut: int = 0  # events that completed more matches than `max`
     episodes_forgotten: int = 0  # open when their key was forgotten
     without_key: int = 0  # (rule, event) pairs in which some part of the key was null
+    conditional: int = 0  # no clause held
+    limited: int = 0  # `limit` had let enough through
+    shadow: int = 0  # alerts of shadow rules
 
 
 @dataclass(frozen=True)
@@ -110,10 +125,15 @@ def key_of(source: Source, event: OracleEvent) -> Key | None:
     return None if None in key else key
 
 
+def is_of(source: Source, event: OracleEvent) -> bool:
+    """Whether it is one of the source's root event."""
+    return source.event == event.event or source.event in event.of
+
+
 def passes(source: Source, ordinal: int, place: Place) -> bool:
     """Whether the event is one of the source's with the place's key; its filter is judged at the event itself."""
     event = place.events[ordinal]
-    if event.event != source.event or key_of(source, event) != place.key:
+    if not is_of(source, event) or key_of(source, event) != place.key:
         return False
     at = replace(place, ordinal=ordinal, now_us=event.time_us, before=ordinal)
     return source.where is None or value(source.where, at) is True

@@ -138,8 +138,14 @@ class Episodes:
         self.tell("resolved", t, place)
 
     def tell(self, status: str, t: int, place: tuple[int, int]) -> None:
-        outcome = Outcome(self.rule.name, status, t, self.key, ())
+        outcome = Outcome(self.rule.name, status, t, self.key, (), place=self.seat(t, place))
         self.found.append(Ranked((t, *place, self.index, self.opened), outcome))
+
+    def seat(self, t: int, place: tuple[int, int]) -> Place:
+        """Where an alert's expressions are judged: also events count that the condition does not look at."""
+        is_event, ordinal = place
+        before = ordinal + 1 if is_event else sum(event.time_us < t for event in self.events)
+        return Place(self.events, self.key, None, t, self.since, before)
 
     def place(self, t: int) -> Place:
         """Now, with every event up to the newest counted."""

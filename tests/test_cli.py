@@ -398,3 +398,32 @@ def test_warmup_without_a_place_for_the_cache(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "cache None" in done.stdout
     assert done.stderr.count("CEP_CACHE_DIR") == 1
+
+
+# --------------------------------------------------------------------------------------------- fmt
+
+
+def test_fmt_writes_in_place_and_is_done(cli):
+    path = cli.file("r.cep", SCHEMA + "rule   r by card when  txn # odd\n")
+    assert cli("fmt", "--check", path) == 1
+    assert cli.out == f"{path} is not formatted\n"
+    assert cli("fmt", "--diff", path) == 1
+    assert "+rule r by card when txn  # odd\n" in cli.out
+    assert cli("fmt", path) == 0
+    assert Path(path).read_text("utf-8") == SCHEMA + "rule r by card when txn  # odd\n"
+    assert cli("fmt", "--check", str(cli.folder)) == 0
+    assert (cli.out, cli.err) == ("", "1 file · 0 would change\n")
+
+
+def test_fmt_leaves_alone_what_does_not_parse(cli):
+    path = cli.file("r.cep", "rule   r wen a")
+    assert cli("fmt", path) == 1
+    assert "CEP104" in cli.err
+    assert "1 left alone" in cli.err
+    assert Path(path).read_text("utf-8") == "rule   r wen a"
+
+
+def test_fmt_of_stdin(cli, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("let   a=1"))
+    assert cli("fmt", "-") == 0
+    assert (cli.out, cli.err) == ("let a = 1\n", "")

@@ -59,6 +59,50 @@ def check(
     return check(path, format, strict)
 
 
+@app.command
+def fmt(
+    *path: Annotated[str, Parameter(required=True)],
+    check: Annotated[bool, Parameter(negative=())] = False,
+    diff: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write rule files in their one layout. Comments stay, and what does not parse is left alone.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them; - takes a text from stdin to stdout.
+    check
+        Change nothing; exit with 1 when something would change.
+    diff
+        The same, and show what would change.
+    """
+    from cep.adapters.cli.fmt import fmt
+
+    return fmt(path, check, diff)
+
+
+@app.command
+def graph(
+    rule: str,
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "mermaid", "dot", "svg", "json"] = "text",
+) -> int:
+    """Draw a rule: the chain of a `when`, the states of a `while`.
+
+    Parameters
+    ----------
+    rule
+        The rule's name.
+    path
+        Rule files, or folders of them.
+    format
+        text for the terminal, a Mermaid state diagram, a Graphviz digraph, an SVG image, or one JSON document.
+    """
+    from cep.adapters.cli.graph import draw
+
+    return draw(rule, path, format)
+
+
 @app.command(name="test")
 def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text") -> int:
     """Run the `test` blocks of rule files on the engine.

@@ -14,17 +14,35 @@ from cep.lang import load
 from cep.lang.check import Loaded
 from cep.lang.checked import RuleSet
 from cep.lang.codes import SCHEMA, catalogue, explain
+from cep.lang.files import read_files
+from cep.lang.report import Report
 
 
 def loaded(paths: Sequence[str]) -> Loaded:
-    """The rule files under the paths. Raises CommandError where there are none."""
+    """The rule files under the paths, checked. Raises CommandError where there are none."""
+    _exist(paths)
+    found = load(paths)
+    _any(paths, found.files, found.diagnostics)
+    return found
+
+
+def readable(paths: Sequence[str], report: Report) -> dict[str, str]:
+    """The text of the rule files under the paths, unchecked. Raises CommandError where there are none."""
+    _exist(paths)
+    texts = read_files(paths, report)
+    _any(paths, texts, report.sorted())
+    return texts
+
+
+def _exist(paths: Sequence[str]) -> None:
     for path in paths:
         if not os.path.exists(path):
             raise CommandError(f"there is no file or folder {path}: give a rule file or a folder of them")
-    found = load(paths)
-    if not found.files and not found.diagnostics:
+
+
+def _any(paths: Sequence[str], files: Mapping[str, str], found: Sequence[Diagnostic]) -> None:
+    if not files and not found:
         raise CommandError(f"there is no .cep file under {' '.join(paths)}: give a rule file or a folder of them")
-    return found
 
 
 def accepted(paths: Sequence[str]) -> RuleSet:

@@ -29,6 +29,7 @@ rule r by k within 1m when 2 a as p then a as q where m > p.last.m and q.n != p.
   alert high "{count(p)} {sum(p.m) * 2} {q.x}" limit 1 per 1h by k
 rule s by k within 1m when a as p then no a where x > p.x within 5s""",
     "sequences": "rule r by k within 1m match each when 2+ a where x > 0 then no a where x < 0 within 5s",
+    "combinations": "rule r by k within 1m match all when a where x > 0 then a where x > 1",
     "aggregates": """
 rule r by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x) < 9 and count(distinct a.n) > 0
   and avg(a.x) > 0 and km(x, x, n, n) >= 0""",

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cep.alerting.inputs import Captured, spread
-from cep.alerting.values import Column, in_json, objects, quoted, rows_of, times, values_of
+from cep.alerting.privacy import said_in_json
 from cep.engine.batch import Batch
-from cep.engine.strings import Strings
+from cep.engine.identity import of_entry
+from cep.engine.inputs import Captured, spread
+from cep.engine.state import EngineState
+from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
 from cep.kernels.matches import TIME
-from cep.layout import Program, RuleSpec, StepText
+from cep.layout import ALERTS, Program, RuleSpec, StepText
 
 Ints = npt.NDArray[np.int64]
 
 EVENTS_MAX = 100
+ALERT_STREAM = "alerts"  # what evidence calls the stream of alerts that are evidence themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Shown:
         return (f"[{','.join(self.events[a:b])}]" for a, b in zip(begin, end, strict=True))
 
 
-def shown(program: Program, what: Captured, strings: Strings) -> Shown:
+def shown(program: Program, state: EngineState, what: Captured) -> Shown:
     """The events that alerts show of what their matches captured."""
     share = max(2, EVENTS_MAX // what.held.shape[1])
     length = np.minimum(what.held, share)
@@ -50,7 +53,7 @@ def shown(program: Program, what: Captured, strings: Strings) -> Shown:
     longer = np.flatnonzero((what.held > share).ravel())
     at[starts[longer] + share - 1] = (what.first + what.held).ravel()[longer] - 1
     rows, places = np.unique(what.rows[at], return_inverse=True)
-    events = _as_json(program, what.events.take(rows), strings)
+    events = _as_json(program, state, what.events.take(rows))
     begin = starts.reshape(length.shape)
     return Shown(
         [events[place] for place in places.tolist()],
@@ -59,28 +62,31 @@ def shown(program: Program, what: Captured, strings: Strings) -> Shown:
     )
 
 
-def _as_json(program: Program, events: Batch, strings: Strings) -> list[str]:
+def _as_json(program: Program, state: EngineState, events: Batch) -> list[str]:
     """Each event with its entry and the fields that some rule names."""
     made: dict[int, str] = {}
     for number in np.unique(events.event).tolist():
         at = np.flatnonzero(events.event == number)
-        made.update(zip(at.tolist(), _of_event(program, number, events.take(at), strings), strict=True))
+        made.update(zip(at.tolist(), _of_event(program, state, number, events.take(at)), strict=True))
     return [made[place] for place in range(len(events))]
 
 
-def _of_event(program: Program, number: int, events: Batch, strings: Strings) -> Iterator[str]:
-    """Events of one root event."""
+def _of_event(program: Program, state: EngineState, number: int, events: Batch) -> Iterator[str]:
+    """Events of one root event. One that is itself an alert has the alert's id, and the rule's name for an event."""
     event = program.events[number]
-    kinds = {name: program.columns[slot].kind for name, slot in event.slots}
-    data = {
-        name: in_json(values_of(events.words[slot], kinds[name], strings), kinds[name]) for name, slot in event.slots
-    }
+    private = dict(event.private)
+    data = {}
+    for name, slot in event.slots:
+        kind = program.columns[slot].kind
+        values = values_of(events.words[slot], kind, state.strings)
+        data[name] = said_in_json(values, kind, private.get(name), state.secret)
     entries = zip(events.entry_ms.tolist(), events.entry_seq.tolist(), strict=True)
+    is_alert = event.stream == ALERTS
     return objects(
         {
             "event": quoted(event.name),
-            "stream": quoted(program.streams[event.stream].name),
-            "id": map('"%d-%d"'.__mod__, entries),
+            "stream": quoted(ALERT_STREAM if is_alert else program.streams[event.stream].name),
+            "id": [f'"{of_entry(ms, seq) if is_alert else f"{ms}-{seq}"}"' for ms, seq in entries],
             "index": events.entry_index.tolist(),
             "time": map(quoted, times(events.time_us)),
             "data": objects(data),

@@ -52,6 +52,7 @@ class ConditionWords:
 def output_expressions(rule: Rule) -> list[Expr]:
     """Every expression that an alert of the rule says."""
     said = [expr for _, expr in (*rule.shows, *rule.labels)]
+    said += [clause.condition for clause in rule.alerts if clause.condition is not None]
     for clause in rule.alerts:
         if clause.message is not None:
             said += [part for part in clause.message.parts if not isinstance(part, str)]

@@ -17,13 +17,13 @@ Group = tuple[object, ...]
 
 
 def key_group(rule: Rule) -> Group:
-    """What rules have in common that share windows: the names and kinds of their keys."""
-    return ("by", *((key.name, key.kind) for key in rule.keys))
+    """What rules have in common that share windows: the stratum, and the names and kinds of their keys."""
+    return (rule.stratum, "by", *((key.name, key.kind) for key in rule.keys))
 
 
 @dataclass(slots=True)
 class FeatureSet:
-    """The aggregates that filters read, by the group (key) they belong to, and which rows read them.
+    """The aggregates that filters read, by the group (stratum and key) they belong to, and which rows read them.
 
     Feature columns must stand behind all others, so their numbers are given out as negative places first: the
     instructions that load them are patched when the plans are made.
@@ -37,7 +37,7 @@ class FeatureSet:
         """Rows of predicate `rows` read the aggregate with the key in columns `key`, or with the aggregate's own."""
         if aggregate.by is not None:
             key = tuple(context.coder.slot(part) for part in aggregate.by)
-            group = ("own", *aggregate.source.key)
+            group = (group[0], "own", *aggregate.source.key)
         members = self.aggregates.setdefault(group, {})
         if aggregate not in members:
             members[aggregate] = len(members)
@@ -86,5 +86,6 @@ class FeatureSet:
             aggregates=tuple(aggregate_spec(context.coder, a) for a in aggregates),
             outputs=tuple(base - 1 - self.places[a] for a in aggregates),
             feeds=tuple(Feed(predicate, bits, key) for (predicate, key), bits in feeds.items()),
-            own_key=group[0] == "own",
+            own_key=group[1] == "own",
+            stratum=int(str(group[0])),
         )

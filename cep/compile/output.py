@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from cep.compile.expressions import SCALES, TextTest, is_float
 from cep.compile.features import key_group
+from cep.lang.alerts import COMMON, OWN
 from cep.lang.checked import (
+    ALERTS,
     Aggregate,
+    AlertClause,
     CaptureAggregate,
     CaptureRef,
     Expr,
@@ -19,14 +22,18 @@ from cep.lang.checked import (
     Template,
     When,
 )
+from cep.lang.privacy import privacy
 from cep.layout import (
+    Clause,
     EpisodePlan,
+    Feeding,
     Input,
     InputKind,
     LimitSpec,
     Opcode,
     Output,
     RuleSpec,
+    Said,
     SequencePlan,
     StepText,
 )
@@ -59,10 +66,16 @@ class _Outputs:
 
     def add(self, expr: Expr) -> int:
         """The place of an expression among the outputs."""
-        made = Output(self.context.coder.expression(expr, self.load), expr.kind.value)
+        private = privacy(expr, self.context.rules.events, self.rule.keys)
+        made = Output(self.context.coder.expression(expr, self.load), expr.kind.value, private)
         if made not in self.outputs:
             self.outputs.append(made)
         return self.outputs.index(made)
+
+    def clause(self, clause: AlertClause) -> Clause:
+        """A clause with places for its expressions."""
+        condition = -1 if clause.condition is None else self.add(clause.condition)
+        return Clause(clause.level, self.message(clause.message), condition)
 
     def message(self, template: Template | None) -> tuple[str | int, ...]:
         """The template with places for its expressions."""
@@ -126,8 +139,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
     """The compiled rule: its plan and everything its alerts say."""
     plan, words = (compiled, None) if isinstance(compiled, SequencePlan) else compiled
     said = _Outputs(context, rule, words)
-    clause = rule.alerts[0] if rule.alerts else None
-    message = said.message(clause.message if clause else None)
+    clauses = tuple(said.clause(clause) for clause in rule.alerts)
     shows = tuple((name, said.add(expr)) for name, expr in rule.shows)
     labels = tuple((name, said.add(expr)) for name, expr in rule.labels)
     score = said.add(rule.score) if rule.score is not None else None
@@ -139,7 +151,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
         version=rule.version,
         file=rule.span.file,
         line=rule.span.line,
-        level=clause.level if clause else "info",
+        clauses=clauses or (Clause("info"),),
         owner=rule.owner,
         about=rule.about,
         tags=rule.tags,
@@ -147,14 +159,32 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
         plan=plan,
         inputs=tuple(said.inputs),
         outputs=tuple(said.outputs),
-        message=message,
         shows=shows,
         labels=labels,
         score=score,
         limit=limit,
         within_us=rule.within_us,
         steps=_steps(rule),
+        to=rule.to,
+        private=tuple(key.privacy for key in rule.keys),
+        is_shadow=rule.mode == "shadow",
+        feeding=_feeding(context, rule, shows, labels),
     )
+
+
+def _feeding(
+    context: Context, rule: Rule, shows: tuple[tuple[str, int], ...], labels: tuple[tuple[str, int], ...]
+) -> Feeding | None:
+    """What the rule's alerts are to others; those of a shadow rule are nothing."""
+    fed = next((fed for fed in context.rules.fed if fed.rule == rule.name), None)
+    if fed is None or rule.mode != "live":
+        return None
+    said: dict[tuple[str, ...], tuple[Said, int]] = {(name,): (Said[name.upper()], -1) for name in COMMON}
+    said |= {(OWN, name): (Said.OUTPUT, place) for name, place in (*labels, *shows)}
+    said |= {(OWN, key.name): (Said.KEY, i) for i, key in enumerate(rule.keys)}
+    slots = enumerate(context.coder.columns)
+    columns = [(slot, *said[c.path]) for slot, c in slots if c.stream == ALERTS and said.get(c.path)]
+    return Feeding(fed.fired, fed.resolved, tuple(columns))
 
 
 def _steps(rule: Rule) -> tuple[StepText, ...]:

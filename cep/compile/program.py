@@ -10,8 +10,8 @@ from cep.compile.expressions import Coder, conjuncts, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
-from cep.lang.checked import Aggregate, Expr, Kind, Op, Rule, RuleSet, Source, When
-from cep.layout import ColumnSpec, EventSpec, Predicate, Program, RuleSpec, StreamSpec
+from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, When
+from cep.layout import ColumnSpec, EventSpec, FeaturePlan, Predicate, Program, RuleSpec, Stratum, StreamSpec
 
 
 @dataclass(slots=True)
@@ -92,30 +92,56 @@ def compile_rules(rules: RuleSet) -> Program:
     specs = [_rule(context, rule) for rule in live]
     coder = context.coder
     features = context.features.plans(context)
+    predicates = tuple(context.predicates)
     return Program(
-        streams=tuple(StreamSpec(s.name, s.time_path, s.type_path, s.late_us, s.idle_us) for s in rules.streams),
-        events=tuple(
-            EventSpec(
-                e.name,
-                e.stream,
-                e.wire_type,
-                tuple((f.name, places[e.index, f.name]) for f in e.fields if (e.index, f.name) in places),
-            )
-            for e in rules.events
-        ),
+        streams=tuple(_stream(rules, stream) for stream in rules.streams),
+        events=tuple(_event(event, places) for event in rules.events),
         columns=tuple(columns),
         slots=coder.slots,
         texts=tuple(coder.texts),
         computed=tuple(coder.computed),
         calendars=tuple(coder.calendars),
-        predicates=tuple(context.predicates),
+        predicates=predicates,
         features=features,
         rules=tuple(specs),
         shown=tuple(coder.shown),
         code=tuple(coder.code),
         consts=tuple(coder.consts),
         const_texts=tuple(coder.const_texts),
+        strata=_strata(rules, [rule.stratum for rule in live], specs, features, predicates),
     )
+
+
+def _stream(rules: RuleSet, stream: Stream) -> StreamSpec:
+    fields = [field for event in rules.events if event.stream == stream.index for field in event.fields]
+    private = any(field.privacy is not None for field in fields)
+    return StreamSpec(stream.name, stream.time_path, stream.type_path, stream.late_us, stream.idle_us, private)
+
+
+def _event(event: Event, places: dict[tuple[int, str], int]) -> EventSpec:
+    slots = tuple((f.name, places[event.index, f.name]) for f in event.fields if (event.index, f.name) in places)
+    private = tuple((f.name, f.privacy) for f in event.fields if f.privacy is not None)
+    return EventSpec(event.name, event.stream, event.wire_type, slots, private, event.of)
+
+
+def _strata(
+    rules: RuleSet,
+    heights: list[int],
+    specs: list[RuleSpec],
+    features: tuple[FeaturePlan, ...],
+    predicates: tuple[Predicate, ...],
+) -> tuple[Stratum, ...]:
+    """Which rules and features run together, stratum by stratum."""
+    made = []
+    for height in range(1 + max(heights, default=0)):
+        chosen = tuple(i for i, own in enumerate(heights) if own == height)
+        plans = tuple(i for i, plan in enumerate(features) if plan.stratum == height)
+        feeds = [feed for i in chosen for feed in specs[i].plan.feeds]
+        feeds += [feed for i in plans for feed in features[i].feeds]
+        read = {predicates[feed.predicate].event for feed in feeds}
+        read |= {inner for event in read for inner in rules.events[event].of}
+        made.append(Stratum(chosen, plans, tuple(sorted(read))))
+    return tuple(made)
 
 
 def _rule(context: Context, rule: Rule) -> RuleSpec:
@@ -141,6 +167,11 @@ def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], 
         places[event_index, name] = slot
         events = tuple(sorted({*columns[slot].events, event_index}))
         columns[slot] = ColumnSpec(*shape, events)
+    for event in rules.events:
+        for declared in event.fields:
+            shape = (event.stream, declared.path, declared.kind.value)
+            if event.stream == ALERTS and shape in known:  # one rule's alerts may be named as those of all
+                places[event.index, declared.name] = known[shape]
     return columns, places
 
 

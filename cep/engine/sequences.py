@@ -1,4 +1,4 @@
-"""The state of a `when` rule: a chain where no filter looks back, a probe otherwise, behind one interface."""
+"""The state of a `when` rule: a chain where no filter looks back, combinations for most `match all`, else a probe."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cep.engine.arrays import (
     new_keys,
     new_matches,
 )
+from cep.engine.combinations import CombinationState, shares_prefixes
 from cep.engine.plans import Ints, Keep, Keyed, Rows
 from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
@@ -28,8 +29,10 @@ from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan
 NO_LIMIT = 2**62
 
 
-def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState:
+def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState | CombinationState:
     """The empty state of a sequence. `nulls`: null as each column spells it, shape (slots,)."""
+    if shares_prefixes(plan):
+        return CombinationState(plan)
     return ProbeState(plan, nulls) if needs_probe(plan) else ChainState(plan)
 
 

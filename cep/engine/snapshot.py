@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.order import Order
@@ -25,7 +26,7 @@ from cep.engine.strings import Strings
 from cep.layout import Program
 
 MAGIC = b"CEPSNAP1"
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 32
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -69,7 +70,8 @@ def identity(program: Program) -> str:
         program.code,
         program.consts,
         program.const_texts,
-        [(rule.name, rule.version, rule.plan, rule.limit) for rule in program.rules],
+        program.strata,
+        [(rule.name, rule.version, rule.plan, rule.limit, rule.feeding) for rule in program.rules],
     )
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
@@ -128,16 +130,20 @@ def _arrays(state: EngineState) -> Arrays:
     return arrays
 
 
-def _parts(plan: FeatureState | ChainState | ProbeState | EpisodeState) -> tuple[str, ...]:
+def _parts(plan: FeatureState | ChainState | ProbeState | CombinationState | EpisodeState) -> tuple[str, ...]:
     """The attributes of a plan's state that hold arrays."""
     if isinstance(plan, FeatureState):
         return ("keys", "windows")
     if isinstance(plan, EpisodeState):
         return ("keys", "windows", "episodes")
+    if isinstance(plan, CombinationState):
+        return ("keys", "combinations")
     return ("keys", "chain") if isinstance(plan, ChainState) else ("keys", "probe")
 
 
-def _restore(plan: FeatureState | ChainState | ProbeState | EpisodeState, prefix: str, arrays: Arrays) -> None:
+def _restore(
+    plan: FeatureState | ChainState | ProbeState | CombinationState | EpisodeState, prefix: str, arrays: Arrays
+) -> None:
     for part in _parts(plan):
         setattr(plan, part, restored(f"{prefix}.{part}", getattr(plan, part), arrays))
 

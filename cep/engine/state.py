@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cep.engine.calendars import Calendar
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.limits import Limits
@@ -29,6 +30,9 @@ class Counters:
     late: int = 0
     without_key: int = 0
     matches: int = 0
+    limited: int = 0  # matches that `limit` let make no alert
+    conditional: int = 0  # matches of which no clause held
+    shadow: int = 0  # alerts of shadow rules
 
 
 @dataclass(slots=True)
@@ -36,7 +40,8 @@ class EngineState:
     """The state of a program: what `step` reads and changes, and nothing else remembers anything.
 
     scratch: memory that steps use again, for a page of fresh memory costs more than what is written to it.
-    next_ordinal: of the next event to be released. consts: the program's, with this state's text ids filled in.
+    next_ordinal: of the next event that a stratum reads. secret: what digests of private values are keyed with, no part
+    of snapshots. consts: the program's, with this state's text ids filled in.
     """
 
     strings: Strings
@@ -44,13 +49,14 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | EpisodeState]
+    rules: list[ChainState | ProbeState | CombinationState | EpisodeState]
     calendars: list[Calendar]
     code: Ints
     consts: Ints
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
+    secret: bytes = b""
     scratch: dict[str, Ints] = field(default_factory=dict)
     stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
 

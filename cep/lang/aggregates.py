@@ -27,7 +27,7 @@ from cep.lang.checked import (
     Window,
 )
 from cep.lang.functions import aggregate_kind
-from cep.lang.names import rebase
+from cep.lang.names import asks_status, rebase
 from cep.lang.operators import conjunction, to_number
 from cep.lang.report import listed
 from cep.lang.windows import has_own_key, judged_view, own_key, window
@@ -56,7 +56,7 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
         return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
     if subject.text in scope.later or subject.text in scope.absent or subject.text in scope.refused:
         infer.unbound(subject, scope)
-    elif subject.text in scope.own_names and subject.text not in infer.names.views:
+    elif subject.text in scope.own_names and not infer.names.is_event(subject.text):
         page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
     else:
         return _of_window(infer, node, subject, scope)
@@ -130,7 +130,8 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:
     function = _function(node)
     page = infer.page
-    view = infer.names.view(subject, page, scope.rule)
+    asks = asks_status((subject.text,), node.where, *node.args)
+    view = infer.names.view(subject, page, scope.rule, asks_status=asks)
     if scope.aggregates != "built":
         page.error("CEP308", node.at, scope.aggregates)
         return None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cep.errors import Diagnostic
 from cep.lang import ast
-from cep.lang.checked import Rule, RuleSet, Test
+from cep.lang.alerts import ALERT, STRATA_MAX, Alerts, strata
+from cep.lang.checked import Fed, Rule, RuleSet, Test
 from cep.lang.declarations import Declared, Reader, collect
 from cep.lang.names import Names
 from cep.lang.parse import parse
-from cep.lang.report import Report
+from cep.lang.report import Page, Report
 from cep.lang.rules import check_rule
 from cep.lang.testblocks import check_test
 from cep.lang.text import Text
@@ -59,12 +60,8 @@ def _imports(file: ast.File, contents: dict[str, str], read: Reader, report: Rep
 def _check(declared: list[Declared], broken: set[str], read: Reader, report: Report) -> RuleSet:
     names = Names(report, broken=broken)
     collect(names, declared, read)
-    rules: dict[str, Rule | None] = {}
     tests: list[Test] = []
-    for text, node in declared:
-        if isinstance(node, ast.Rule) and names.rules.get(node.name.text) is node:
-            rules[node.name.text] = check_rule(names, node, report.on(text))
-    _refuse_chains(names)
+    rules, fed = _rules(names, {node.name.text: report.on(text) for text, node in _declared_rules(names, declared)})
     for text, node in declared:
         if isinstance(node, ast.Test) and (test := check_test(names, rules, node, report.on(text))) is not None:
             tests.append(test)
@@ -73,19 +70,38 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
         tuple(names.events.values()),
         tuple(rule for rule in rules.values() if rule is not None),
         tuple(tests),
+        fed,
     )
 
 
-def _refuse_chains(names: Names) -> None:
-    """Report rules over alerts: as a circle where one depends on its own, and otherwise as not built yet."""
-    for name, places in names.chains.items():
-        reached: set[str] = set()
-        waiting = {word.text for word, _ in places}
-        while waiting:
-            reached.add(other := waiting.pop())
-            waiting |= {word.text for word, _ in names.chains.get(other, ())} - reached
-        for word, page in places:
-            if name in reached:
-                page.error("CEP307", word.at, f'"{name}" depends on its own alerts')
-            else:
-                page.error("CEP922", word.at, "rules over alerts are not built yet")
+def _declared_rules(names: Names, declared: list[Declared]) -> Iterable[tuple[Text, ast.Rule]]:
+    """The rules, one of each name."""
+    for text, node in declared:
+        if isinstance(node, ast.Rule) and names.rules.get(node.name.text) is node:
+            yield text, node
+
+
+def _rules(names: Names, pages: Mapping[str, Page]) -> tuple[dict[str, Rule | None], tuple[Fed, ...]]:
+    """The rules as they were declared, None for what was refused, and which of them others listen to.
+
+    They are checked in the order of their strata: a rule over alerts has to know what the alerts show.
+    """
+    layers = strata(names)
+    names.circles = layers.circles
+    alerts = Alerts(names)
+    rules: dict[str, Rule | None] = dict.fromkeys(pages)
+    for name in layers.deep:
+        message = f"alerts feed at most {STRATA_MAX} rules one after the other"
+        pages[name].error("CEP372", names.rules[name].name.at, message)
+    for name in layers.order:
+        if name in layers.of_all and ALERT not in names.alerts:
+            members = [rule for member in layers.members if (rule := rules[member]) is not None]
+            if len(members) == len(layers.members):  # else their fields are not known, and that has been reported
+                alerts.declare_all(members)
+        rule = check_rule(names, names.rules[name], pages[name])
+        rules[name] = rule and replace(rule, stratum=layers.stratum[name])
+        if rule is not None and name in layers.heard:
+            alerts.declare(rule)
+            if rule.mode != "live":
+                names.silent[name] = rule.mode
+    return rules, tuple(alerts.fed.values())

@@ -23,6 +23,7 @@ KEYS_MAX = 4  # parts of a rule's key
 PARTS_MAX = 60  # steps of a sequence, or sources of a condition: each is a bit of one word
 EWMA_HALVINGS = 10  # after so many half-lives without an event an ewma begins afresh
 _DAY_US = 86_400_000_000
+ALERTS = -1  # the stream of the events that alerts are: no log has it
 
 
 class Kind(Enum):
@@ -61,13 +62,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A root event: one declared `event NAME from STREAM (...)`."""
+    """A root event: one declared `event NAME from STREAM (...)`, or in the stream `ALERTS` the alerts of some rules.
+
+    `of`: the other root events that it takes in, as `alert` takes in the alerts of every rule; one of theirs is one of
+    its own. The paths of an alert's fields only tell them apart.
+    """
 
     name: str
     index: int
     stream: int
     wire_type: str  # the value at the stream's type path that marks this event
     fields: tuple[Field, ...]
+    of: tuple[int, ...] = ()
 
 
 # ---------------------------------------------------------------------------------- expressions
@@ -241,10 +247,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One part of a rule's key, by the name the author wrote."""
+    """One part of a rule's key, by the name the author wrote. `privacy`: of the fields that it is, the strictest."""
 
     name: str
     kind: Kind
+    privacy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +299,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class AlertClause:
-    """`alert LEVEL "message" if condition`."""
+    """`alert LEVEL "message" if condition`. Of a rule's clauses the first whose condition holds makes the alert."""
 
     level: str
     message: Template | None
@@ -334,6 +341,17 @@ class Rule:
     about: str | None
     owner: str | None
     tags: tuple[str, ...]
+    to: tuple[str, ...] = ()
+    stratum: int = 0  # 0: it reads declared events only; s + 1: alerts of rules up to stratum s
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A rule whose alerts other rules listen to: the root events that its `fired` and its `resolved` alerts are."""
+
+    rule: str
+    fired: int
+    resolved: int
 
 
 # ------------------------------------------------------------------------------------------ tests
@@ -384,3 +402,4 @@ class RuleSet:
     events: tuple[Event, ...]
     rules: tuple[Rule, ...]
     tests: tuple[Test, ...]
+    fed: tuple[Fed, ...] = ()

@@ -33,9 +33,10 @@ def explain(code: str) -> Code | None:
 
 def catalogue() -> dict[str, Code]:
     """Every code, in order."""
+    from cep.lang.codes_alerts import ALERT_CODES
     from cep.lang.codes_rules import RULE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
     from cep.lang.codes_windows import WINDOW_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *WINDOW_CODES, *UNBUILT_CODES)}
+    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *WINDOW_CODES, *ALERT_CODES, *UNBUILT_CODES)}

@@ -46,18 +46,6 @@ UNBUILT_CODES = (
         "rule r by k within 1h when a then b until a",
         "rule r by k within 1h when a then no a then b",
     ),
-    _unbuilt("CEP918", "several alert clauses", f"{_ONE} alert low alert high", f"{_ONE} alert high"),
-    _unbuilt(
-        "CEP919", "alert under a condition", f"{_ONE} alert low if n > 5", "rule r by k when a where n > 5 alert low"
-    ),
-    _unbuilt("CEP920", "masked and hashed fields", "event c from s (k text mask)", "event c from s (k text)"),
-    _unbuilt("CEP921", "to", f'{_ONE} alert low to "pager"', f"{_ONE} alert low"),
-    _unbuilt(
-        "CEP922",
-        "rules over alerts",
-        f"{_ONE}\nrule q by k within 1h while count(r) > 2",
-        f"{_ONE}\nrule q by k within 1h while count(a) > 2",
-    ),
     _unbuilt(
         "CEP923",
         "expect near",
@@ -65,6 +53,5 @@ UNBUILT_CODES = (
         f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect no r',
     ),
     _unbuilt("CEP924", "the calendar", 'rule r when a where hour_of(a.time, "UTC") > 5', "rule r when a where n > 5"),
-    _unbuilt("CEP926", "shadow rules", "rule r by k mode shadow when a", "rule r by k mode off when a"),
     _unbuilt("CEP927", "by any of", "rule r by any of k, t when a", "rule r by k, t when a"),
 )

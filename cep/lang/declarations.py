@@ -49,6 +49,8 @@ def collect(names: Names, declared: list[Declared], read: Reader) -> None:
             case ast.Let():
                 _let(names, node, page)
             case ast.Rule():
+                if node.name.text == "alert":
+                    page.error("CEP111", node.name.at, '"alert" is the event of all alerts, not the name of a rule')
                 names.rules[node.name.text] = node
             case ast.External():
                 names.externals[node.name.text] = node
@@ -141,8 +143,6 @@ def _fields(node: ast.Event, page: Page) -> Iterable[Field]:
             hint = nearest(part.kind.text, FIELD_KINDS) or f"kinds are {', '.join(FIELD_KINDS)}"
             page.error("CEP104", part.kind.at, f'there is no kind of field "{part.kind.text}"', hint)
             continue
-        if part.privacy is not None:
-            page.error("CEP920", part.privacy.at, f'"{part.privacy.text}" is not built yet')
         yield Field(name, Kind(part.kind.text), part.path or (name,), part.privacy.text if part.privacy else None)
 
 

@@ -46,4 +46,4 @@ def _print(value: object, events: list[str], out: list[str]) -> None:
 
 @cache
 def _names(of: Any) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(of) if part.name not in ("span", "version"))
+    return tuple(part.name for part in fields(of) if part.name not in ("span", "version", "stratum"))

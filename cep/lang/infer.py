@@ -19,7 +19,7 @@ from cep.lang.operators import KindError
 from cep.lang.report import Page, nearest
 from cep.lang.rewrite import substitute
 
-_MOST_NODES = 20_000
+_MOST_NODES = 4_000
 _KINDS = {kind.value: kind for kind in Kind}
 
 
@@ -67,12 +67,15 @@ class Inference:
     page: Page
     nodes: int = 0
     level: int = 0
+    outgrown: bool = False
 
     def expr(self, node: ast.Expr, scope: Scope) -> Expr | None:
         """The checked expression, or None when something in it was reported."""
         self.nodes += 1
         if self.nodes > _MOST_NODES or self.level > DEEPEST:
-            self.page.error("CEP102", node.at, "with its lets written out the expression is too large")
+            if not self.outgrown:
+                self.page.error("CEP102", node.at, "with its lets written out the expression is too large")
+            self.outgrown = True
             return None
         self.level += 1
         try:
@@ -175,6 +178,9 @@ class Inference:
         """The entries of a list as written; None when one of them was reported."""
         items: list[Const] = []
         for node in choices.items:
+            if isinstance(node, ast.Literal):  # of which there may be more than an expression has parts
+                items.append(Const(node.value, _KINDS[node.kind]))
+                continue
             item = self.expr(node, replace(scope, own=None, captured=None, single=None, aliases={}))
             if isinstance(item, Const):
                 items.append(item)
@@ -215,7 +221,7 @@ class Inference:
             hint: str | None = f"name its event: {scope.own.name}.{name}"
         elif name in scope.aliases or name in scope.own_names:
             hint = f'"{name}" is an event, of which a field is meant: {name}.FIELD'
-        elif name in self.names.views:
+        elif self.names.is_event(name):
             hint = f'"{name}" is an event: write {name}.FIELD or count({name})'
         elif name in self.names.lists:
             hint = f'"{name}" is a list, which stands after "in"'
@@ -253,9 +259,9 @@ class Inference:
             self.unbound(base, scope)
             return None
         if scope.latest and not which:
-            view = self.names.view(base, self.page, scope.rule)
+            view = self.names.view(base, self.page, scope.rule, asks_status=word.text == "status")
             return self._latest(view, word.text, scope) if view is not None and self._has(view, word) else None
-        if name in self.names.views:
+        if self.names.is_event(name):
             hint = f"name the step: {name} as x, and then write x.{word.text}"
             self.page.error("CEP104", base.at, f'"{name}" is an event, and no captured one is called so', hint)
         elif name not in self.names.broken:

@@ -24,6 +24,13 @@ class View:
     fields: Mapping[str, Expr]
     where: Expr | None
     generation: int = 0  # how many refinements lie between it and its root
+    is_alert: bool = False
+
+    def remedy(self, name: str) -> str:
+        """How to give it a field that it lacks."""
+        if self.is_alert:
+            return f"let the rule show it: show {name} = …"
+        return f"give it one: event NAME = {self.name} with {name} = FIELD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +62,44 @@ class Names:
     rules: dict[str, ast.Rule] = field(default_factory=dict)
     externals: dict[str, ast.External] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    chains: dict[str, list[tuple[ast.Word | ast.Name, Page]]] = field(default_factory=dict)
-    """For each rule the places at which it speaks of other rules' alerts."""
+    alerts: dict[str, tuple[View, ...]] = field(default_factory=dict)
+    """Of a rule, and of `alert`, the event of the alerts that have fired, and that of those that have resolved too."""
+    circles: Mapping[str, set[str]] = field(default_factory=dict)
+    """For each rule those whose alerts it uses although they depend on its own."""
+    silent: dict[str, str] = field(default_factory=dict)
+    """The rules whose alerts nobody can listen to, with their modes."""
 
-    def view(self, word: ast.Word | ast.Name, page: Page, rule: str | None = None) -> View | None:
-        """The event of this name; None when there is none, which has then been reported."""
+    def view(
+        self, word: ast.Word | ast.Name, page: Page, rule: str | None = None, *, asks_status: bool = False
+    ) -> View | None:
+        """The event of this name; None when there is none, which has then been reported.
+
+        An event that alerts are is known to `rule`s alone; who asks for `status` is given the resolved ones too.
+        """
         name = word.text
         if name in self.views:
             return self.views[name]
-        if name in self.rules and rule is not None:
-            self.chains.setdefault(rule, []).append((word, page))
-        elif name == "alert" or name in self.rules:
-            page.error("CEP922", word.at, "rules over alerts are not built yet")
-        elif name not in self.broken:
+        if rule is None and (name == "alert" or name in self.rules):
+            hint = "a rule may use it, with a where of its own"
+            page.error("CEP370", word.at, f'"{name}" is the event of alerts, of which only rules may speak', hint)
+        elif rule is not None and name in self.circles.get(rule, ()):
+            page.error("CEP307", word.at, f'"{rule}" depends on its own alerts')
+        elif name in self.alerts:
+            if name in self.silent:
+                page.warning("CEP374", word.at, f'nothing will come of this: "{name}" is in mode {self.silent[name]}')
+            return self.alerts[name][asks_status]
+        elif name not in self.broken and name not in self.rules and name != "alert":
             page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))
         return None
+
+    def is_event(self, name: str) -> bool:
+        """Whether a rule may speak of an event of this name."""
+        return name in self.views or name in self.alerts
+
+    def all_views(self) -> Iterable[tuple[str, View]]:
+        """Every event by each of its names."""
+        yield from self.views.items()
+        yield from ((name, view) for name, views in self.alerts.items() for view in views)
 
     def _other(self, name: str) -> str | None:
         for what, names in (("stream", self.streams), ("list", self.lists), ("let", self.lets)):
@@ -101,7 +131,7 @@ class Keys:
                 self._tell(word, view, page, ("CEP209", message, None))
             return ref
         if ref is None:
-            hint = nearest(word.text, view.fields) or f"give it one: event NAME = {view.name} with {word.text} = FIELD"
+            hint = nearest(word.text, view.fields) or view.remedy(word.text)
             self._tell(word, view, page, ("CEP305", f'the key "{word.text}" is not a field of "{view.name}"', hint))
         else:
             self._tell(word, view, page, ("CEP305", f'the key "{word.text}" of "{view.name}" is no plain field', None))
@@ -157,6 +187,18 @@ def outgrown(expr: Expr, nodes_max: int, depth_max: int) -> bool:
 def sources(*exprs: Expr | None) -> list[Aggregate | LatestRef]:
     """The aggregates and latest values in some expressions."""
     return [part for expr in exprs for part in parts(expr) if isinstance(part, Aggregate | LatestRef)]
+
+
+def asks_status(owners: Iterable[str], *exprs: ast.Expr | ast.Choices | None) -> bool:
+    """Whether expressions speak of the `status` of the event judged, which may be called by any of `owners`."""
+    known = set(owners)
+    for node in ast.walk(*exprs):
+        if isinstance(node, ast.Member) and isinstance(node.base, ast.Name):
+            if node.name.text == "status" and node.base.text in known:
+                return True
+        elif isinstance(node, ast.Name) and node.text == "status":
+            return True
+    return False
 
 
 def declare(taken: dict[str, Place], word: ast.Word, page: Page) -> bool:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import KEYS_MAX, PARTS_MAX, Aggregate, AlertClause, Expr, Kind, Limit, Rule, Template, When, While
+from cep.lang.checked import (
+    KEYS_MAX,
+    PARTS_MAX,
+    Aggregate,
+    AlertClause,
+    Const,
+    Expr,
+    Kind,
+    Limit,
+    Rule,
+    Template,
+    When,
+    While,
+)
 from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
 from cep.lang.infer import Inference, Scope
 from cep.lang.names import Keys, Names, View, sources
 from cep.lang.operators import KindError, article, to_number
+from cep.lang.privacy import of_key, privacy
 from cep.lang.report import Page, listed, nearest
 from cep.lang.sequences import sequence
 from cep.lang.templates import template
@@ -33,6 +47,7 @@ class _Outputs:
     labels: list[tuple[str, Expr]]
     score: Expr | None = None
     limit: Limit | None = None
+    to: list[str] = field(default_factory=list)
 
 
 def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
@@ -84,8 +99,20 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         about=_text(settings, "about"),
         owner=_text(settings, "owner"),
         tags=_tags(settings),
+        to=tuple(outputs.to),
     )
+    rule = _private(rule, names, node, page)
     return replace(rule, version=version(rule, tuple(names.events.values())))
+
+
+def _private(rule: Rule, names: Names, node: ast.Rule, page: Page) -> Rule:
+    """The rule with what its key carries. A score is a number wherever it goes, so it cannot be hidden."""
+    events = tuple(names.events.values())
+    keys = tuple(replace(key, privacy=of_key(rule, events, i)) for i, key in enumerate(rule.keys))
+    if rule.score is not None and (hidden := privacy(rule.score, events, keys)) is not None:
+        at = next(output.at for output in node.outputs if isinstance(output, ast.Score))
+        page.error("CEP373", at, f'the score would tell a field declared "{hidden}"', "score what was counted instead")
+    return replace(rule, keys=keys)
 
 
 # ------------------------------------------------------------------------------------- headers
@@ -127,8 +154,6 @@ def _setting(header: ast.Setting, page: Page) -> None:
     match header.word, header.value:
         case "active", _:
             page.error("CEP905", header.at, "schedules are not built yet")
-        case "mode", "shadow":
-            page.error("CEP926", header.at, "shadow rules are not built yet")
         case "mode", str(mode) if mode not in MODES:
             hint = nearest(mode, MODES) or f"write {listed(MODES)}"
             page.error("CEP104", header.at, f'there is no mode "{mode}"', hint)
@@ -183,10 +208,10 @@ def _single(names: Names, trigger: While, node: ast.While) -> View | None:
     if len(roots) != 1:
         return None
     (root,) = roots
-    event = next(event for event in names.events.values() if event.index == root)
     words = {part.text for part in ast.walk(node.condition, node.until) if isinstance(part, ast.Name)}
-    mentioned = [view for name, view in names.views.items() if view.event == root and name in words]
-    return mentioned[0] if len(mentioned) == 1 else names.views[event.name]
+    views = [(name, view) for name, view in names.all_views() if view.event == root]
+    mentioned = [view for name, view in views if name in words]
+    return mentioned[0] if len(mentioned) == 1 else views[0][1]
 
 
 def _check_sources(trigger: While, outputs: _Outputs, node: ast.Rule, page: Page) -> None:
@@ -200,6 +225,7 @@ def _said(outputs: _Outputs) -> list[Expr | None]:
     exprs: list[Expr | None] = [value for _, value in (*outputs.shows, *outputs.labels)]
     messages = [alert.message for alert in outputs.alerts if alert.message is not None]
     exprs += [part for message in messages for part in message.parts if not isinstance(part, str)]
+    exprs += [alert.condition for alert in outputs.alerts]
     return [*exprs, outputs.score, *(outputs.limit.keys if outputs.limit else ())]
 
 
@@ -227,8 +253,9 @@ def _outputs(infer: Inference, node: ast.Rule, scope: Scope) -> _Outputs:
     for clause in node.outputs:
         match clause:
             case ast.Alert():
-                if result.alerts:
-                    page.error("CEP918", clause.at, "several alert clauses in one rule are not built yet")
+                if result.alerts and result.alerts[-1].condition is None:
+                    hint = 'of several clauses the first whose "if" holds makes the alert; only the last is without'
+                    page.error("CEP376", clause.at, "this alert is never made: the one before has no condition", hint)
                 result.alerts.append(_alert(infer, clause, scope))
             case ast.Show():
                 _named(infer, clause.shows, result.shows, scope)
@@ -241,7 +268,9 @@ def _outputs(infer: Inference, node: ast.Rule, scope: Scope) -> _Outputs:
                 _once(page, "limit", clause.at, result.limit)
                 result.limit = _limit(infer, clause, scope)
             case ast.To():
-                page.error("CEP921", clause.at, '"to" is not built yet')
+                if clause.sink.text in result.to:
+                    page.error("CEP107", clause.at, f'"{clause.sink.text}" stands twice')
+                result.to.append(clause.sink.text)
     if not result.alerts:
         result.alerts.append(AlertClause("info", None, None))
     return result
@@ -257,10 +286,11 @@ def _alert(infer: Inference, node: ast.Alert, scope: Scope) -> AlertClause:
     if level not in LEVELS:
         hint = nearest(level, LEVELS) or f"write {listed(LEVELS)}"
         infer.page.error("CEP104", node.level.at, f'there is no level "{level}"', hint)
-    if node.condition is not None:
-        infer.page.error("CEP919", node.condition.at, '"alert … if" is not built yet')
     message: Template | None = None if node.message is None else template(infer, node.message, scope)
-    return AlertClause(level, message, None)
+    condition = infer.flag(node.condition, scope)
+    if node.condition is not None and condition is None:
+        condition = Const(True, Kind.FLAG)  # it was reported: what follows from it is not
+    return AlertClause(level, message, condition)
 
 
 def _named(infer: Inference, assignments: Iterable[ast.Assignment], into: list[tuple[str, Expr]], scope: Scope) -> None:

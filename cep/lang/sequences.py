@@ -8,6 +8,7 @@ from cep.lang import ast
 from cep.lang.checked import PARTS_MAX, Source, Step, When
 from cep.lang.contradiction import impossible
 from cep.lang.infer import Bound, Inference, Scope
+from cep.lang.names import asks_status
 from cep.lang.operators import conjunction
 from cep.lang.report import listed, nearest
 
@@ -83,7 +84,8 @@ def _step(infer: Inference, node: ast.Step, index: int, scope: Scope, result: Se
         return None
     if node.within_us == 0:
         page.error("CEP304", node.at, '"within" is longer than nothing')
-    view = infer.names.view(body.event, page, scope.rule)
+    owners = [body.event.text, *([body.alias.text] if body.alias is not None else [])]
+    view = infer.names.view(body.event, page, scope.rule, asks_status=asks_status(owners, body.where))
     if view is None:
         if body.alias is not None:
             result.refused.add(body.alias.text)

@@ -54,6 +54,10 @@ class _Block:
         return self._given(node) if isinstance(node, ast.Given) else self._expect(node)
 
     def _given(self, node: ast.Given) -> Given | None:
+        if node.event.text in self._names.rules or (node.event.text == "alert" and "alert" not in self._names.views):
+            hint = "give the events that make the rule fire"
+            self._page.error("CEP371", node.event.at, f'"{node.event.text}" is not given: it is what rules make', hint)
+            return None
         event = self._names.events.get(node.event.text)
         if event is None:
             view = self._names.view(node.event, self._page)

@@ -1,4 +1,4 @@
-"""The words that a rule's output expressions read, for all matches of a step at once.
+"""What a rule's output expressions read and give, for all matches of a step at once.
 
 With `match each` a loop's captured events are kept only up to a bound, the first ones and the last (see the kernel
 `chain`); what cannot be known exactly then is null, never wrong.
@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from cep.alerting.statistics import statistic
 from cep.engine.batch import Batch
+from cep.engine.matched import RuleMatches
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
-from cep.engine.step import RuleMatches
 from cep.engine.strings import Strings
 from cep.engine.texts import text_function
+from cep.engine.values import Value, values_of
 from cep.kernels.chain import EACH_REFERENCES_MAX
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
@@ -124,6 +125,16 @@ def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
     values = np.empty(len(inputs), np.int64)
     compute_each(code, at, state.consts, inputs, values, state.stack, state.stack.view(np.float64))
     return values
+
+
+def output_values(state: EngineState, output: Output, inputs: Ints) -> list[Value]:
+    """An output's value in each match."""
+    return values_of(output_words(state, output, inputs), output.kind, state.strings)
+
+
+def key_values(state: EngineState, rule: RuleSpec, words: Ints) -> dict[str, list[Value]]:
+    """The parts of keys by name, from their words, shape (m, parts at least)."""
+    return {name: values_of(words[:, i], kind, state.strings) for i, (name, kind) in enumerate(rule.keys)}
 
 
 @dataclass(frozen=True, slots=True)
