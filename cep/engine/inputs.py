@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cep.alerting.statistics import statistic
 from cep.engine.batch import Batch
 from cep.engine.matched import RuleMatches
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
+from cep.engine.statistics import statistic
 from cep.engine.strings import Strings
 from cep.engine.texts import text_function
 from cep.engine.values import Value, values_of
