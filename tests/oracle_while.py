@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cep.lang.checked import Aggregate, LatestRef, Rule, Source, While
-from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes, value, walk, window
+from tests.oracle_values import (
+    Counters,
+    Key,
+    OracleEvent,
+    Outcome,
+    Place,
+    Ranked,
+    changes_at,
+    counted,
+    passes,
+    value,
+    walk,
+)
 
 
 def sources_of(rule: Rule) -> list[Source]:
     """The sources of every aggregate and latest value in the condition and in `until`."""
     assert isinstance(rule.trigger, While)
     parts = (rule.trigger.condition, rule.trigger.until)
-    return [e.source for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    read = [e for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    return [source for e in read for source in e.sources]
 
 
 class Episodes:
@@ -40,7 +52,7 @@ class Episodes:
         self.now: float = -math.inf  # every instant up to and including this one has been dealt with
         self.first: int | None = None  # when a roster's key is judged for the first time without an event
         if is_enrolled:
-            longest = max((a.window_us for a in self.aggregates), default=0)
+            longest = max((a.window.life_us for a in self.aggregates), default=0)
             self.first = events[0].time_us + longest
         self.forget(since=0)
 
@@ -69,21 +81,20 @@ class Episodes:
 
     def instants(self) -> list[int]:
         """The instants still to come at which something may happen without an event."""
-        found = [*self.leavings(), *self.deadlines().values()]
+        found = [*self.comings_and_goings(), *self.deadlines().values()]
         if self.first is not None:
             found.append(self.first)
         return [instant for instant in found if instant > self.now]
 
-    def leavings(self) -> list[int]:
-        """Every instant at which an element leaves a window."""
+    def comings_and_goings(self) -> list[int]:
+        """Every instant at which an element may leave or enter a window."""
         if self.newest is None:
             return []
-        then = self.place(self.events[self.newest].time_us)
-        everything = replace(then, now_us=-(10**18))
-        return [self.events[x].time_us + a.window_us for a in self.aggregates for x in window(a, everything)]
+        now = self.place(self.events[self.newest].time_us)
+        return [t for a in self.aggregates for x in counted(a, now) for t in changes_at(a, self.events[x].time_us)]
 
     def changes(self, t: int) -> bool:
-        """Whether what leaves at t changes the value of an aggregate."""
+        """Whether what leaves or enters at t changes the value of an aggregate."""
         return any(value(a, self.place(t)) != value(a, self.place(t - 1)) for a in self.aggregates)
 
     def deadlines(self) -> dict[str, int]:
@@ -99,7 +110,7 @@ class Episodes:
     def expire(self, t: int) -> None:
         """What one instant brings without an event, in the order of the law."""
         place = (0, -1 if self.newest is None else self.newest)
-        if t == self.first or (t in self.leavings() and self.changes(t)):
+        if t == self.first or (t in self.comings_and_goings() and self.changes(t)):
             self.judge(t, place)
         if self.deadlines().get("for") == t:
             self.open(t, place)

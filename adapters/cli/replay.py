@@ -23,6 +23,7 @@ from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.source import STDIN, Progress, read_files, total_bytes
 from cep.detector import RuleDetector
 from cep.engine.order import BEGINNING
+from cep.engine.state import Counters
 from cep.layout import Program
 from cep.ports import BadEvent, Entries
 from cep.runtime import Outcome
@@ -113,8 +114,14 @@ class Tally:
                 "outside rosters": (counters.outside_roster, ""),
                 "failed calls": (counters.failed_calls, ""),
                 "alerts": (sum(alerts.values()), tally(alerts)),
+                "held back": (counters.limited + counters.conditional, _held_back(counters)),
             }
         )
+
+
+def _held_back(counters: Counters) -> str:
+    """Of how many matches `limit` let no alert be made, and for how many no condition of an alert held."""
+    return tally(+Counter({"by limit": counters.limited, "by if": counters.conditional}))
 
 
 def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None) -> int:

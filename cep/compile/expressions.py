@@ -27,6 +27,7 @@ from cep.layout import (
     MONEY_UNITS,
     STACK_DEPTH,
     TIME_SLOT,
+    CalendarColumn,
     ColumnSpec,
     ComputedColumn,
     Derivation,
@@ -99,8 +100,11 @@ def is_derived(expr: Expr) -> bool:
     """Whether the expression is worked out for whole columns, outside of the kernels."""
     if not isinstance(expr, Op):
         return False
-    long_list = expr.name == "in" and expr.args[0].kind is Kind.TEXT and len(expr.args) > IN_CHAIN_MAX
-    return long_list or expr.name in DERIVATIONS
+    if expr.name == "in":
+        arg = expr.args[0]
+        has_no_column = isinstance(arg, Aggregate | CaptureAggregate) and arg.function == "top"
+        return arg.kind is Kind.TEXT and len(expr.args) > IN_CHAIN_MAX and not has_no_column
+    return expr.name in DERIVATIONS
 
 
 def derivation(op: Op) -> tuple[Derivation, tuple[Expr, ...]]:
@@ -145,6 +149,7 @@ class Coder:
     columns: list[ColumnSpec]
     fields: dict[tuple[int, str], int]  # (event, field) → base slot
     derived: list[DerivedColumn | ComputedColumn] = field(default_factory=list)
+    calendars: list[CalendarColumn] = field(default_factory=list)
     code: list[tuple[int, int]] = field(default_factory=list)
     consts: list[int] = field(default_factory=list)
     const_texts: list[tuple[int, str]] = field(default_factory=list)
@@ -170,8 +175,11 @@ class Coder:
         return TIME_SLOT if ref.field == "time" else self.fields[ref.event, ref.field]
 
     def stored(self, slot: int) -> int:
-        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show."""
-        if slot < len(self.columns):
+        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show.
+
+        A feature's column has a negative place until the features' plans are made.
+        """
+        if 0 <= slot < len(self.columns):
             return slot
         if slot not in self.shown:
             self.shown.append(slot)
@@ -197,6 +205,14 @@ class Coder:
     def _computed(self, event: int, expr: Expr) -> ComputedColumn:
         code = self.expression(expr, self.event_load)
         return ComputedColumn(self.new_slot(), event, code, is_float(expr.kind))
+
+    def calendar_slot(self, zone: str, length_us: int) -> int:
+        """The column of the ends of a calendar's stretches."""
+        key = ("calendar", zone, length_us)
+        if key not in self._known:
+            self._known[key] = self.new_slot()
+            self.calendars.append(CalendarColumn(self._known[key], zone, length_us))
+        return self._known[key]
 
     def event_load(self, leaf: Expr) -> Load:
         """The load of a field of the event being judged, or of a derivation of its fields."""
@@ -272,7 +288,11 @@ class Coder:
 
     def _arithmetic(self, op: Op, loads: Loads) -> Iterator[Load]:
         name, args = op.name, op.args
-        if name in UNIT_US:
+        if name == "given":
+            for arg in args:
+                yield from self._instructions(arg, loads)
+            yield (Opcode.GIVEN_F if is_float(op.kind) else Opcode.GIVEN_I), 0
+        elif name in UNIT_US:
             yield from self._instructions(args[0], loads)
             yield Opcode.TO_FLOAT, UNIT_US[name]
         elif name == "convert" and op.kind is Kind.MONEY:

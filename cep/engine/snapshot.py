@@ -65,6 +65,7 @@ def identity(program: Program) -> str:
         program.events,
         program.columns,
         program.derived,
+        program.calendars,
         program.predicates,
         program.features,
         program.stored,

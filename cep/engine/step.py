@@ -76,6 +76,8 @@ def _run(
     features, rules = [state.features[i] for i in stratum.features], [state.rules[i] for i in stratum.rules]
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
+    for calendar in state.calendars:
+        calendar.fill(words)
     machine = Machine(
         state.code, state.consts, words, words.view(np.float64), state.stack, state.stack.view(np.float64)
     )

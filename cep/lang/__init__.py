@@ -23,17 +23,18 @@ def load(paths: Sequence[str | Path], remote: Callable[[str], str] | None = None
     remote: reads the Redis hash of a table, as a JSON object of texts; without it such a table is empty.
     """
     from cep.lang.check import check
-    from cep.lang.files import read_beside, read_files
+    from cep.lang.files import Beside, read_files
     from cep.lang.report import Report
     from cep.lang.tables import REDIS
 
     report = Report()
     texts = read_files(paths, report)
+    beside = Beside(texts, report)
 
     def read(asking: str, path: str) -> tuple[str, str] | None:
         if path.startswith(REDIS):
             return None if remote is None else (path, remote(path.removeprefix(REDIS)))
-        return read_beside(asking, path, texts, report)
+        return beside(asking, path)
 
     return check(texts, read, report)
 

@@ -42,7 +42,8 @@ def catalogue() -> dict[str, Code]:
     from cep.lang.codes_outside import OUTSIDE_CODES
     from cep.lang.codes_rules import RULE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
+    from cep.lang.codes_windows import WINDOW_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    codes = (*WORD_CODES, *OUTSIDE_CODES, *RULE_CODES, *ALERT_CODES, *UNBUILT_CODES)
+    codes = (*WORD_CODES, *OUTSIDE_CODES, *RULE_CODES, *WINDOW_CODES, *ALERT_CODES, *UNBUILT_CODES)
     return {entry.code: entry for entry in codes}
