@@ -2,7 +2,7 @@
 
 Additions are those of Neumaier (1974), products those of Dekker (1971). What is added can be taken away again, and a
 window's sums begin anew from zero whenever it empties. Spread and slope are formed of n·Σxy − Σx·Σy in the same
-precision, so values far from zero lose nothing.
+precision, of values counted from the window's first, so values far from zero lose nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.elements import (
+    BASE,
     COLUMNS,
     EXTRA_COLUMNS,
     LENGTH,
@@ -35,13 +36,13 @@ from cep.kernels.elements import (
     TOTAL,
     WORD,
     Windows,
-    number,
+    above_base,
 )
 
 Floats = npt.NDArray[np.float64]
 
 SPLITTER = 134217729.0  # 2^27 + 1
-NOISE = 2.0**-96
+NOISE = 2.0**-80
 
 
 @inline
@@ -96,7 +97,7 @@ def spread_of(n: float, squares: float, squares_low: float, x: float, low: float
 
 @inline
 def sum_of(windows: Windows, slot: int, a: int) -> float:
-    """The sum of a window's values, in floats or in whole numbers of their unit, without its error."""
+    """The sum of a window's values above its first, without its error."""
     if windows.table[a, REAL_IN]:
         return windows.slots_real[slot, COLUMNS * a + TOTAL]
     return float(windows.slots[slot, COLUMNS * a + TOTAL])
@@ -113,9 +114,13 @@ def error_of(windows: Windows, slot: int, a: int) -> float:
 
 @jit
 def moments_add(windows: Windows, slot: int, a: int, function: int, element: int, sign: int) -> None:
-    """An element's part in the sums for spread and slope, taken away with sign -1; its value is in TOTAL already."""
-    real, base = windows.extra_real, EXTRA_COLUMNS * a
-    x = number(windows, a, windows.element[element, WORD])
+    """An element's part in the sums for spread and slope, taken away with sign -1."""
+    real, base, word = windows.extra_real, EXTRA_COLUMNS * a, windows.element[element, WORD]
+    x = above_base(windows, slot, a, word)
+    if windows.table[a, REAL_IN]:
+        add_to(windows.slots_real, slot, COLUMNS * a + TOTAL, sign * x)
+    else:
+        windows.slots[slot, COLUMNS * a + TOTAL] += sign * (word - windows.extra[slot, base + BASE])
     if function != SLOPE:
         add_product(real, slot, base + SQUARES, sign * x, x)
         return
@@ -140,7 +145,7 @@ def distance(windows: Windows, slot: int, a: int) -> float:
     """How many standard deviations the newest value lies above the others' mean; null where they do not spread."""
     n = float(windows.slots[slot, COLUMNS * a + LENGTH] - 1)
     base = EXTRA_COLUMNS * a
-    newest = number(windows, a, windows.element[windows.slots[slot, COLUMNS * a + TAIL], WORD])
+    newest = above_base(windows, slot, a, windows.element[windows.slots[slot, COLUMNS * a + TAIL], WORD])
     x, low = sum_of(windows, slot, a), error_of(windows, slot, a)
     others = x - newest
     low += error_of_sum(x, -newest, others)
