@@ -43,10 +43,12 @@ COLUMNS = 5
 
 # Columns of Windows.extra for each aggregate. UNTIL: when all elements leave. WAITING, LAST_WAITING: the elements that
 # have not entered yet. SEQUENCE: how many have entered. ROOT: of the tree. ORIGIN, BASE: what times and values are
-# counted from. The others are sums with their errors: of squares, times, squares of times, and times × values.
+# counted from. Then sums with their errors: of squares, times, squares of times, and times × values. PEAK: the largest
+# that SQUARES has been.
 UNTIL, WAITING, LAST_WAITING, SEQUENCE, ROOT, ORIGIN, BASE = range(7)
 SQUARES, SQUARES_LOW, TIMES, TIMES_LOW, TIME_SQUARES, TIME_SQUARES_LOW, PRODUCTS, PRODUCTS_LOW = range(7, 15)
-EXTRA_COLUMNS = 15
+PEAK = 15
+EXTRA_COLUMNS = 16
 LINKS = (WAITING, LAST_WAITING, ROOT)  # -1 in an empty window
 
 # Columns of Windows.element. MARK: its place in the sequence; of a value counted by count(distinct), the bits of its

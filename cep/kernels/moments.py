@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.elements import (
+    AFTER,
     BASE,
     COLUMNS,
     EXTRA_COLUMNS,
+    HEAD,
     LENGTH,
     LOW,
     ORIGIN,
+    PEAK,
     PRODUCTS,
     PRODUCTS_LOW,
     REAL_IN,
@@ -43,6 +46,7 @@ Floats = npt.NDArray[np.float64]
 
 SPLITTER = 134217729.0  # 2^27 + 1
 NOISE = 2.0**-80
+SMALL = 2.0**-30
 
 
 @inline
@@ -121,13 +125,41 @@ def moments_add(windows: Windows, slot: int, a: int, function: int, element: int
         add_to(windows.slots_real, slot, COLUMNS * a + TOTAL, sign * x)
     else:
         windows.slots[slot, COLUMNS * a + TOTAL] += sign * (word - windows.extra[slot, base + BASE])
+    add_product(real, slot, base + SQUARES, sign * x, x)
+    real[slot, base + PEAK] = max(real[slot, base + PEAK], real[slot, base + SQUARES])
     if function != SLOPE:
-        add_product(real, slot, base + SQUARES, sign * x, x)
         return
     t = float(windows.element[element, TIME] - windows.extra[slot, base + ORIGIN])
     add_to(real, slot, base + TIMES, sign * t)
     add_product(real, slot, base + TIME_SQUARES, sign * t, t)
     add_product(real, slot, base + PRODUCTS, sign * t, x)
+
+
+@jit
+def moments_anew(windows: Windows, slot: int, a: int, function: int) -> None:
+    """After an element has left: where what is left is small beside what has been, add it up anew.
+
+    So what a huge value has swallowed comes back with its leaving. It stays O(1) amortised: for this to happen again
+    a huge value must enter, and leave after all those that are added up here.
+    """
+    base, element = EXTRA_COLUMNS * a, windows.slots[slot, COLUMNS * a + HEAD]
+    if element < 0 or not windows.extra_real[slot, base + SQUARES] < SMALL * windows.extra_real[slot, base + PEAK]:
+        return
+    begin_sums(windows, slot, a, windows.element[element, TIME], windows.element[element, WORD])
+    while element >= 0:
+        moments_add(windows, slot, a, function, element, 1)
+        element = windows.element[element, AFTER]
+
+
+@jit
+def begin_sums(windows: Windows, slot: int, a: int, time_us: int, word: int) -> None:
+    """Sums of nothing, of times and values that are counted from these."""
+    windows.slots[slot, COLUMNS * a + TOTAL] = 0
+    windows.slots[slot, COLUMNS * a + LOW] = 0
+    for column in range(SQUARES, EXTRA_COLUMNS):
+        windows.extra[slot, EXTRA_COLUMNS * a + column] = 0
+    windows.extra[slot, EXTRA_COLUMNS * a + ORIGIN] = time_us
+    windows.extra[slot, EXTRA_COLUMNS * a + BASE] = word
 
 
 @jit

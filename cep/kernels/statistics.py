@@ -14,7 +14,6 @@ from cep.kernels import inline, jit
 from cep.kernels.distinct import count_less, count_more
 from cep.kernels.elements import (
     AFTER,
-    BASE,
     BEFORE,
     CHANGES,
     COLUMNS,
@@ -27,7 +26,6 @@ from cep.kernels.elements import (
     LOW,
     MARK,
     NEW,
-    ORIGIN,
     PARAMETER,
     PREV,
     RANK,
@@ -48,7 +46,7 @@ from cep.kernels.elements import (
     as_float,
     as_word,
 )
-from cep.kernels.moments import add_to, deviation, distance, moments_add, slope
+from cep.kernels.moments import add_to, begin_sums, deviation, distance, moments_add, slope
 from cep.kernels.ranks import tree_at, tree_insert, tree_remove
 from cep.layout import NULL
 
@@ -105,8 +103,7 @@ def entered(windows: Windows, slot: int, a: int, element: int) -> None:
     function, word = windows.table[a, FUNCTION], windows.element[element, WORD]
     if function == STDDEV or function == ZSCORE or function == SLOPE:
         if windows.slots[slot, COLUMNS * a + LENGTH] == 1:
-            windows.extra[slot, EXTRA_COLUMNS * a + ORIGIN] = windows.element[element, TIME]
-            windows.extra[slot, EXTRA_COLUMNS * a + BASE] = word
+            begin_sums(windows, slot, a, windows.element[element, TIME], word)
         moments_add(windows, slot, a, function, element, 1)
     elif function == INCREASE_I or function == INCREASE_F or function == CHANGES:
         if windows.element[element, BEFORE] >= 0:

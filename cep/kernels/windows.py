@@ -50,6 +50,8 @@ from cep.kernels.elements import (
     ROOT,
     SCALE,
     SEQUENCE,
+    SLOPE,
+    STDDEV,
     STEP_US,
     SUM_F,
     SUM_I,
@@ -74,6 +76,7 @@ from cep.kernels.elements import (
     take,
 )
 from cep.kernels.keys import NEVER
+from cep.kernels.moments import moments_anew
 from cep.kernels.statistics import add, entered, leaving, statistic
 from cep.layout import HELD_MAX, NULL
 
@@ -182,6 +185,8 @@ def drop_first(windows: Windows, slot: int, a: int) -> None:
         elif function >= PREV:
             leaving(windows, slot, a, element)
         release(windows, slot, a, element)
+        if STDDEV <= function <= SLOPE:
+            moments_anew(windows, slot, a, function)
     if windows.slots[slot, COLUMNS * a + HEAD] < 0:
         begin_anew(windows, slot, a)
 
