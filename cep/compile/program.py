@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 
 from cep.compile.aggregates import inward
 from cep.compile.episode import compile_episode
@@ -182,15 +183,22 @@ def _named_fields(node: object) -> set[tuple[int, str]]:
     while stack:
         part = stack.pop()
         if isinstance(part, tuple):
-            stack.extend(part)
-        elif is_dataclass(part):
-            values = {f.name: getattr(part, f.name) for f in fields(part)}
-            name, event = values.get("field"), values.get("event")
-            source = values.get("source")
-            if isinstance(name, str) and name != "time":
-                if isinstance(event, int):
-                    found.add((event, name))
-                elif isinstance(source, Source):
-                    found.add((source.event, name))
-            stack.extend(values.values())
+            stack += part
+            continue
+        names = _field_names(type(part))
+        if not names:
+            continue
+        stack += [getattr(part, name) for name in names]
+        if "field" not in names:
+            continue
+        name, holder = getattr(part, "field"), part if "event" in names else getattr(part, "source", None)  # noqa: B009
+        event = getattr(holder, "event", None)
+        if isinstance(name, str) and name != "time" and isinstance(event, int):
+            found.add((event, name))
     return found
+
+
+@cache
+def _field_names(of: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields; none of anything else."""
+    return tuple(part.name for part in fields(of)) if is_dataclass(of) else ()
