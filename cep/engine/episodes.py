@@ -16,7 +16,7 @@ from cep.engine.arrays import (
 )
 from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
 from cep.kernels import episodes as ek
-from cep.kernels.elements import WORD
+from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
 from cep.layout import EpisodePlan
@@ -122,6 +122,10 @@ class EpisodeState(Keyed):
     def dropped(self) -> int:
         """How many open episodes were forgotten with their quiet key."""
         return int(self.episodes.count[ek.FORGOTTEN])
+
+    def cut(self) -> int:
+        """How often a window met its limit, so that what it says is an estimate or of its newest elements only."""
+        return int(self.windows.count[CUT])
 
     def _grow_slots(self, slots: int) -> None:
         e = self.episodes
