@@ -212,6 +212,7 @@ class FeaturePlan:
     """Aggregates over what came before, of one key: each fills a column for the rows that read it.
 
     A feed's low 31 bits say which aggregates the row enters, the bits from 31 up which ones it reads.
+    structure: equal where the state means the same, in whichever program.
     """
 
     key_parts: int
@@ -219,10 +220,10 @@ class FeaturePlan:
     outputs: tuple[int, ...]  # the slot that each aggregate fills
     feeds: tuple[Feed, ...]
     stratum: int = 0
+    structure: str = ""
 
 
 READ_SHIFT = 31  # an aggregate's read bit is its feed bit shifted by this
-AGGREGATES_MAX = 31
 
 
 # ------------------------------------------------------------------------------------------ rules
@@ -447,6 +448,7 @@ class Feeding:
 class RuleSpec:
     """A compiled rule: its plan and everything an alert says.
 
+    structure: equal where the plan's state means the same, in whichever program; the version is of all that is said.
     clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
     feeding: None when no rule listens.
     """
@@ -473,6 +475,7 @@ class RuleSpec:
     private: tuple[str | None, ...] = ()
     is_shadow: bool = False
     feeding: Feeding | None = None
+    structure: str = ""
 
     @property
     def is_selective(self) -> bool:
@@ -508,6 +511,7 @@ class Program:
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
     shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
+    shown_as: tuple[str, ...]  # of each: equal where it holds the same, in whichever program
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]

@@ -151,6 +151,12 @@ class Coder:
             source = self._known[key]
         return source
 
+    def worked_out(self) -> Iterator[tuple[tuple[object, ...], int]]:
+        """What was made a column, in the order of making, and the column."""
+        for what, slot in self._known.items():
+            if isinstance(what, tuple) and what[0] in ("text", "computed"):
+                yield what, slot
+
     def stored(self, slot: int) -> int:
         """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show."""
         if slot < len(self.columns):
