@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from cep.decode import Decoded, Decoder
 from cep.engine.batch import concatenate
+from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.layout import Program
@@ -24,7 +25,8 @@ Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 class RuleDetector:
     """The detector of a program.
 
-    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back.
+    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back. anew: the rules that
+    another detector had no state for that they could go on with.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class RuleDetector:
     ) -> None:
         self._program, self._render, self._dump, self._load = program, render, dump, load
         self.state = EngineState.create(program)
+        self.anew: list[str] = []
         self._decoder = Decoder(program, self.state.strings)
 
     def apply(self, batch: Sequence[Entries], ended: frozenset[int] = frozenset()) -> Outcome:
@@ -64,6 +67,14 @@ class RuleDetector:
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
         self.state = EngineState.create(self._program) if data is None else self._load(self._program, data)
+        self._decoder = Decoder(self._program, self.state.strings)
+
+    def take_over(self, other: RuleDetector) -> None:
+        """Go on where another detector stands, which is of no use afterwards. Changed rules begin anew."""
+        picture = take(other._program, other.state)
+        self.anew = unknown_to(self._program, picture)
+        self.state = restore(self._program, picture)
+        self.state.secret = other.state.secret
         self._decoder = Decoder(self._program, self.state.strings)
 
 

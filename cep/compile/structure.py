@@ -17,7 +17,7 @@ from cep.layout import ColumnSpec
 
 
 def of_rule(rules: RuleSet, rule: Rule, kept: tuple[object, ...]) -> str:
-    """Of a rule's plan: all of the rule but its name, its outputs and its mode. kept: the values that a `while` keeps."""
+    """Of a rule's plan: all of the rule but its name, outputs and mode. kept: the values that a `while` keeps."""
     plan = replace(
         rule, name="", version="", alerts=(), shows=(), labels=(), score=None, limit=None, mode="", about=None,
         owner=None, tags=(), to=(),

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cep.lang.check import Loaded
+    from cep.lang.check import Loaded, Trees
 
 __all__ = ["check_texts", "load"]
 
 
-def load(paths: Sequence[str | Path]) -> Loaded:
-    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import."""
+def load(paths: Sequence[str | Path], trees: Trees | None = None) -> Loaded:
+    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import.
+
+    trees: what the call before has parsed; what has not changed since is not parsed again.
+    """
     from cep.lang.check import check
     from cep.lang.files import Beside, read_files
     from cep.lang.report import Report
 
     report = Report()
     texts = read_files(paths, report)
-    return check(texts, Beside(texts, report), report)
+    beside = Beside(texts, report)
+    return replace(check(texts, beside, report, trees), beside=frozenset(beside.asked))
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:
