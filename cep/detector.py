@@ -25,8 +25,8 @@ Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 class RuleDetector:
     """The detector of a program.
 
-    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back. anew: the rules that
-    another detector had no state for that they could go on with.
+    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back. anew: rules for
+    which the detector that this one took over from had no state.
     """
 
     def __init__(

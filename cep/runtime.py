@@ -108,8 +108,8 @@ class HistoryError(Exception):
 class Runtime:
     """One detector over one log, for one thread; `counters` may be read by others.
 
-    `stop` ends `run` after the batch under way. `report` is told what an operator should know. `changed` is asked between
-    batches whether the rules have changed.
+    `stop` ends `run` after the batch under way. `report` is told what an operator should know. `changed` is asked
+    between batches whether the rules have changed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Changed rules in a running detector: files are watched, checked in the background, and handed over when they are good.
+"""Changed rules in a running detector: files are watched, checked in the background, and handed over when good.
 
 Files are looked at again and again instead of being told about: that also works where folders are swapped as a whole,
 as for a mounted ConfigMap, and over networks. Only what differs in content counts. A bad set is refused, with its
@@ -91,9 +91,7 @@ class Watcher:
             return
         self._trees = {named: tree for named, tree in self._trees.items() if found.files.get(named[0]) == named[1]}
         if [stream.name for stream in program.streams] != self._streams:
-            self._journal.write(
-                "changed rules are refused: they read other streams, which takes a restart", {}, "error"
-            )
+            self._journal.write("changed rules are refused: other streams need a restart", {}, "error")
             return
         with self._handing:
             self._ready = Change(detector, lambda: self._tell(program, detector, began))

@@ -1,7 +1,8 @@
 """Snapshots in a directory: one file each, whole or not there, damaged ones refused.
 
 A file is MAGIC, the digest of all that follows, the length of the header, the header (JSON: the offset of each stream
-by name, and `identity`, which says whose state it is), the data. It appears under its name only when all of it is on the disk.
+by name, and `identity`, which says whose state it is), the data. It appears under its name only when all of it is on
+the disk.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DirectorySnapshots:
 
     def save(self, offsets: Offsets, data: bytes) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
-        named = {self._streams[stream]: tuple(at) for stream, at in offsets.items()}
+        named = {self._streams[stream]: (at.ms, at.seq) for stream, at in offsets.items()}
         header = msgspec.json.encode(_Header(self._identity, named, len(data)))
         head = len(header).to_bytes(4, "little") + header
         digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES)
