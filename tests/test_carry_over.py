@@ -165,20 +165,20 @@ def test_changes_that_cost_no_state(change: str) -> None:
 @pytest.mark.parametrize(
     ("was", "now", "anew"),
     [
-        ("within 1m\n  match", "within 2m\n  match", {"pair"}),
-        ("amount > a.amount", "amount >= a.amount", {"pair"}),
-        (">= 3", ">= 4", {"often"}),
-        ("amount > 100", "amount > 101", {"often"}),
-        ("amount money", "amount money at body.amount", {"pair", "often"}),
-        ("rule often", "rule many", set()),
-        ("{count(payment)}", "{sum(payment.amount)}", {"often"}),
+        ("within 1m\n  match", "within 2m\n  match", ["pair"]),
+        ("amount > a.amount", "amount >= a.amount", ["pair"]),
+        (">= 3", ">= 4", ["often"]),
+        ("amount > 100", "amount > 101", ["often"]),
+        ("amount money", "amount money at body.amount", ["pair", "often"]),
+        ("rule often", "rule many", []),
+        ("{count(payment)}", "{sum(payment.amount)}", ["often"]),
     ],
 )
-def test_a_rule_begins_anew_where_its_meaning_has_changed(was: str, now: str, anew: set[str]) -> None:
+def test_a_rule_begins_anew_where_its_meaning_has_changed(was: str, now: str, anew: list[str]) -> None:
     text = SCHEMA + STEADY
     assert was in text
     before, after = program_of(text), program_of(text.replace(was, now))
-    assert set(unknown_to(after, take(before, EngineState.create(before)))) == anew
+    assert set(unknown_to(after, take(before, EngineState.create(before)))) == set(anew)
 
 
 def test_what_is_open_resolves_under_a_rule_that_says_something_else() -> None:

@@ -181,7 +181,7 @@ def run(
     group
         Names the detector: of one group, the process that was started last runs.
     alerts
-        The stream of alerts; dead letters and late events go to KEY:dlq and KEY:late.
+        The stream of alerts; dead letters, late events and alerts of shadow rules go to KEY:dlq, KEY:late, KEY:shadow.
     snapshots
         A folder for snapshots. Without one a start reads the streams from their beginning.
     snapshot_seconds

@@ -116,7 +116,7 @@ def _reach(url: str) -> None:
 
 
 def _figures(counters: Counters) -> dict[str, int]:
-    names = ("events", "alerts", "bad", "late", "batches", "replayed", "snapshots", "changes")
+    names = ("events", "alerts", "shadow", "bad", "late", "batches", "replayed", "snapshots", "changes")
     return {name: getattr(counters, name) for name in names} | {"unknown": sum(counters.unknown.values())}
 
 

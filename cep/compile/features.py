@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec
 from cep.compile.structure import of_value
-from cep.lang.checked import Aggregate, Expr
-from cep.layout import READ_SHIFT, FeaturePlan, Feed, Opcode
+from cep.lang.checked import Aggregate, Expr, Rule
+from cep.layout import READ_SHIFT, RESET_SHIFT, FeaturePlan, Feed, Opcode
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Coder, Load, Loads, TextTest
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 Group = tuple[object, ...]
 Rows = tuple[int, tuple[int, ...]]  # of a predicate, with the key in some columns
+
+
+def key_group(rule: Rule) -> Group:
+    """What rules have in common that share windows: the stratum, and the names and kinds of their keys."""
+    return (rule.stratum, "by", *((key.name, key.kind) for key in rule.keys))
 
 
 @dataclass(slots=True)
@@ -29,9 +34,13 @@ class FeatureSet:
     aggregates: dict[Group, dict[Aggregate, int]] = field(default_factory=dict)
     reads: dict[Group, set[tuple[int, int, tuple[int, ...]]]] = field(default_factory=dict)
     places: dict[Aggregate, int] = field(default_factory=dict)
+    columns: dict[Aggregate, int] = field(default_factory=dict)  # once the plans are made
 
     def read(self, context: Context, aggregate: Aggregate, rows: int, key: tuple[int, ...], group: Group) -> None:
-        """Rows of predicate `rows` read the aggregate with the key in columns `key`."""
+        """Rows of predicate `rows` read the aggregate with the key in columns `key`, or with the aggregate's own."""
+        if aggregate.by is not None:
+            key = tuple(context.coder.slot(part) for part in aggregate.by)
+            group = (group[0], "own", *aggregate.source.key)
         members = self.aggregates.setdefault(group, {})
         if aggregate not in members:
             members[aggregate] = len(members)
@@ -56,27 +65,31 @@ class FeatureSet:
         for _ in self.places:
             coder.new_slot()
         coder.code = [(op, base - 1 - arg) if op == Opcode.EVENT and arg < 0 else (op, arg) for op, arg in coder.code]
+        coder.shown = [base - 1 - slot if slot < 0 else slot for slot in coder.shown]
+        self.columns = {aggregate: base - 1 - place for aggregate, place in self.places.items()}
         made: list[FeaturePlan] = []
         for group, members in self.aggregates.items():
             readers: list[list[Rows]] = [[] for _ in members]
             for number, predicate, key in sorted(self.reads[group]):
                 readers[number].append((predicate, key))
             for aggregate, reading in zip(members, readers, strict=True):
-                made.append(self._plan(context, group, aggregate, reading, base))
+                made.append(self._plan(context, group, aggregate, reading))
         return tuple(made)
 
-    def _plan(
-        self, context: Context, group: Group, aggregate: Aggregate, reading: list[Rows], base: int
-    ) -> FeaturePlan:
+    def _plan(self, context: Context, group: Group, aggregate: Aggregate, reading: list[Rows]) -> FeaturePlan:
         """One aggregate's plan: were it to share one with others, a rule that brings a further one would change it."""
         feeds: dict[Rows, int] = {(context.source(aggregate.source), context.key(aggregate.source)): 1}
+        if aggregate.window.since is not None:
+            rows = context.source(aggregate.window.since), context.key(aggregate.window.since)
+            feeds[rows] = feeds.get(rows, 0) | 1 << RESET_SHIFT
         for rows in reading:
             feeds[rows] = feeds.get(rows, 0) | 1 << READ_SHIFT
         return FeaturePlan(
             key_parts=len(aggregate.source.key),
             aggregates=(aggregate_spec(context.coder, aggregate),),
-            outputs=(base - 1 - self.places[aggregate],),
+            outputs=(self.columns[aggregate],),
             feeds=tuple(Feed(predicate, bits, key) for (predicate, key), bits in feeds.items()),
+            own_key=group[1] == "own",
             stratum=int(str(group[0])),
             structure=of_value(context.rules, (group, aggregate)),
         )

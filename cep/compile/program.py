@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from cep.compile.aggregates import inward
 from cep.compile.episode import ConditionWords, compile_episode
-from cep.compile.expressions import Coder, walk
+from cep.compile.expressions import Coder, conjuncts, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
-from cep.compile.sequence import compile_sequence
+from cep.compile.sequence import compile_sequence, looks_back
 from cep.compile.structure import of_column, of_rule, of_value, spoken_of
 from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, When
 from cep.layout import (
@@ -59,9 +60,19 @@ class Context:
         The rows that read them must be known without them, so they are those that pass all other conditions.
         """
         judged = [c for c in plain if has_aggregate(c)]
-        base = self.predicate(source.event, all_of([c for c in plain if not has_aggregate(c)]))
+        base = self.candidates(source, plain)
         self.read_features(source, [*judged, *probing], base, group)
         return self.predicate(source.event, all_of(judged), base, reads_features=True) if judged else base
+
+    def candidates(self, source: Source, plain: list[Expr]) -> int:
+        """The predicate of the events that pass what can be decided without windows and without look-back."""
+        return self.predicate(source.event, all_of([c for c in plain if not has_aggregate(c)]))
+
+    def shown_feature(self, aggregate: Aggregate, source: Source, group: tuple[object, ...]) -> int:
+        """The column of an aggregate that an alert shows, as it stood before an event of `source`."""
+        plain = [c for c in map(inward, conjuncts(source.where)) if not looks_back(c)]
+        self.features.read(self, aggregate, self.candidates(source, plain), self.key(source), group)
+        return self.features.places[aggregate]
 
     def read_features(self, source: Source, conditions: list[Expr], base: int, group: tuple[object, ...]) -> None:
         """The aggregates in `conditions` are read for the rows of predicate `base`."""
@@ -92,7 +103,7 @@ def compile_rules(rules: RuleSet) -> Program:
     coder = context.coder
     features = context.features.plans(context)
     predicates = tuple(context.predicates)
-    meanings = _meanings(rules, coder)
+    meanings = _meanings(rules, coder, context.features)
     specs = [
         replace(spec, structure=_structure(rules, rule, words, meanings))
         for rule, (spec, words) in zip(live, compiled, strict=True)
@@ -104,6 +115,7 @@ def compile_rules(rules: RuleSet) -> Program:
         slots=coder.slots,
         texts=tuple(coder.texts),
         computed=tuple(coder.computed),
+        calendars=tuple(coder.calendars),
         predicates=predicates,
         features=features,
         rules=tuple(specs),
@@ -162,16 +174,16 @@ def _structure(rules: RuleSet, rule: Rule, words: ConditionWords | None, meaning
     return of_rule(rules, rule, (tuple(words.aggregates), latest))
 
 
-def _meanings(rules: RuleSet, coder: Coder) -> dict[int, str]:
+def _meanings(rules: RuleSet, coder: Coder, features: FeatureSet) -> dict[int, str]:
     """What columns hold, whatever their places are."""
     found = {slot: of_column(rules, column) for slot, column in enumerate(coder.columns)}
     for what, slot in coder.worked_out():
         match what:
             case ("text", int(source), operation, patterns):
                 found[slot] = f"{found[source]} {operation} {patterns}"
-            case _:
-                found[slot] = of_value(rules, what)
-    return found
+            case ("computed", _, expr):
+                found[slot] = of_value(rules, expr)
+    return found | {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
 
 
 def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:

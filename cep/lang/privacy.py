@@ -26,7 +26,7 @@ from cep.lang.checked import (
 
 Privacy = str | None  # None, "hash" or "mask"
 _STRICTEST = ("mask", "hash", None)
-_ABOUT = ("count", "count_distinct", "length")  # say nothing of what the value is
+_ABOUT = ("count", "count_distinct", "changes", "new", "length")  # say nothing of what the value is
 
 
 def strictest(found: Iterable[Privacy]) -> Privacy:
