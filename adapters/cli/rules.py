@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -47,11 +48,16 @@ def _any(paths: Sequence[str], files: Mapping[str, str], found: Sequence[Diagnos
 
 def accepted(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> RuleSet:
     """The rule set of the paths; its mistakes go to stderr and end the command."""
+    return without_mistakes(paths, remote)[1]
+
+
+def without_mistakes(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> tuple[Loaded, RuleSet]:
+    """The same, with the files that were read."""
     found = loaded(paths, remote)
     if found.ruleset is None:
         show(found.diagnostics, found.files, sys.stderr)
         raise CommandError(code=FINDINGS)
-    return found.ruleset
+    return found, found.ruleset
 
 
 def show(diagnostics: Sequence[Diagnostic], files: Mapping[str, str], stream: TextIO) -> None:
@@ -68,6 +74,7 @@ def show(diagnostics: Sequence[Diagnostic], files: Mapping[str, str], stream: Te
 
 def check(paths: Sequence[str], form: str, strict: bool) -> int:
     """`cep check`: the diagnostics on stdout, a summary on stderr."""
+    gc.disable()  # the process ends soon, and looking for cycles among what it keeps took a seventh of its time
     found = loaded(paths)
     errors = sum(diagnostic.severity == "error" for diagnostic in found.diagnostics)
     warnings = len(found.diagnostics) - errors
