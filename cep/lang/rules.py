@@ -88,7 +88,8 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         tags=_tags(settings),
         to=tuple(outputs.to),
     )
-    rule = _private(rule, names, node, page)
+    if names.has_private:
+        rule = _private(rule, names, node, page)
     return replace(rule, version=version(rule, tuple(names.events.values())))
 
 
