@@ -230,6 +230,28 @@ def warmup() -> int:
     return warmup()
 
 
+@app.command(name="import")
+def import_(
+    system: Literal["sigma", "prometheus", "eql"],
+    *file: Annotated[str, Parameter(required=True)],
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+) -> int:
+    """Translate the rules of another system, with a note for all that could not be carried over.
+
+    Parameters
+    ----------
+    system
+        sigma (correlations and detections), prometheus (alerting rules), or eql (queries, also in TOML).
+    file
+        Files of one rule set, which become one rule file.
+    out
+        Where to write it; by default to stdout.
+    """
+    from cep.adapters.cli.imports import import_rules
+
+    return import_rules(system, file, out)
+
+
 @app.command
 def explain_error(code: str) -> int:
     """Explain a code such as CEP104, with a bad and a good example.
