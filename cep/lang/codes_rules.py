@@ -5,6 +5,8 @@ from __future__ import annotations
 from cep.lang.codes import Code
 
 _RULE = "rule r by k when a where n > 5\n"
+_PAIR = "rule r by k within 1h when a then b\n"
+_COUNT = "rule r by k within 1h while count(a) > 1\n"
 
 RULE_CODES = (
     Code(
@@ -144,5 +146,19 @@ RULE_CODES = (
         "An alert is matched on its key, its shows and its labels.",
         _RULE + 'test r at 0s a {k: "x", n: 6} at 0s expect r {n: 6}',
         "rule r by k when a where n > 5 show n = n\n" + 'test r at 0s a {k: "x", n: 6} at 0s expect r {n: 6}',
+    ),
+    Code(
+        "CEP408",
+        "a near miss that waits for no step of the rule",
+        "`missing` names what a partial match waits for: a step of the rule, by its event or its alias.",
+        _PAIR + 'test r at 0s a {k: "x"} at 1s expect near r missing c',
+        _PAIR + 'test r at 0s a {k: "x"} at 1s expect near r missing b',
+    ),
+    Code(
+        "CEP409",
+        "a condition of which a step is missing",
+        "A `while` has no steps. It is near when it remembers something of the key and its condition does not hold.",
+        _COUNT + 'test r at 0s a {k: "x"} at 1s expect near r missing a',
+        _COUNT + 'test r at 0s a {k: "x"} at 1s expect near r',
     ),
 )

@@ -56,12 +56,6 @@ UNBUILT_CODES = (
         "rule r by k within 1h while median(a.n) > 5",
         "rule r by k within 1h while avg(a.n) > 5",
     ),
-    _unbuilt(
-        "CEP923",
-        "expect near",
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect near r missing b',
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect no r',
-    ),
     _unbuilt("CEP924", "the calendar", 'rule r when a where hour_of(a.time, "UTC") > 5', "rule r when a where n > 5"),
     _unbuilt(
         "CEP925",
