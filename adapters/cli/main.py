@@ -42,6 +42,8 @@ def check(
     *path: Annotated[str, Parameter(required=True)],
     format: Literal["text", "json", "github"] = "text",
     strict: Annotated[bool, Parameter(negative=())] = False,
+    cost: Annotated[bool, Parameter(name=("--cost", "-v"), negative=())] = False,
+    retention: str | None = None,
 ) -> int:
     """Check rule files: every mistake in one pass.
 
@@ -53,10 +55,14 @@ def check(
         text, one JSON document, or annotations as GitHub shows them.
     strict
         Warnings are findings too.
+    cost
+        Say what each rule remembers for a key, and what bounds it; JSON always does.
+    retention
+        How far back the streams reach, such as 7d: longer windows are warned of.
     """
     from cep.adapters.cli.rules import check
 
-    return check(path, format, strict)
+    return check(path, format, strict, cost, retention)
 
 
 @app.command

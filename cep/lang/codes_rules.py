@@ -28,7 +28,8 @@ RULE_CODES = (
     Code(
         "CEP303",
         "what can never match",
-        "A filter contradicts itself, or a `no` lasts longer than the rule's horizon.",
+        "A filter contradicts itself, alone or with that of the event that it refines, in each of its alternatives; or "
+        "a `no` lasts longer than the rule's horizon.",
         "rule r when a where n < 2 and n > 5",
         "rule r when a where n > 2 and n < 5",
     ),
@@ -96,6 +97,22 @@ RULE_CODES = (
         "A step's `within` counts from the step before, the rule's from the first event: the longer never ends.",
         "rule r by k within 1h when a then b within 2h",
         "rule r by k within 2h when a then b within 1h",
+    ),
+    Code(
+        "CEP390",
+        "a look-back longer than the streams reach (a warning)",
+        "With `cep check --retention 7d` a rule is warned of that remembers for longer than the streams keep their "
+        "entries: a start without a snapshot reads the streams again, and would not find all that the rule needs.",
+        "rule r by k within 30d when a then b",
+        "rule r by k within 1d when a then b",
+    ),
+    Code(
+        "CEP391",
+        "a rule that says nothing new (a warning)",
+        "Its filters let through only what those of another rule let through too, for the same key and horizon, and "
+        "its level is no higher. A higher level for a stronger filter is no mistake.",
+        "rule r by k when a where n > 5 alert low\nrule q by k when a where n > 2 alert low",
+        "rule r by k when a where n > 5 alert high\nrule q by k when a where n > 2 alert low",
     ),
     Code(
         "CEP401",
