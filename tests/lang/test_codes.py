@@ -10,12 +10,10 @@ import pytest
 from cep.lang import check_texts
 from cep.lang.codes import SCHEMA, catalogue, explain
 from cep.lang.lints import beyond
+from tests.golden import FOLDER, RETENTION_US, rendered
 
 CODES = list(catalogue().values())
 PACKAGE = Path(__file__).parents[2] / "cep" / "lang"
-
-
-RETENTION_US = 7 * 86_400_000_000  # as with `cep check --retention 7d`
 
 
 def codes_in(text: str, code: str) -> set[str]:
@@ -28,6 +26,13 @@ def codes_in(text: str, code: str) -> set[str]:
 def test_example(entry):
     assert codes_in(entry.bad, entry.code) == {entry.code}
     assert codes_in(entry.good, entry.code) == set()
+
+
+@pytest.mark.parametrize("entry", CODES, ids=lambda entry: entry.code)
+def test_what_an_author_sees(entry):
+    golden = FOLDER / f"{entry.code}.txt"
+    assert golden.is_file(), "run: python -m tests.golden"
+    assert rendered(entry) == golden.read_text("utf-8"), "if this is meant, run: python -m tests.golden"
 
 
 def test_every_code_in_use_is_explained():
