@@ -34,7 +34,7 @@ def key_value(word: int, kind: str, state: EngineState) -> object:
 def outcomes(
     program: Program, state: EngineState, output: StepOutput, known: dict[bytes, oracle.Outcome]
 ) -> list[oracle.Outcome]:
-    """A step's alerts in the oracle's form. known: those of the steps before by id; the new ones are added."""
+    """A step's alerts in the oracle's form. known: those that rules listen to, by id; the new ones are added."""
     made = []
     events = state.captures.events
     for place, at in output.order.tolist():
@@ -52,8 +52,9 @@ def outcomes(
         made.append(
             oracle.Outcome(rule.name, STATUSES[row[STATUS]], int(row[TIME]), key, steps, int(matches.clause[at]))
         )
-        (digest,) = ids(state, rule, row[None], captured_by(state, rule, matches).take(np.array([at])))
-        known[digest] = made[-1]
+        if rule.feeding is not None:
+            (digest,) = ids(state, rule, row[None], captured_by(state, rule, matches).take(np.array([at])))
+            known[digest] = made[-1]
     return made
 
 

@@ -42,14 +42,15 @@ def test_forgetting_at_every_step_changes_nothing(block: int) -> None:
         rng = random.Random(seed)
         events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
         made: list[oracle.Outcome] = []
+        known: dict[bytes, oracle.Outcome] = {}
         first = 0
         while first < len(events):
             last = first + rng.choice((1, 1, 2, 5))
             forgetful(state, first)
             batch = batch_of(program, state.strings, events[first:last], first)
-            made += outcomes(program, state, step(program, state, batch))
+            made += outcomes(program, state, step(program, state, batch), known)
             first = last
-        made += outcomes(program, state, drain(program, state, case.until_us))
+        made += outcomes(program, state, drain(program, state, case.until_us), known)
         expected = oracle.run(case.ruleset, case.events, case.until_us)
         assert made == expected, difference(case, [], made, expected)
 

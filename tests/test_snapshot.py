@@ -24,12 +24,12 @@ def with_restores(case: Case) -> list[oracle.Outcome]:
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     cuts = sorted(random.Random(case.seed).sample(range(len(events)), 3))
     made: list[oracle.Outcome] = []
+    known: dict[bytes, oracle.Outcome] = {}
     for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
-        made += outcomes(
-            program, state, step(program, state, batch_of(program, state.strings, events[first:last], first))
-        )
+        batch = batch_of(program, state.strings, events[first:last], first)
+        made += outcomes(program, state, step(program, state, batch), known)
         state = load(program, dump(program, state))
-    return made + outcomes(program, state, drain(program, state, case.until_us))
+    return made + outcomes(program, state, drain(program, state, case.until_us), known)
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -31,9 +31,10 @@ from cep.lang.spelling import duration
 
 _WORD = 8
 _KEY = 9 * _WORD  # a slot of a key space, and its places in the hash table
-_WINDOW, _ELEMENT = 5 * _WORD, 6 * _WORD  # an aggregate of a key; an element with its places in the index
+_WINDOW = 19 * _WORD  # an aggregate of a key
+_ELEMENT, _RANKED = 8 * _WORD, 6 * _WORD  # an element with its places in the index; its place in an order of values
 _CAPTURED = 6 * _WORD  # stream, event, id and time of a captured event; its fields come on top
-DISTINCT_MAX = 4096
+DISTINCT_MAX, HELD_MAX = 4096, 65_536  # as the engine has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,26 @@ def _parts(rule: Rule, row: int) -> Iterator[Part]:
     if aggregates:
         own_key = _KEY * isinstance(trigger, When)
         yield Part(own_key + _WINDOW * len(aggregates), "its windows", 1)
-    windows_by = Counter((a.function == "count_distinct", a.window_us) for a in aggregates)
-    for (distinct, window_us), number in windows_by.items():
-        each = "different value" if distinct else "event"
+    ranked = any(_is_ranked(aggregate) for aggregate in aggregates)
+    size = _ELEMENT + _RANKED * ranked
+    for (each, most, life_us), number in Counter(map(_bound, aggregates)).items():
         windows = "a window" if number == 1 else f"{number} windows"
-        yield Part(_ELEMENT * number, f"{each} in {windows}", DISTINCT_MAX if distinct else None, window_us)
+        yield Part(size * number, f"{each} in {windows}", most, life_us)
+
+
+def _bound(aggregate: Aggregate) -> tuple[str, int | None, int]:
+    """What an aggregate keeps, how many of it at most, and how long."""
+    life_us = aggregate.window.life_us
+    if aggregate.function == "count_distinct":
+        return "different value", DISTINCT_MAX, life_us
+    if aggregate.window.count:
+        return "event", aggregate.window.count, life_us
+    return "event", HELD_MAX if _is_ranked(aggregate) or aggregate.function == "new" else None, life_us
+
+
+def _is_ranked(aggregate: Aggregate) -> bool:
+    """Whether the values are kept in an order: for percentiles and the most frequent."""
+    return aggregate.function == "top" or aggregate.function[1:].isdigit()
 
 
 def _of_sequence(rule: Rule, trigger: When, row: int) -> Iterator[Part]:

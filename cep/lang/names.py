@@ -92,6 +92,10 @@ class Names:
             page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))
         return None
 
+    def is_event(self, name: str) -> bool:
+        """Whether a rule may speak of an event of this name."""
+        return name in self.views or name in self.alerts
+
     def all_views(self) -> Iterable[tuple[str, View]]:
         """Every event by each of its names."""
         yield from self.views.items()

@@ -22,7 +22,7 @@ def agrees(case: Case, translation: Translation, run: Run, matches: Sequence[Mat
     flat = expected_flat(case)
     found = [canonical(case, match.flat) for match in matches]
     same = Counter(map(tuple, flat)) == Counter(map(tuple, found))
-    return same and _same_stages(case, translation, matches)
+    return same and _same_stages(case, translation, matches) and _same_labels(case, translation, matches)
 
 
 def _same_rows(case: Case, translation: Translation, matches: Sequence[Match]) -> bool:
@@ -51,6 +51,25 @@ def _same_stages(case: Case, translation: Translation, matches: Sequence[Match])
     if expected is None or "canon" in case.result:
         return True
     return Counter(map(_of_stages, expected)) == Counter(_of_stages(by_stage(translation, m)) for m in matches)
+
+
+def _same_labels(case: Case, translation: Translation, matches: Sequence[Match]) -> bool:
+    """Whether each event stands under the variable that it should, where the case says so."""
+    labels = case.result.get("expected_labels")
+    if labels is None:
+        return True
+    expected = Counter(
+        (tuple(match), tuple(name.upper() for name in names))
+        for match, names in zip(case.expected or [], labels, strict=True)
+    )
+    return expected == Counter(_labelled(translation, match) for match in matches)
+
+
+def _labelled(translation: Translation, match: Match) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    pairs = sorted(
+        (place, translation.stages[match.rule, alias].upper()) for alias, found in match.captured.items() for place in found
+    )
+    return tuple(place for place, _ in pairs), tuple(name for _, name in pairs)
 
 
 def by_stage(translation: Translation, match: Match) -> dict[str, list[int]]:

@@ -87,8 +87,8 @@ class Schema:
 
 def one_event(events: Sequence[dict[str, Node]], mentioned: Iterable[tuple[str, Node]]) -> Schema:
     """All types as one event, for families whose contiguity speaks of every event of the stream."""
-    fields = _fields([*events], mentioned)
-    return Schema({"row": {TYPE: "text", **fields}, **_OWN}, {}, "row")
+    fields = {TYPE: "text", **_fields([*events], mentioned)}
+    return Schema({"row": fields, BEGUN: fields, NEVER: fields}, {}, "row")
 
 
 def event_per_type(
@@ -146,15 +146,21 @@ class Fed:
     index: int | None
 
 
-def feed(schema: Schema, events: Sequence[dict[str, Node]], begun_ms: int | None = None) -> list[Fed]:
-    """The events in order of arrival; with `begun_ms` behind one that marks when the pattern begins."""
+def feed(
+    schema: Schema,
+    events: Sequence[dict[str, Node]],
+    begun_ms: int | None = None,
+    order: Sequence[int] | None = None,
+) -> list[Fed]:
+    """The events in order of arrival, or in `order`; with `begun_ms` behind one that marks when the pattern begins."""
     fed = [] if begun_ms is None else [Fed(VirtualEvent(schema.number(BEGUN), begun_ms * MS_US, {}), None)]
     now_ms = -SECOND_MS
-    for index, event in enumerate(events):
+    for index in order or range(len(events)):
+        event = events[index]
         now_ms = event["ts"] if event["ts"] is not None else now_ms + SECOND_MS
         root = schema.one or schema.root_of[event["type"]]
         kinds = schema.kinds(root)
-        values = {TYPE: event["type"]} if schema.one else {}
+        values = {TYPE: event["type"]} if schema.one and "type" in event else {}
         for name, value in event.items():
             kind = kinds.get(name_of(name))
             if value is not None and kind is not None and name not in ("ts", "type"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance import eql, esper, flink, siddhi
+from tests.conformance import eql, esper, flink, siddhi, sql
 from tests.conformance.cases import Case, Outside, read
 from tests.conformance.judge import agrees
 from tests.conformance.run import Run, run
@@ -16,6 +16,7 @@ TRANSLATORS: dict[str, Callable[[Case], Translation]] = {
     "flink-cep": flink.translate,
     "eql": eql.translate,
     "siddhi": siddhi.translate,
+    "sql-match-recognize": sql.translate,
     "esper-pattern": esper.translate,
 }
 

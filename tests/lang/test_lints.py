@@ -122,7 +122,10 @@ def test_what_bounds_a_rule():
     gaps = cost("rule r by k when a then b within 10m then a within 5m")
     assert gaps.parts[1].within_us == 15 * 60_000_000
     distinct = cost("rule r by k within 1h while count(distinct a.t) > 5 and count(distinct a.n) > 5")
-    assert distinct.parts[-1].told() == "96 for each different value in 2 windows, 4,096 at most"
+    assert distinct.parts[-1].told() == "128 for each different value in 2 windows, 4,096 at most"
+    newest = cost("rule r by k while avg(a.n) over last 10 > 5")
+    assert newest.bytes_max is not None
+    assert newest.parts[-1].most == 10
 
 
 def test_what_is_shared():
@@ -161,4 +164,5 @@ def test_the_engine_takes_no_more():
             elif isinstance(plan, EpisodeState):
                 own = 8 * (plan.episodes.state.shape[1] + plan.episodes.now.shape[1])
                 assert key + own <= said["the key and its episode"]
-                assert 8 * plan.windows.slots.shape[1] <= said.get("its windows", 0)
+                w = plan.windows
+                assert 8 * (w.slots.shape[1] + w.extra.shape[1]) <= said.get("its windows", 0)
