@@ -145,7 +145,9 @@ def test_what_is_asked_for_often_imports_little(arguments):
 
 def test_test(cli, rules):
     assert cli("test", rules) == 0
-    assert [line.split("  ")[0] for line in cli.out.splitlines()] == ["PASS twice › more", "PASS twice › less"]
+    passed, _, wanted = cli.out.partition("\n\n")
+    assert [line.split("  ")[0] for line in passed.splitlines()] == ["PASS twice › more", "PASS twice › less"]
+    assert wanted == "Not shown by any test\n  quiet  no tests\n"
     assert cli.err.endswith("2 tests · 2 passed · 0 failed\n")
 
 
@@ -154,13 +156,23 @@ def test_test_fails(cli):
     assert cli("test", path) == 1
     assert "FAIL twice › more" in cli.out
     assert cli("test", path, "--format", "json") == 1
-    assert [result["passed"] for result in json.loads(cli.out)] == [False, True]
+    assert [result["passed"] for result in json.loads(cli.out)["tests"]] == [False, True]
+    assert [entry["rule"] for entry in json.loads(cli.out)["coverage"]] == ["twice", "quiet"]
     assert cli("test", path, "--format", "junit") == 1
     suite = ElementTree.fromstring(cli.out)
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     failed = suite.find("testcase[@name='more']")
     assert failed is not None
     assert failed.find("failure") is not None
+
+
+def test_test_of_one_rule_in_every_way(cli, rules):
+    assert cli("test", rules, "--rule", "twice", "--shuffle", "--cut", "--restart", "--seed", "5") == 0
+    assert "Not shown" not in cli.out
+    assert cli("test", rules, "--rule", "twise") == 2
+    assert 'did you mean "twice"?' in cli.err
+    assert cli("test", rules, "--rule", "quiet") == 1
+    assert "quiet has no test blocks" in cli.err
 
 
 def test_without_tests_nothing_is_proved(cli):

@@ -15,6 +15,7 @@ from cep.engine.arrays import (
     new_windows,
 )
 from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_episodes
 from cep.kernels import episodes as ek
 from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
@@ -113,6 +114,10 @@ class EpisodeState(Keyed):
         """The words of the keys whose episode is open, shape (m, KEY_PARTS_MAX)."""
         is_open = (self.keys.slots[:, HASH] >= 0) & (self.episodes.state[:, ek.PHASE] == ek.OPEN)
         return self.keys.slots[is_open, KEY:]
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_episodes(self.episodes, slot, now_us)
 
     def waiting(self) -> int:
         """How many episodes are open."""

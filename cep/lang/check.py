@@ -10,6 +10,7 @@ from cep.lang import ast
 from cep.lang.alerts import ALERT, STRATA_MAX, Alerts, strata
 from cep.lang.checked import Fed, Rule, RuleSet, Test
 from cep.lang.declarations import Declared, collect
+from cep.lang.lints import lint
 from cep.lang.names import Names
 from cep.lang.parse import parse
 from cep.lang.report import Page, Report
@@ -51,6 +52,9 @@ def check(files: Mapping[str, str], read: Reader, report: Report, trees: Trees |
         broken |= file.broken
         waiting += _imports(file, contents, read, report)
     ruleset = _check(declared, broken, read, report)
+    if not report.failed:
+        for warning in lint(ruleset):
+            report.add(warning)
     return Loaded(None if report.failed else ruleset, report.sorted(), contents)
 
 
