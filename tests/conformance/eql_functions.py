@@ -14,10 +14,16 @@ _ARITHMETIC = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "mod
 _SEARCHING = ("indexOf", "substring", "between")
 
 
-def bound(kinds: dict[str, str], any_case: bool) -> Writer:
-    """A writer that knows EQL's functions."""
+def bound(kinds: dict[str, str], any_case: bool, whole_quotients: bool = False) -> Writer:
+    """A writer that knows EQL's functions. `whole_quotients`: what is divided is cut to a whole number."""
     writers: list[Writer] = []
-    writers.append(Writer(lambda node: _leaf(writers[0], node), kinds, any_case))
+
+    def leaf(node: list[Node]) -> Written | None:
+        if whole_quotients and node[0] == "/":
+            return f"floor({writers[0].text(node[1])} / {writers[0].text(node[2])})"
+        return _leaf(writers[0], node)
+
+    writers.append(Writer(leaf, kinds, any_case))
     return writers[0]
 
 

@@ -16,7 +16,7 @@ from tests.conformance.cases import Node, Outside
 from tests.conformance.schema import literal, name_of
 
 Written = str | bool | int | float  # text of the language, or a value that is known
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%")
 _FOLDED: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b,
@@ -157,7 +157,7 @@ class Writer:
         return f"({self.text(value)} matches {literal(flags + pattern)})"
 
 
-_NAMES = dict.fromkeys((*_COMPARISONS, *_ARITHMETIC), "binary") | {"and": "logic", "or": "logic"}
+_NAMES = dict.fromkeys((*COMPARISONS, *_ARITHMETIC), "binary") | {"and": "logic", "or": "logic"}
 
 
 def text_of(written: Written) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from cep.lang.parse import grammar_text
 from cep.testing import VirtualEvent
 from tests.conformance.cases import Node, Outside
 
@@ -19,13 +21,6 @@ TYPE = "of_type"  # the field that holds an event's type where all types are one
 BEGUN = "begun"
 NEVER = "never"
 
-_KEYWORDS = frozenset(
-    "about active alert all and any as at between by contains distinct each ends event every expect false first for"
-    " forget from function if import in is keep key label last late let limit list mask hash match matches max mode model"
-    " near next no not nothing of offset optional or over owner per resolved resume roster row rule schedule score session"
-    " show since starts stream table tags template test then time to true type tz until use when where while with within"
-    " x".split()
-)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*$", re.IGNORECASE)
 
 
@@ -33,7 +28,13 @@ def name_of(text: str) -> str:
     """A name of the language for a name of a case."""
     plain = re.sub(r"\W", "_", text)
     plain = plain if _PLAIN.match(plain) else f"_{plain}"
-    return f"`{plain}`" if plain.lower() in _KEYWORDS else plain
+    return f"`{plain}`" if plain in _keywords() else plain
+
+
+@lru_cache(maxsize=1)
+def _keywords() -> frozenset[str]:
+    """Every word that the grammar has."""
+    return frozenset(re.findall(r'"([a-z]+)"', re.sub(r"//[^\n]*", "", grammar_text())))
 
 
 def literal(value: Node) -> str:
