@@ -127,7 +127,8 @@ EARTH_RADIUS_KM = 6371.0088
 class TextColumn:
     """A column worked out once for each distinct text of `source`: a test (0, 1), a length, or another text.
 
-    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper or length.
+    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper, length, or text_lt, text_le,
+    text_gt, text_ge.
     """
 
     slot: int

@@ -22,6 +22,8 @@ TEXT_FORMS = (
     'starts with "x"',
     'ends with "y"',
     'contains "y"',
+    '< "xy"',
+    '>= "y"',
 )
 COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 

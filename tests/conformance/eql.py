@@ -149,7 +149,7 @@ class _Author:
         return self._writer().condition(node)
 
     def _writer(self) -> Writer:
-        return bound(self.schema.kinds("row"), self.any_case, self.whole_quotients)
+        return bound(self.schema, self.any_case, self.whole_quotients)
 
     def _of_match(self, node: Node) -> tuple[int, str]:
         """A condition on one event of the match: its stage, and what it is of that event."""
