@@ -104,6 +104,8 @@ class Opcode(IntEnum):
     MAX_F = 31
     KM = 32
     ABS_I = 33
+    GIVEN_I = 34  # the first operand where the second is true, else null
+    GIVEN_F = 35
 
 
 class FloatFunction(IntEnum):
@@ -148,6 +150,15 @@ class ComputedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarColumn:
+    """A column that holds when the stretch of the calendar ends in which the event's time lies."""
+
+    slot: int
+    zone: str
+    length_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Predicate:
     """The rows of predicate `base` (-1: all of `event`) for which the expression at `code` is true (-1: all).
 
@@ -178,25 +189,55 @@ class Function(IntEnum):
     FIRST = 9
     LAST = 10
     DISTINCT = 11
+    PREV = 12  # the one before the last
+    RANK = 13  # a percentile
+    TOP = 14  # the most frequent value
+    NEW = 15  # whether a value is not among them
+    STDDEV = 16
+    ZSCORE = 17
+    SLOPE = 18
+    INCREASE_I = 19  # of a counter
+    INCREASE_F = 20
+    CHANGES = 21
+    EWMA = 22
 
 
-DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps
+class Form(IntEnum):
+    """How elements leave a window: each in its own time (OVER, EVERY), or all together (EACH, SESSION)."""
+
+    OVER = 0
+    EVERY = 1  # hopping
+    EACH = 2  # with the calendar
+    SESSION = 3
+
+
+DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps; with more it becomes an estimate
+HELD_MAX = 65_536  # elements per key and window that percentiles, top and new look at; the oldest leaves for one more
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateSpec:
-    """One aggregate of a plan.
+    """One aggregate of a plan: a function over the column `value` (-1: none), and its window.
 
-    value: the slot it reads, -1 for none. scale: divides an AVG_I (money is in 1/10,000).
-
-    real_in, real: whether the words it takes and gives are floats."""
+    An element lives for `length_us`, entering `offset_us` late, with EVERY at multiples of `step_us`; with EACH it ends
+    with the instant in column `until`. count: only the newest so many (0: all). life_us: the longest that an element
+    can matter. scale: what a word is divided by to be a number. real_in, real: whether the words it takes and gives
+    are floats. parameter: the percentage of a RANK, the half-life of an EWMA.
+    """
 
     function: Function
     value: int
-    window_us: int
+    form: Form
+    length_us: int
+    step_us: int
+    count: int
+    offset_us: int
+    until: int
+    life_us: int
     scale: int = 1
     real_in: bool = False
     real: bool = False
+    parameter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,18 +253,21 @@ class Feed:
 class FeaturePlan:
     """Aggregates over what came before, of one key: each fills a column for the rows that read it.
 
-    A feed's low 31 bits say which aggregates the row enters, the bits from 31 up which ones it reads.
+    A feed's low bits say which aggregates the row enters, the bits from READ_SHIFT up which ones it reads, those from
+    RESET_SHIFT up for which ones nothing before it counts any more. own_key: a row may read without having a key.
     """
 
     key_parts: int
     aggregates: tuple[AggregateSpec, ...]
     outputs: tuple[int, ...]  # the slot that each aggregate fills
     feeds: tuple[Feed, ...]
+    own_key: bool
     stratum: int = 0
 
 
-READ_SHIFT = 31  # an aggregate's read bit is its feed bit shifted by this
-AGGREGATES_MAX = 31
+AGGREGATES_MAX = 20  # of a plan
+READ_SHIFT = AGGREGATES_MAX  # an aggregate's read bit is its feed bit shifted by this
+RESET_SHIFT = 2 * AGGREGATES_MAX
 
 
 # ------------------------------------------------------------------------------------------ rules
@@ -328,6 +372,7 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
+    aggregate_bits, reset_bits: of the rows that enter an aggregate, and of those since which it counts (0: none).
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
     rises_in_time: the condition may become true without an event.
     """
@@ -340,6 +385,7 @@ class EpisodePlan:
     forget_us: int
     aggregates: tuple[AggregateSpec, ...]
     aggregate_bits: tuple[int, ...]
+    reset_bits: tuple[int, ...]
     judged: int
     judged_bits: int
     latest: tuple[tuple[int, int], ...]
@@ -358,9 +404,10 @@ class InputKind(IntEnum):
     MIN = 5
     MAX = 6
     DISTINCT = 7
+    VALUE = 8  # a = place among the words of a condition
     FIRST_VALUE = 9  # that is not null
     LAST_VALUE = 10
-    VALUE = 8  # a = place among the words of a condition
+    STATISTIC = 11  # `function` of the values that are not null
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +415,7 @@ class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
     texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
+    function, scale, real_out: of a STATISTIC, what a word is divided by to be a number, and whether it gives a float.
     """
 
     source: InputKind
@@ -375,6 +423,9 @@ class Input:
     b: int = 0
     real: bool = False
     texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    function: str = ""
+    scale: int = 1
+    real_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +556,7 @@ class Program:
     slots: int
     texts: tuple[TextColumn, ...]
     computed: tuple[ComputedColumn, ...]
+    calendars: tuple[CalendarColumn, ...]
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]

@@ -27,13 +27,25 @@ _START = EntryId(-1, 0)
 
 @dataclass(slots=True)
 class Outcome:
-    """What some entries caused. `events` counts the ones that were applied or late."""
+    """What some entries caused. `events` counts the ones that were applied or late.
+
+    alerts: all of them, in order. shadow: the places among them of those of shadow rules.
+    """
 
     events: int = 0
     alerts: list[bytes] = field(default_factory=list)
+    shadow: frozenset[int] = frozenset()
     bad: list[BadEvent] = field(default_factory=list)
     late: list[LateEvent] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)
+
+    def delivered(self) -> list[bytes]:
+        """The alerts that are meant for somebody."""
+        return [alert for place, alert in enumerate(self.alerts) if place not in self.shadow]
+
+    def shadowed(self) -> list[bytes]:
+        """The alerts of rules on trial."""
+        return [alert for place, alert in enumerate(self.alerts) if place in self.shadow]
 
 
 class Detector(Protocol):
@@ -57,6 +69,7 @@ class Counters:
     bad: int = 0
     late: int = 0
     alerts: int = 0
+    shadow: int = 0
     batches: int = 0
     replayed: int = 0
     snapshots: int = 0
@@ -67,7 +80,8 @@ class Counters:
         """Add a committed batch."""
         self.batches += 1
         self.events += outcome.events
-        self.alerts += len(outcome.alerts)
+        self.alerts += len(outcome.alerts) - len(outcome.shadow)
+        self.shadow += len(outcome.shadow)
         self.late += len(outcome.late)
         self.bad += sum(bad.count for bad in outcome.bad)
         for name, number in outcome.unknown.items():
@@ -182,7 +196,7 @@ class Runtime:
         ends = _ends(batch)
         outcome = self._detector.apply(batch)
         self._state_at, self._pending = self._state_at | ends, outcome
-        self._log.commit(Commit(ends, outcome.alerts, outcome.bad, outcome.late))
+        self._log.commit(Commit(ends, outcome.delivered(), outcome.bad, outcome.late, outcome.shadowed()))
         self._committed, self._pending = self._state_at, None
         self.counters.count(outcome)
         self._count_entries(batch)

@@ -25,6 +25,26 @@ TEXT_FORMS = (
     '< "xy"',
     '>= "y"',
 )
+FUNCTIONS = (
+    *("count", "count", "count", "sum", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct"),
+    *("prev", "median", "p25", "p90", "stddev", "changes", "slope", "rate", "ewma", "top", "zscore"),
+)
+OF_ANY_KIND = ("count distinct", "changes", "count")
+NUMBERS = ("avg", "stddev", "slope", "rate", "ewma", "zscore")
+WINDOWS = ("over {d}s",) * 6 + (
+    "over {d}s every {e}s",
+    "over {d}s every {e}s",
+    "over last {e}",
+    "over {d}s over last {e}",
+    "over each {e}s",
+    'over each {d}s tz "Asia/Kolkata"',
+    "over session {e}s",
+    "over session {e}s offset {d}s",
+    "over {d}s offset {e}s",
+    "over {d}s every 2s offset 3s",
+    "over last {e} offset {d}s",
+    "over each {d}s offset {e}s",
+)
 COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 
 
@@ -117,6 +137,8 @@ class Words:
         drawn = self.rng.random()
         if drawn < 0.2 and (text := self.own_comparison(scope)):
             return text
+        if drawn > 0.95 and scope.aggregates and scope.events:
+            return self.value_comparison(scope)
         left, kind = self.term(scope)
         operator = self.rng.choice(COMPARISONS[:2] if self.chance(0.7) else COMPARISONS)
         if drawn < 0.3:
@@ -131,6 +153,36 @@ class Words:
                 return f"{left} {operator} {right}"
             return self.note("expr: numbers of two kinds", f"{left} {operator} {right}")
         return f"{left} {operator} {self.literal(kind)}"
+
+    def value_comparison(self, scope: Scope) -> str:
+        """A comparison of a value that a window holds: the most frequent text, or whether the own value is new."""
+        own = scope.own if scope.own in scope.events else None
+        event = own or self.rng.choice(scope.events)
+        name = self.rng.choice(list(event.fields))
+        where = "when" if scope.own else "while"
+        if (own is not None or scope.own is None) and self.chance(0.6):
+            text = self.note(f"{where}: new", f"new({event.name}.{name})")
+            return self.windowed(text, scope, where)
+        name = self.rng.choice([name for name, kind in event.fields.items() if kind == "text"])
+        function = self.rng.choice(("top", "prev", "last"))
+        text = self.windowed(f"{function}({event.name}.{name})", scope, where)
+        return self.note(f"{where}: text of a window", f'{text} {self.rng.choice(("==", "!="))} "x"')
+
+    def windowed(self, call: str, scope: Scope, where: str) -> str:
+        """The aggregate with a window: its own, the rule's, since something, or by another key."""
+        fixed, plain = call.startswith("rate"), call.startswith("ewma")
+        form = ""
+        if not scope.horizon or self.chance(0.5):
+            form = self.rng.choice(WINDOWS[:1] if plain else WINDOWS[:8] if fixed else WINDOWS)
+            self.features.add(f"{where}: {form.format(d='D', e='N')}")
+            form = " " + form.format(d=self.rng.choice((2, 3, 5, 8)), e=self.rng.choice((1, 2, 3, 4)))
+        if not (fixed or plain or "offset" in form or "every" in form) and self.chance(0.15):
+            form += self.note(f"{where}: since", f" since {self.rng.choice(scope.events).name}")
+        elif not plain and not form and self.chance(0.15):
+            form = self.note(f"{where}: offset", f" offset {self.rng.choice((1, 2, 4))}s")
+        if scope.own is not None and self.chance(0.15):
+            form += self.note("when: by another key", f" by {self.rng.choice(('k', 'm', 'u'))}")
+        return call + form
 
     def literal(self, kind: str) -> str:
         return self.rng.choice(LITERALS[kind])
@@ -210,27 +262,27 @@ class Words:
     def aggregate(self, scope: Scope) -> tuple[str, str]:
         """An aggregate over a window of one of the events in scope."""
         event = self.rng.choice(scope.events)
-        function = self.rng.choice(
-            ("count", "count", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct")
-        )
+        function = self.rng.choice(FUNCTIONS)
+        if function == "zscore" and scope.own is not None and scope.own is not event:
+            function = "stddev"
         where = "when" if scope.own else "while"
         self.features.add(f"{where}: {function}")
-        fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function == "count distinct"]
+        fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function in OF_ANY_KIND]
         name = self.rng.choice(fields)
-        argument = event.name if function == "count" and self.chance(0.7) else f"{event.name}.{name}"
+        of_events = function in ("count", "rate") and self.chance(0.7)
+        argument = event.name if of_events else f"{event.name}.{name}"
         if self.chance(0.2):
             inner = self.condition(Scope(event, [], False, aggregates=False), 0)
             argument = self.note(f"{where}: aggregate with a filter", f"{argument} where {inner}")
         text, kind = self.call(function, argument, event.fields[name])
-        if not scope.horizon or self.chance(0.4):
-            text = self.note(f"{where}: over", f"{text} over {self.rng.choice((2, 3, 5, 8))}s")
-        return text, kind
+        return self.windowed(text, scope, where), kind
 
     @staticmethod
     def call(function: str, argument: str, kind: str) -> tuple[str, str]:
         if function.startswith("count"):
             return f"count({'distinct ' if ' ' in function else ''}{argument})", "integer"
-        return f"{function}({argument})", "number" if function == "avg" else kind
+        kind = "integer" if function == "changes" else "number" if function in NUMBERS else kind
+        return f"{function}({argument})", kind
 
 
 @dataclass(frozen=True)

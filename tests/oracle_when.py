@@ -203,7 +203,8 @@ class Runs:
         return float("inf") if self.rule.within_us is None else self.time(run.start) + self.rule.within_us
 
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
-        seat = Place(self.events, self.key, None, t, 0, 0, run.captured)
+        last = run.captured[self.positive[-1]][-1]
+        seat = Place(self.events, self.key, last, self.time(last), 0, last, run.captured)
         captured = tuple(tuple(self.label(e) for e in run.captured[i]) for i in self.positive)
         outcome = Outcome(self.rule.name, "fired", t, self.key, captured, place=seat)
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cep.lang.checked import Aggregate, LatestRef, Rule, Source, While
-from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes, value, walk, window
+from tests.oracle_values import (
+    Counters,
+    Key,
+    OracleEvent,
+    Outcome,
+    Place,
+    Ranked,
+    changes_at,
+    counted,
+    passes,
+    value,
+    walk,
+)
 
 
 def sources_of(rule: Rule) -> list[Source]:
     """The sources of every aggregate and latest value in the condition and in `until`."""
     assert isinstance(rule.trigger, While)
     parts = (rule.trigger.condition, rule.trigger.until)
-    return [e.source for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    read = [e for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    return [source for e in read for source in e.sources]
 
 
 class Episodes:
@@ -59,18 +71,17 @@ class Episodes:
         """The instants still to come at which something may happen without an event."""
         if self.newest is None:
             return []
-        found = [*self.leavings(), *self.deadlines().values()]
+        found = [*self.comings_and_goings(), *self.deadlines().values()]
         return [instant for instant in found if instant > self.now]
 
-    def leavings(self) -> list[int]:
-        """Every instant at which an element leaves a window."""
+    def comings_and_goings(self) -> list[int]:
+        """Every instant at which an element may leave or enter a window."""
         assert self.newest is not None
-        then = self.place(self.events[self.newest].time_us)
-        everything = replace(then, now_us=-(10**18))
-        return [self.events[x].time_us + a.window_us for a in self.aggregates for x in window(a, everything)]
+        now = self.place(self.events[self.newest].time_us)
+        return [t for a in self.aggregates for x in counted(a, now) for t in changes_at(a, self.events[x].time_us)]
 
     def changes(self, t: int) -> bool:
-        """Whether what leaves at t changes the value of an aggregate."""
+        """Whether what leaves or enters at t changes the value of an aggregate."""
         return any(value(a, self.place(t)) != value(a, self.place(t - 1)) for a in self.aggregates)
 
     def deadlines(self) -> dict[str, int]:
@@ -86,7 +97,7 @@ class Episodes:
         """What one instant brings without an event, in the order of the law."""
         assert self.newest is not None
         place = (0, self.newest)
-        if t in self.leavings() and self.changes(t):
+        if t in self.comings_and_goings() and self.changes(t):
             self.judge(t, place)
         if self.deadlines().get("for") == t:
             self.open(t, place)

@@ -67,11 +67,42 @@ def test_the_schema_is_one_and_is_the_one_that_alerts_name() -> None:
 
 # ------------------------------------------------------------------------------------- as the oracle
 
-SHOWN = ("count({a})", "sum({a}.u)", "avg({a}.u)", "min({a}.u)", "max({a}.u)", "first({a}.u)", "last({a}.u)")
+SHOWN = (
+    *("count({a})", "sum({a}.u)", "avg({a}.u)", "min({a}.u)", "max({a}.u)", "first({a}.u)", "last({a}.u)"),
+    *("prev({a}.u)", "stddev({a}.u)", "median({a}.u)", "p90({a}.u)", "changes({a}.u)", "slope({a}.u)", "top({a}.u)"),
+    *("count({a} where u > 1)", "sum({a}.u where u > 1)", "max({a}.u where u < 3)"),
+)
+WINDOWS = (
+    *("count({e}) over 5s", "sum({e}.u) over 4s every 2s", "zscore({e}.u) over 20s", "new({e}.u) over 10s"),
+    *("rate({e}) over 8s", "top({e}.u) over session 3s", "median({e}.u) over last 5", "avg({e}.u) over each 7s"),
+    *(
+        "last({e}.u) over 9s offset 2s",
+        "count({e}) over 9s by u",
+        "ewma({e}.u) over 3s",
+        "min({e}.u) over 9s since {e}",
+    ),
+)
 MORE = {
-    "v": ("sum({a}.v)", "avg({a}.v * 2)", "min({a}.v)", "{a}.first.v"),
-    "w": ("sum({a}.w)", "max({a}.w)", "min({a}.w)", "first({a}.w)", "count(distinct {a}.w)", "{a}.w / 3"),
-    "t": ("count(distinct {a}.t)", "first({a}.t)", "last({a}.t)", "{a}.first.t", "count({a}.t)"),
+    "v": ("stddev({a}.v)", "median({a}.v)", "sum({a}.v)", "avg({a}.v * 2)", "min({a}.v)", "{a}.first.v"),
+    "w": (
+        "slope({a}.w)",
+        "p90({a}.w)",
+        "sum({a}.w)",
+        "max({a}.w)",
+        "min({a}.w)",
+        "first({a}.w)",
+        "count(distinct {a}.w)",
+        "{a}.w / 3",
+    ),
+    "t": (
+        "top({a}.t)",
+        "prev({a}.t)",
+        "count(distinct {a}.t)",
+        "first({a}.t)",
+        "last({a}.t)",
+        "{a}.first.t",
+        "count({a}.t)",
+    ),
     "f": ("{a}.f", "{a}.first.f"),
 }
 
@@ -91,7 +122,9 @@ def with_outputs(case: Case) -> str:
 
 
 def shows(rules: RuleSet, trigger: When) -> list[str]:
-    found = []
+    """Of each step's captured events, and windows as they stood before the last."""
+    last = rules.events[[taken for taken in trigger.steps if not taken.negated][-1].source.event].name
+    found = [] if last == "move" else [form.format(e=last) for form in WINDOWS]
     for taken in trigger.steps:
         if taken.negated:
             continue

@@ -31,6 +31,7 @@ from cep.lang.checked import (
     Stream,
     When,
     While,
+    Window,
 )
 from cep.lang.checked import (
     Test as Block,
@@ -93,7 +94,7 @@ def when(*steps: Step, policy: str = "first") -> When:
 
 
 def count(name: str, within: int) -> Aggregate:
-    return Aggregate("count", source(name), None, within * SECOND, Kind.INTEGER)
+    return Aggregate("count", source(name), None, Window("over", within * SECOND), Kind.INTEGER)
 
 
 def compare(name: str, left: Expr, right: float | Expr) -> Op:

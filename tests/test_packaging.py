@@ -39,6 +39,7 @@ LAYERS: dict[str, set[str]] = {
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
     "cep.adapters.files": {"cep.ports", "cep.errors", "cep.decode"},
     "cep.adapters.redis": {"cep.ports", "cep.errors"},
+    "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},
 }
 OUTSIDE_KERNELS = {"numpy", "numba"}

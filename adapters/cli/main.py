@@ -181,7 +181,7 @@ def run(
     group
         Names the detector: of one group, the process that was started last runs.
     alerts
-        The stream of alerts; dead letters and late events go to KEY:dlq and KEY:late.
+        The stream of alerts; dead letters, late events and alerts of shadow rules go to KEY:dlq, KEY:late, KEY:shadow.
     snapshots
         A folder for snapshots. Without one a start reads the streams from their beginning.
     snapshot_seconds
@@ -228,6 +228,28 @@ def warmup() -> int:
     from cep.adapters.cli.warmup import warmup
 
     return warmup()
+
+
+@app.command(name="import")
+def import_(
+    system: Literal["sigma", "prometheus", "eql"],
+    *file: Annotated[str, Parameter(required=True)],
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+) -> int:
+    """Translate the rules of another system, with a note for all that could not be carried over.
+
+    Parameters
+    ----------
+    system
+        sigma (correlations and detections), prometheus (alerting rules), or eql (queries, also in TOML).
+    file
+        Files of one rule set, which become one rule file.
+    out
+        Where to write it; by default to stdout.
+    """
+    from cep.adapters.cli.imports import import_rules
+
+    return import_rules(system, file, out)
 
 
 @app.command

@@ -123,7 +123,7 @@ def _reach(url: str) -> None:
 
 
 def _figures(counters: Counters) -> dict[str, int]:
-    names = ("events", "alerts", "bad", "late", "batches", "replayed", "snapshots")
+    names = ("events", "alerts", "shadow", "bad", "late", "batches", "replayed", "snapshots")
     return {name: getattr(counters, name) for name in names} | {"unknown": sum(counters.unknown.values())}
 
 

@@ -77,12 +77,13 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         words.collect(expr)
     code = coder.expression(judged, words.load)
     until = -1 if ends is None else coder.expression(ends, words.load)
-    judged_sources = {a.source for a in words.aggregates[:judged_aggregates]} | {source for source, _ in words.latest}
+    judged_sources = {s for a in words.aggregates[:judged_aggregates] for s in a.sources}
+    judged_sources |= {source for source, _ in words.latest}
     for expr in output_expressions(rule):
         for part in walk(expr):
             if isinstance(part, LatestRef):
                 words.load(part, None)
-    sources = list(dict.fromkeys([a.source for a in words.aggregates] + [source for source, _ in words.latest]))
+    sources = list(dict.fromkeys([s for a in words.aggregates for s in a.sources] + [s for s, _ in words.latest]))
     bits = {source: 1 << i for i, source in enumerate(sources)}
     plan = EpisodePlan(
         key_parts=len(rule.keys),
@@ -93,6 +94,7 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         forget_us=rule.forget_us,
         aggregates=tuple(aggregate_spec(coder, a) for a in words.aggregates),
         aggregate_bits=tuple(bits[a.source] for a in words.aggregates),
+        reset_bits=tuple(bits[a.window.since] if a.window.since else 0 for a in words.aggregates),
         judged=judged_aggregates,
         judged_bits=sum(bits[source] for source in judged_sources),
         latest=tuple((bits[source], slot) for source, slot in words.latest),
@@ -116,9 +118,9 @@ def falls(expr: Expr) -> bool:
 
 
 def _goes(expr: Expr, *, down: bool) -> bool:
-    """Whether a value can only go down (or only up) as elements leave."""
+    """Whether a value can only go down (or only up) as elements leave, and none enters without an event."""
     if isinstance(expr, Aggregate):
-        return expr.function in FALLING if down else expr.function == "min"
+        return not expr.window.delayed and (expr.function in FALLING if down else expr.function == "min")
     if isinstance(expr, Op) and expr.name in ("add", "convert"):
         return all(_goes(arg, down=down) for arg in expr.args)
     return not any(isinstance(part, Aggregate) for part in walk(expr))

@@ -27,6 +27,7 @@ from cep.layout import (
     MONEY_UNITS,
     STACK_DEPTH,
     TIME_SLOT,
+    CalendarColumn,
     ColumnSpec,
     ComputedColumn,
     FloatFunction,
@@ -118,6 +119,7 @@ class Coder:
     fields: dict[tuple[int, str], int]  # (event, field) → base slot
     texts: list[TextColumn] = field(default_factory=list)
     computed: list[ComputedColumn] = field(default_factory=list)
+    calendars: list[CalendarColumn] = field(default_factory=list)
     code: list[tuple[int, int]] = field(default_factory=list)
     consts: list[int] = field(default_factory=list)
     const_texts: list[tuple[int, str]] = field(default_factory=list)
@@ -153,8 +155,11 @@ class Coder:
         return source
 
     def stored(self, slot: int) -> int:
-        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show."""
-        if slot < len(self.columns):
+        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show.
+
+        A feature's column has a negative place until the features' plans are made.
+        """
+        if 0 <= slot < len(self.columns):
             return slot
         if slot not in self.shown:
             self.shown.append(slot)
@@ -169,6 +174,14 @@ class Coder:
             code = self.expression(expr, self.event_load)
             self._known[key] = self.new_slot()
             self.computed.append(ComputedColumn(self._known[key], event, code, is_float(expr.kind)))
+        return self._known[key]
+
+    def calendar_slot(self, zone: str, length_us: int) -> int:
+        """The column of the ends of a calendar's stretches."""
+        key = ("calendar", zone, length_us)
+        if key not in self._known:
+            self._known[key] = self.new_slot()
+            self.calendars.append(CalendarColumn(self._known[key], zone, length_us))
         return self._known[key]
 
     def event_load(self, leaf: Expr, test: TextTest | None) -> Load:
@@ -246,7 +259,11 @@ class Coder:
 
     def _arithmetic(self, op: Op, loads: Loads) -> Iterator[Load]:
         name, args = op.name, op.args
-        if name in UNIT_US:
+        if name == "given":
+            for arg in args:
+                yield from self._instructions(arg, loads)
+            yield (Opcode.GIVEN_F if is_float(op.kind) else Opcode.GIVEN_I), 0
+        elif name in UNIT_US:
             yield from self._instructions(args[0], loads)
             yield Opcode.TO_FLOAT, UNIT_US[name]
         elif name == "convert" and op.kind is Kind.MONEY:
@@ -289,10 +306,15 @@ class Coder:
             yield Opcode.TO_FLOAT, SCALES[expr.kind]
 
 
+def _compared_by_word(arg: Expr) -> bool:
+    """Whether a text stands in no column that could hold the outcome of an operation on it."""
+    return isinstance(arg, KeyRef) or (isinstance(arg, Aggregate | CaptureAggregate) and arg.function == "top")
+
+
 def _text_test(op: Op) -> tuple[Expr, TextTest] | None:
     """The leaf and the chain of text operations that `op` is, if it is one."""
     name, arg = op.name, op.args[0]
-    if name == "in" and arg.kind is Kind.TEXT and len(op.args) > IN_CHAIN_MAX and not isinstance(arg, KeyRef):
+    if name == "in" and arg.kind is Kind.TEXT and len(op.args) > IN_CHAIN_MAX and not _compared_by_word(arg):
         pass
     elif name not in TEXT_OPS:
         return None

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec
-from cep.lang.checked import Aggregate, Expr
-from cep.layout import AGGREGATES_MAX, READ_SHIFT, FeaturePlan, Feed, Opcode
+from cep.lang.checked import Aggregate, Expr, Rule
+from cep.layout import AGGREGATES_MAX, READ_SHIFT, RESET_SHIFT, FeaturePlan, Feed, Opcode
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Coder, Load, Loads, TextTest
     from cep.compile.program import Context
 
 Group = tuple[object, ...]
+
+
+def key_group(rule: Rule) -> Group:
+    """What rules have in common that share windows: the stratum, and the names and kinds of their keys."""
+    return (rule.stratum, "by", *((key.name, key.kind) for key in rule.keys))
 
 
 @dataclass(slots=True)
@@ -29,7 +34,10 @@ class FeatureSet:
     places: dict[Aggregate, int] = field(default_factory=dict)
 
     def read(self, context: Context, aggregate: Aggregate, rows: int, key: tuple[int, ...], group: Group) -> None:
-        """Rows of predicate `rows` read the aggregate with the key in columns `key`."""
+        """Rows of predicate `rows` read the aggregate with the key in columns `key`, or with the aggregate's own."""
+        if aggregate.by is not None:
+            key = tuple(context.coder.slot(part) for part in aggregate.by)
+            group = (group[0], "own", *aggregate.source.key)
         members = self.aggregates.setdefault(group, {})
         if aggregate not in members:
             members[aggregate] = len(members)
@@ -54,6 +62,7 @@ class FeatureSet:
         for _ in self.places:
             coder.new_slot()
         coder.code = [(op, base - 1 - arg) if op == Opcode.EVENT and arg < 0 else (op, arg) for op, arg in coder.code]
+        coder.shown = [base - 1 - slot if slot < 0 else slot for slot in coder.shown]
         made: list[FeaturePlan] = []
         for group, members in self.aggregates.items():
             ordered = list(members)
@@ -66,6 +75,9 @@ class FeatureSet:
         for i, aggregate in enumerate(aggregates):
             rows = context.source(aggregate.source), context.key(aggregate.source)
             feeds[rows] = feeds.get(rows, 0) | 1 << i
+            if aggregate.window.since is not None:
+                rows = context.source(aggregate.window.since), context.key(aggregate.window.since)
+                feeds[rows] = feeds.get(rows, 0) | 1 << (RESET_SHIFT + i)
         for i, predicate, key in sorted(self.reads[group]):
             if first <= i < first + len(aggregates):
                 feeds[predicate, key] = feeds.get((predicate, key), 0) | 1 << (READ_SHIFT + i - first)
@@ -74,5 +86,6 @@ class FeatureSet:
             aggregates=tuple(aggregate_spec(context.coder, a) for a in aggregates),
             outputs=tuple(base - 1 - self.places[a] for a in aggregates),
             feeds=tuple(Feed(predicate, bits, key) for (predicate, key), bits in feeds.items()),
+            own_key=group[1] == "own",
             stratum=int(str(group[0])),
         )

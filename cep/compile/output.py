@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import TextTest, is_float
+from cep.compile.expressions import SCALES, TextTest, is_float
+from cep.compile.features import key_group
 from cep.lang.alerts import COMMON, OWN
 from cep.lang.checked import (
     ALERTS,
@@ -92,8 +93,10 @@ class _Outputs:
 
     def _source(self, leaf: Expr) -> Input:
         """Where the leaf's word comes from."""
+        if isinstance(leaf, Aggregate) and self.words is None:
+            return self._before_last(leaf)
         if isinstance(leaf, Aggregate | LatestRef):
-            assert self.words is not None, "a sequence's outputs do not read windows"
+            assert self.words is not None, "a sequence has no latest values"
             _, place = self.words.load(leaf, None)
             return Input(InputKind.VALUE, place, real=is_float(leaf.kind))
         if isinstance(leaf, KeyRef):
@@ -105,6 +108,14 @@ class _Outputs:
         source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
         return Input(source, self._step(leaf.step), slot, is_float(leaf.kind))
 
+    def _before_last(self, leaf: Aggregate) -> Input:
+        """A window as it stood before the last event captured: a column that is kept with that event."""
+        assert isinstance(self.rule.trigger, When)
+        steps = self.rule.trigger.steps
+        place = max(i for i, step in enumerate(steps) if not step.negated)
+        slot = self.context.shown_feature(leaf, steps[place].source, key_group(self.rule))
+        return Input(InputKind.LAST, self._step(place), self.context.coder.stored(slot), is_float(leaf.kind))
+
     def _aggregate(self, leaf: CaptureAggregate) -> Input:
         step = self._step(leaf.step)
         if leaf.argument is None:
@@ -112,7 +123,11 @@ class _Outputs:
         assert isinstance(self.rule.trigger, When)
         event = self.rule.trigger.steps[leaf.step].source.event
         slot = self.context.coder.stored(self.context.coder.value_slot(event, leaf.argument))
-        return Input(_AGGREGATES[leaf.function], step, slot, is_float(leaf.argument.kind))
+        real, scale = is_float(leaf.argument.kind), SCALES.get(leaf.argument.kind, 1)
+        if leaf.function in _AGGREGATES:
+            return Input(_AGGREGATES[leaf.function], step, slot, real)
+        real_out = is_float(leaf.kind)
+        return Input(InputKind.STATISTIC, step, slot, real, function=leaf.function, scale=scale, real_out=real_out)
 
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""

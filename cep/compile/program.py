@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 
+from cep.compile.aggregates import inward
 from cep.compile.episode import compile_episode
-from cep.compile.expressions import Coder, walk
+from cep.compile.expressions import Coder, conjuncts, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
-from cep.compile.sequence import compile_sequence
+from cep.compile.sequence import compile_sequence, looks_back
 from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, When
 from cep.layout import ColumnSpec, EventSpec, FeaturePlan, Predicate, Program, RuleSpec, Stratum, StreamSpec
 
@@ -49,9 +51,19 @@ class Context:
         The rows that read them must be known without them, so they are those that pass all other conditions.
         """
         judged = [c for c in plain if has_aggregate(c)]
-        base = self.predicate(source.event, all_of([c for c in plain if not has_aggregate(c)]))
+        base = self.candidates(source, plain)
         self.read_features(source, [*judged, *probing], base, group)
         return self.predicate(source.event, all_of(judged), base, reads_features=True) if judged else base
+
+    def candidates(self, source: Source, plain: list[Expr]) -> int:
+        """The predicate of the events that pass what can be decided without windows and without look-back."""
+        return self.predicate(source.event, all_of([c for c in plain if not has_aggregate(c)]))
+
+    def shown_feature(self, aggregate: Aggregate, source: Source, group: tuple[object, ...]) -> int:
+        """The column of an aggregate that an alert shows, as it stood before an event of `source`."""
+        plain = [c for c in map(inward, conjuncts(source.where)) if not looks_back(c)]
+        self.features.read(self, aggregate, self.candidates(source, plain), self.key(source), group)
+        return self.features.places[aggregate]
 
     def read_features(self, source: Source, conditions: list[Expr], base: int, group: tuple[object, ...]) -> None:
         """The aggregates in `conditions` are read for the rows of predicate `base`."""
@@ -89,6 +101,7 @@ def compile_rules(rules: RuleSet) -> Program:
         slots=coder.slots,
         texts=tuple(coder.texts),
         computed=tuple(coder.computed),
+        calendars=tuple(coder.calendars),
         predicates=predicates,
         features=features,
         rules=tuple(specs),
@@ -170,15 +183,22 @@ def _named_fields(node: object) -> set[tuple[int, str]]:
     while stack:
         part = stack.pop()
         if isinstance(part, tuple):
-            stack.extend(part)
-        elif is_dataclass(part):
-            values = {f.name: getattr(part, f.name) for f in fields(part)}
-            name, event = values.get("field"), values.get("event")
-            source = values.get("source")
-            if isinstance(name, str) and name != "time":
-                if isinstance(event, int):
-                    found.add((event, name))
-                elif isinstance(source, Source):
-                    found.add((source.event, name))
-            stack.extend(values.values())
+            stack += part
+            continue
+        names = _field_names(type(part))
+        if not names:
+            continue
+        stack += [getattr(part, name) for name in names]
+        if "field" not in names:
+            continue
+        name, holder = getattr(part, "field"), part if "event" in names else getattr(part, "source", None)  # noqa: B009
+        event = getattr(holder, "event", None)
+        if isinstance(name, str) and name != "time" and isinstance(event, int):
+            found.add((event, name))
     return found
+
+
+@cache
+def _field_names(of: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields; none of anything else."""
+    return tuple(part.name for part in fields(of)) if is_dataclass(of) else ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import inward
 from cep.compile.expressions import COMPARISONS, Coder, TextTest, conjuncts, is_float, walk
+from cep.compile.features import key_group
 from cep.lang.checked import CaptureAggregate, CaptureRef, Const, Expr, FieldRef, Op, Rule, Step, When
 from cep.layout import Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
 
@@ -114,7 +115,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
     """Steps, the guards before each, the trailing guards, and which rows enter with which bits."""
     positive = {i: n for n, i in enumerate(i for i, step in enumerate(when.steps) if not step.negated)}
     captures = _Captures(context.coder, when.steps, positive)
-    group = (rule.stratum, "by", *((key.name, key.kind) for key in rule.keys))
+    group = key_group(rule)
     loads = context.features.load(context.coder)
 
     def load(leaf: Expr, test: TextTest | None) -> Load:

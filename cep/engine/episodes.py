@@ -16,9 +16,9 @@ from cep.engine.arrays import (
 )
 from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
 from cep.kernels import episodes as ek
+from cep.kernels.elements import WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
-from cep.kernels.windows import WORD
 from cep.layout import EpisodePlan
 
 
@@ -27,7 +27,7 @@ class EpisodeState(Keyed):
 
     def __init__(self, plan: EpisodePlan, nulls: Ints) -> None:
         """`nulls`: null as each latest value's column spells it."""
-        longest = max((a.window_us for a in plan.aggregates), default=0)
+        longest = max((a.life_us for a in plan.aggregates), default=0)
         values = len(plan.aggregates) + len(plan.latest)
         self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
         self.windows = new_windows(plan.aggregates)
@@ -50,6 +50,7 @@ class EpisodeState(Keyed):
                 np.int64,
             ),
             bits=np.array(plan.aggregate_bits, np.int64),
+            resets=np.array(plan.reset_bits, np.int64),
             latest=np.array(plan.latest, np.int64).reshape(-1, 2),
             nulls=nulls,
             state=copies(self._blank, FIRST_SLOTS),

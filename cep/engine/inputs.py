@@ -17,6 +17,7 @@ from cep.engine.batch import Batch
 from cep.engine.matched import RuleMatches
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
+from cep.engine.statistics import statistic
 from cep.engine.strings import Strings
 from cep.engine.texts import text_function
 from cep.engine.values import Value, values_of
@@ -162,6 +163,8 @@ def _aggregate(given: Input, what: Captured) -> Ints:
         return _first_value(values)
     if kind is InputKind.LAST_VALUE:
         return _last_value(values)
+    if kind is InputKind.STATISTIC:
+        return _statistics(given, values, what.events.time_us[what.rows[at]])
     if kind is InputKind.COUNT:
         made = np.add.reduceat((~null).astype(np.int64), starts)
     elif kind is InputKind.DISTINCT:
@@ -170,6 +173,19 @@ def _aggregate(given: Input, what: Captured) -> Ints:
         made = _real(kind, values) if given.real else _integer(kind, values)
     is_real = given.real and kind not in (InputKind.COUNT, InputKind.DISTINCT)
     return np.where(values.cut, NAN_WORD if is_real else NULL, made)
+
+
+def _statistics(given: Input, values: _Values, time_us: Ints) -> Ints:
+    """A further aggregate of each match's values, in order, nulls left out."""
+    words = values.words.view(np.float64) if values.real else values.words
+    made: list[int] = []
+    for part, null, times, cut in zip(
+        *(np.split(column, values.starts[1:]) for column in (words, values.null, time_us)), values.cut, strict=True
+    ):
+        known, when = part[~null].tolist(), times[~null].tolist()
+        word = statistic(given.function, known, when, given.scale, real=given.real)
+        made.append((NAN_WORD if given.real_out else NULL) if cut else word)
+    return np.array(made, np.int64)
 
 
 def _integer(kind: InputKind, values: _Values) -> Ints:

@@ -63,6 +63,7 @@ def identity(program: Program) -> str:
         program.columns,
         program.texts,
         program.computed,
+        program.calendars,
         program.predicates,
         program.features,
         program.stored,

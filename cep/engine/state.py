@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cep.engine.calendars import Calendar
 from cep.engine.captures import Captures
 from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
@@ -49,6 +50,7 @@ class EngineState:
     captures: Captures
     features: list[FeatureState]
     rules: list[ChainState | ProbeState | CombinationState | EpisodeState]
+    calendars: list[Calendar]
     code: Ints
     consts: Ints
     next_ordinal: int = 0
@@ -85,6 +87,7 @@ class EngineState:
                 else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
                 for rule in program.rules
             ],
+            calendars=[Calendar(column) for column in program.calendars],
             code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
             consts=consts,
         )

@@ -76,6 +76,8 @@ def _run(
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
     state.texts.fill(words, state.strings)
+    for calendar in state.calendars:
+        calendar.fill(words)
     machine = Machine(
         state.code, state.consts, words, words.view(np.float64), state.stack, state.stack.view(np.float64)
     )

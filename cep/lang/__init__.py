@@ -20,12 +20,12 @@ __all__ = ["check_texts", "load"]
 def load(paths: Sequence[str | Path]) -> Loaded:
     """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import."""
     from cep.lang.check import check
-    from cep.lang.files import read_beside, read_files
+    from cep.lang.files import Beside, read_files
     from cep.lang.report import Report
 
     report = Report()
     texts = read_files(paths, report)
-    return check(texts, lambda asking, path: read_beside(asking, path, texts, report), report)
+    return check(texts, Beside(texts, report), report)
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:

@@ -28,7 +28,7 @@ COMMON = {  # what every alert has; a key, show or label of a rule hides one of 
 }
 OWN = "own"  # the first part of the path of a key, show or label, which may be called like a field in `COMMON`
 _HOLE = re.compile(r"\{([^{}]*)\}")
-_OWNER = re.compile(r"([^\W\d]\w*)\s*\.|\(\s*(?:distinct\s+)?([^\W\d]\w*)")
+_OWNER = re.compile(r"([^\W\d]\w*)\s*\.|(?:\bsince\b|\()\s*(?:distinct\s+)?([^\W\d]\w*)")
 
 Graph = dict[str, set[str]]
 
@@ -139,13 +139,14 @@ def _atoms(sequence: ast.Sequence) -> Iterable[ast.Atom]:
 
 
 def _owners(*exprs: ast.Expr | None) -> set[str]:
-    """The names of which a field is meant, or that an aggregate counts."""
+    """The names of which a field is meant, or that an aggregate counts or counts since."""
     found: set[str] = set()
     for node in ast.walk(*exprs):
         if isinstance(node, ast.Member) and isinstance(node.base, ast.Name):
             found.add(node.base.text)
         elif isinstance(node, ast.Call):
             found |= {arg.text for arg in node.args if isinstance(arg, ast.Name)}
+            found |= {str(window.value) for window in node.windows if window.form == "since"}
     return found
 
 

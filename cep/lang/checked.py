@@ -21,6 +21,8 @@ from cep.errors import Span
 
 KEYS_MAX = 4  # parts of a rule's key
 PARTS_MAX = 60  # steps of a sequence, or sources of a condition: each is a bit of one word
+EWMA_HALVINGS = 10  # after so many half-lives without an event an ewma begins afresh
+_DAY_US = 86_400_000_000
 ALERTS = -1  # the stream of the events that alerts are: no log has it
 
 
@@ -121,10 +123,11 @@ class CaptureRef:
 
 @dataclass(frozen=True, slots=True)
 class CaptureAggregate:
-    """An aggregate over the events that a step captured: `count(d)`, `sum(d.amount)`.
+    """An aggregate over the events that a step captured: `count(d)`, `sum(d.amount where amount > 5)`.
 
-    `argument` is over FieldRef of the step's event; None for a bare count. Functions: count sum avg min max first
-    last count_distinct.
+    `argument` is over FieldRef of the step's event; None for a bare count. An own `where` has become part of it, as
+    `given`. Functions: count sum avg min max first last count_distinct; in outputs also prev stddev p1…p99 changes
+    slope top.
     """
 
     function: str
@@ -144,21 +147,63 @@ class LatestRef:
     field: str
     kind: Kind
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which of a source's events count at an instant; docs/semantics.md, "Windows", says it to the letter.
+
+    form: "over" the last `length_us`; "every": that, as it was at the latest multiple of `step_us`; "each": the stretch
+    of `length_us` of the calendar in `zone`; "session": since the last gap of `length_us`. count: of those only the
+    newest so many (0: all). since: only those after its latest event. offset_us: the window as it was so long ago.
+    """
+
+    form: str
+    length_us: int
+    step_us: int = 0
+    count: int = 0
+    zone: str = "UTC"
+    since: Source | None = None
+    offset_us: int = 0
+
+    @property
+    def delayed(self) -> bool:
+        """Whether an event enters the window later than it happens."""
+        return self.form == "every" or self.offset_us > 0
+
+    @property
+    def life_us(self) -> int:
+        """The longest that an event can matter to the window, if no other follows."""
+        return self.length_us + self.step_us + self.offset_us + (_DAY_US if self.form == "each" else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregate over a time window of a source's events of one key.
+    """An aggregate over a window of a source's events of one key.
 
-    In a `when` it speaks of the events before the one being judged, in a `while` of all up to now (law 7). `key` is
-    None for the rule's own key (the source's `key` says which fields that is). Null arguments do not count.
-    Of no values: count, count_distinct and sum are 0, the others null. avg of money or integer is a NUMBER.
+    In a `when` it speaks of the events before the one being judged, in a `while` of all up to now (law 7). `by` is None
+    for the rule's own key, else the judged event's fields that are looked up under the source's `key`. Null arguments
+    do not count. Of no values: count, count_distinct, sum and changes are 0, the others null. avg, stddev, slope,
+    zscore and ewma are NUMBERs. Functions: count sum avg min max first last count_distinct prev stddev p1…p99 (p50 is
+    the median) changes increase slope zscore ewma top new.
     """
 
-    function: str  # count sum avg min max first last count_distinct
+    function: str
     source: Source
     argument: Expr | None
-    window_us: int
+    window: Window
     kind: Kind
+    by: tuple[FieldRef, ...] | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads: the events that count, and those that it counts since."""
+        since = self.window.since
+        return (self.source,) if since is None else (self.source, since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +211,11 @@ class Op:
     """An operation on typed operands; the operands' kinds choose between exact and float arithmetic.
 
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
-    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
+    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne (see text_lt).
     Logic (FLAG, three-valued): and or (of two) not. `missing` (never null). `in` (args[0] in the Consts args[1:]).
     Text: matches starts_with ends_with contains cidr text_lt text_le text_gt text_ge (FLAG, args[1] a Const); lower
     upper (TEXT); length (INTEGER). The order of text is that of its code points.
+    given (args[0] where the FLAG args[1] is true, else null; only in the argument of a CaptureAggregate).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
     Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10

@@ -36,6 +36,7 @@ def catalogue() -> dict[str, Code]:
     from cep.lang.codes_alerts import ALERT_CODES
     from cep.lang.codes_rules import RULE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
+    from cep.lang.codes_windows import WINDOW_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *ALERT_CODES, *UNBUILT_CODES)}
+    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *WINDOW_CODES, *ALERT_CODES, *UNBUILT_CODES)}

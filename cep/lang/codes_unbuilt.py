@@ -6,7 +6,6 @@ from cep.lang.codes import Code
 
 _PAIR = "rule r by k within 1h when a then b"
 _ONE = "rule r by k when a"
-_COUNT = "rule r by k while count(a) over 1h > 5"
 
 
 def _unbuilt(code: str, what: str, bad: str, good: str) -> Code:
@@ -47,15 +46,6 @@ UNBUILT_CODES = (
         "rule r by k within 1h when a then b until a",
         "rule r by k within 1h when a then no a then b",
     ),
-    _unbuilt("CEP914", "windows other than over a time", "rule r by k while count(a) over last 5 > 2", _COUNT),
-    _unbuilt("CEP915", "since and offset", "rule r by k while count(a) over 1h offset 1d > 5", _COUNT),
-    _unbuilt("CEP916", "an aggregate's own key", "rule r by k while count(a) over 1h by t > 5", _COUNT),
-    _unbuilt(
-        "CEP917",
-        "further aggregates",
-        "rule r by k within 1h while median(a.n) > 5",
-        "rule r by k within 1h while avg(a.n) > 5",
-    ),
     _unbuilt(
         "CEP923",
         "expect near",
@@ -63,11 +53,5 @@ UNBUILT_CODES = (
         f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect no r',
     ),
     _unbuilt("CEP924", "the calendar", 'rule r when a where hour_of(a.time, "UTC") > 5', "rule r when a where n > 5"),
-    _unbuilt(
-        "CEP925",
-        "windows in the outputs of a when",
-        f"{_ONE} show n = count(b) over 1h",
-        "rule r by k within 1h when 2 a as d show n = count(d)",
-    ),
     _unbuilt("CEP927", "by any of", "rule r by any of k, t when a", "rule r by k, t when a"),
 )

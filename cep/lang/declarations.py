@@ -8,7 +8,7 @@ from dataclasses import replace
 from cep.lang import ast
 from cep.lang.checked import Const, Event, Field, Kind, Stream
 from cep.lang.contradiction import impossible
-from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS
+from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_FUNCTIONS
 from cep.lang.infer import Inference, Scope
 from cep.lang.names import NamedLet, NamedList, Names, View, declare, event_fields, outgrown
 from cep.lang.operators import conjunction
@@ -229,7 +229,7 @@ def _list(names: Names, node: ast.List, page: Page, read: Reader) -> None:
 
 def _let(names: Names, node: ast.Let, page: Page) -> None:
     name = node.name.text
-    if name in {*AGGREGATES, *FUNCTIONS, *UNBUILT_AGGREGATES, *UNBUILT_FUNCTIONS} and node.parameters is not None:
+    if name in {*AGGREGATES, *FUNCTIONS, *UNBUILT_FUNCTIONS} and node.parameters is not None:
         page.error("CEP111", node.name.at, f'"{name}" is a function of the language')
     seen: dict[str, Place] = {}
     for word in node.parameters or ():

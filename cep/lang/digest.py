@@ -9,7 +9,6 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from cep.errors import Span
 from cep.lang.checked import Event, Rule
 
 
@@ -21,29 +20,30 @@ def version(rule: Rule, events: Sequence[Event]) -> str:
 
 
 def _print(value: object, events: list[str], out: list[str]) -> None:
-    if isinstance(value, Enum):
-        out.append(value.name)
-    elif isinstance(value, Span):
-        return
-    elif hasattr(value, "__dataclass_fields__"):
-        out.append(f"{type(value).__name__}(")
-        shape: Any = type(value)
-        for name in _names(shape):
-            part = getattr(value, name)
-            out.append(f"{name}=")
-            _print(events[part] if name == "event" else part, events, out)
-            out.append(",")
-        out.append(")")
-    elif isinstance(value, tuple):
+    kind: Any = type(value)
+    if kind is tuple:
         out.append("(")
-        for item in value:
+        for item in value:  # type: ignore[attr-defined]
             _print(item, events, out)
             out.append(",")
         out.append(")")
+    elif names := _names(kind):
+        out.append(f"{kind.__name__}(")
+        for name in names:
+            part = getattr(value, name)
+            out.append(f"{name}=")
+            if name == "event":
+                out.append(repr(events[part]))
+            else:
+                _print(part, events, out)
+            out.append(",")
+        out.append(")")
     else:
-        out.append(repr(value))
+        out.append(value.name if isinstance(value, Enum) else repr(value))
 
 
 @cache
 def _names(of: Any) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(of) if part.name not in ("span", "version", "stratum"))
+    """The fields of a dataclass that say what a value means; none of anything else."""
+    shown = fields(of) if hasattr(of, "__dataclass_fields__") else ()
+    return tuple(part.name for part in shown if part.name not in ("span", "version", "stratum"))

@@ -13,7 +13,7 @@ from cep.lang import ast, operators
 from cep.lang.aggregates import aggregate
 from cep.lang.build import DEEPEST
 from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, KeyRef, Kind, LatestRef, Op, Source
-from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS, apply, text_operator
+from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_FUNCTIONS, apply, text_operator
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError
 from cep.lang.report import Page, nearest
@@ -37,7 +37,8 @@ class Scope:
     """What names mean at one place.
 
     `own` is the event being judged, `own_names` what it may be called besides nothing at all (`bare`). `window_us` is
-    the default look-back of aggregates; `aggregates` is "built", "unbuilt" or the reason why there can be none.
+    the default look-back of aggregates, `forget_us` that of windows without a length of time; `aggregates` is "built"
+    or the reason why there can be none.
     """
 
     own: View | None = None
@@ -53,6 +54,7 @@ class Scope:
     latest: bool = False
     single: View | None = None
     window_us: int | None = None
+    forget_us: int = 0
     aggregates: str = "an aggregate cannot stand here"
     rule: str | None = None
 
@@ -294,7 +296,7 @@ class Inference:
         if name in AGGREGATES:
             return aggregate(self, node, scope)
         suffixed = node.distinct or node.windows or node.where is not None
-        if suffixed and name not in UNBUILT_AGGREGATES:
+        if suffixed:
             self.page.error("CEP203", node.function.at, f'"{name}" is not an aggregate', nearest(name, AGGREGATES))
             return None
         if name in self.names.lets:
@@ -307,9 +309,7 @@ class Inference:
 
     def _unknown_function(self, word: ast.Word) -> None:
         name = word.text
-        if name in UNBUILT_AGGREGATES:
-            self.page.error("CEP917", word.at, f'the aggregate "{name}" is not built yet')
-        elif name in UNBUILT_FUNCTIONS:
+        if name in UNBUILT_FUNCTIONS:
             self.page.error("CEP924", word.at, f'"{name}" is not built yet')
         elif name not in self.names.broken and name not in self.names.externals:
             known = {*FUNCTIONS, *AGGREGATES, *(n for n, let in self.names.lets.items() if let.node.parameters)}

@@ -115,13 +115,19 @@ def parse_expression(content: str, page: Page, offset: int) -> ast.Expr | None:
     """An expression on its own, as in a message, that begins at `offset` of the page; None when it was reported."""
     from cep.lang.rewrite import moved
 
-    found, mistake = _attempt(content, 0, len(content), "expr")
+    found, mistake = _expression(content)
     if mistake is not None:
         at = (mistake.at[0] + offset, mistake.at[1] + offset)
         page.error(mistake.code, at, mistake.message, mistake.hint)
         return None
     expression: ast.Expr = found
     return moved(expression, offset)
+
+
+@lru_cache(maxsize=4096)
+def _expression(content: str) -> tuple[Any, Mistake | None]:
+    """What an expression on its own is, or why it is none. Messages say the same things again and again."""
+    return _attempt(content, 0, len(content), "expr")
 
 
 def _attempt(content: str, start: int, end: int, symbol: str) -> tuple[Any, Mistake | None]:

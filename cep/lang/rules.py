@@ -6,7 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import KEYS_MAX, PARTS_MAX, AlertClause, Const, Expr, Kind, Limit, Rule, Template, When, While
+from cep.lang.checked import (
+    KEYS_MAX,
+    PARTS_MAX,
+    Aggregate,
+    AlertClause,
+    Const,
+    Expr,
+    Kind,
+    Limit,
+    Rule,
+    Template,
+    When,
+    While,
+)
 from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
@@ -43,7 +56,8 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
     keys, settings = _headers(node, page)
     horizon_us = settings.get("within")
     assert horizon_us is None or isinstance(horizon_us, int)
-    scope = Scope(keys=keys, window_us=horizon_us, aggregates="built", rule=node.name.text)
+    remembered_us = _whole(settings, "forget", max(_DAY_US, 10 * (horizon_us or 0)))
+    scope = Scope(keys=keys, window_us=horizon_us, forget_us=remembered_us, aggregates="built", rule=node.name.text)
     trigger: When | While
     if isinstance(node.trigger, ast.When):
         found = sequence(infer, node.trigger, node, scope)
@@ -56,7 +70,6 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
             absent=frozenset(found.absent),
             captured=found.last,
             key_names=True,
-            aggregates="unbuilt",
         )
     else:
         checked = _while(infer, node.trigger, replace(scope, latest=True))
@@ -82,7 +95,7 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         limit=outputs.limit,
         mode=str(settings.get("mode", "live")),
         max_starts=_whole(settings, "max", _MAX_STARTS),
-        forget_us=_whole(settings, "forget", max(_DAY_US, 10 * _longest(trigger, horizon_us, outputs))),
+        forget_us=_whole(settings, "forget", max(_DAY_US, 10 * _longest(trigger, horizon_us, outputs, remembered_us))),
         about=_text(settings, "about"),
         owner=_text(settings, "owner"),
         tags=_tags(settings),
@@ -202,7 +215,8 @@ def _single(names: Names, trigger: While, node: ast.While) -> View | None:
 
 
 def _check_sources(trigger: While, outputs: _Outputs, node: ast.Rule, page: Page) -> None:
-    if len({part.source for part in sources(trigger.condition, trigger.until, *_said(outputs))}) > PARTS_MAX:
+    read = {source for part in sources(trigger.condition, trigger.until, *_said(outputs)) for source in part.sources}
+    if len(read) > PARTS_MAX:
         page.error("CEP102", node.name.at, f"a condition and its outputs read at most {PARTS_MAX} different sources")
 
 
@@ -215,8 +229,8 @@ def _said(outputs: _Outputs) -> list[Expr | None]:
     return [*exprs, outputs.score, *(outputs.limit.keys if outputs.limit else ())]
 
 
-def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:
-    """The longest time that the rule looks back or waits."""
+def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs, remembered_us: int) -> int:
+    """The longest time that the rule looks back or waits; windows that end with what it remembers do not count."""
     lengths = [horizon_us or 0]
     exprs = _said(outputs)
     if isinstance(trigger, While):
@@ -225,7 +239,8 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -
     else:
         lengths += [step.within_us or 0 for step in trigger.steps]
         exprs += [step.source.where for step in trigger.steps]
-    lengths += [part.window_us for part in sources(*exprs) if hasattr(part, "window_us")]
+    windows = [part.window for part in sources(*exprs) if isinstance(part, Aggregate)]
+    lengths += [w.life_us for w in windows if not ((w.count or w.since) and w.length_us == remembered_us)]
     return max(lengths)
 
 

@@ -204,6 +204,8 @@ def fields_compared(node: Node) -> Iterable[tuple[str, Node]]:
             yield from fields_compared(value)
     elif isinstance(node, list):
         constant = next((part for part in node[1:] if not isinstance(part, list | dict)), None)
+        if constant is None and node[:1] and node[0] in ("<", "<=", ">", ">=", "+", "-", "*", "/", "%"):
+            constant = 0.0  # what has an order, or is computed with, is a number
         for part in node:
             if isinstance(part, list) and len(part) > 1 and part[0] in ("field", "col") and isinstance(part[-1], str):
                 yield part[-1], constant

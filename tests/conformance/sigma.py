@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from cep.adapters.importers.sigma import convert
 from cep.errors import ConfigurationError
 from cep.lang import check_texts
 from tests.conformance.cases import Case
@@ -14,10 +15,6 @@ FAMILY = "sigma"
 
 def imported(case: Case) -> tuple[str | None, str]:
     """What stood in the way, None if nothing did; and the rules."""
-    try:
-        from cep.adapters.importers.sigma import convert
-    except ImportError:
-        return "there is no importer", ""
     try:
         draft = convert({"example.yml": "\n---\n".join(map(json.dumps, case.pattern["documents"]))})
     except ConfigurationError as error:

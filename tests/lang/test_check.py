@@ -74,7 +74,8 @@ def shown(expr: Expr | None) -> str:
             return f"latest {'ab'[expr.source.event]}.{expr.field}"
         case Aggregate():
             where = f" where {shown(expr.source.where)}" if expr.source.where else ""
-            return f"{expr.function}({'ab'[expr.source.event]} {shown(expr.argument)}{where}) over {expr.window_us}"
+            argument = f"{'ab'[expr.source.event]} {shown(expr.argument)}{where}"
+            return f"{expr.function}({argument}) over {expr.window.length_us}"
         case Op(name="convert"):
             return f"{expr.kind.value}({shown(expr.args[0])})"
         case Op():
