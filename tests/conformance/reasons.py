@@ -76,6 +76,9 @@ def _overtaken(case: Case, _: Translation, matches: Sequence[Match]) -> bool:
 
 def _other_length(case: Case, _: Translation, matches: Sequence[Match]) -> bool:
     """Every match begins and ends where it should; only loops took more or fewer events."""
+    loops = [stage["quantifier"] for stage in case.pattern["stages"] if "quantifier" in stage]
+    if all(loop["min"] == loop["max"] for loop in loops) or same_matches(case, expected_flat(case), matches):
+        return False
     found = [canonical(case, match.flat) for match in matches]
     expected = expected_flat(case)
     return sorted((m[0], m[-1]) for m in found if m) == sorted((m[0], m[-1]) for m in expected if m)
