@@ -302,6 +302,7 @@ class FeaturePlan:
 
     A feed's low bits say which aggregates the row enters, the bits from READ_SHIFT up which ones it reads, those from
     RESET_SHIFT up for which ones nothing before it counts any more. own_key: a row may read without having a key.
+    structure: equal where the state means the same, in whichever program.
     """
 
     key_parts: int
@@ -310,6 +311,7 @@ class FeaturePlan:
     feeds: tuple[Feed, ...]
     own_key: bool
     stratum: int = 0
+    structure: str = ""
 
 
 AGGREGATES_MAX = 20  # of a plan
@@ -551,6 +553,7 @@ class Feeding:
 class RuleSpec:
     """A compiled rule: its plan and everything an alert says.
 
+    structure: equal where the plan's state means the same, in whichever program; the version is of all that is said.
     clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
     feeding: None when no rule listens.
     """
@@ -577,6 +580,7 @@ class RuleSpec:
     private: tuple[str | None, ...] = ()
     is_shadow: bool = False
     feeding: Feeding | None = None
+    structure: str = ""
 
     @property
     def is_selective(self) -> bool:
@@ -614,6 +618,7 @@ class Program:
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
     shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
+    shown_as: tuple[str, ...]  # of each: equal where it holds the same, in whichever program
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]

@@ -344,7 +344,7 @@ class Author:
         if self.chance(0.08):
             head += self.note("rule: active in", f" active in {self.rng.choice(('clock', 'dawn'))}")
         self.pool = self.schema.usable
-        if self.alerts and self.chance(0.5):
+        if self.alerts and self.chance(0.4):
             self.pool = [*self.rng.sample(self.alerts, k=1), *self.rng.sample(self.pool, k=self.rng.choice((0, 0, 1)))]
             self.features.add("chain: " + ("all alerts" if self.pool[0].name == "alert" else "a rule's alerts"))
         if self.alerts and self.chance(0.1):
@@ -367,7 +367,7 @@ class Author:
         conditions = [f"{u} >= {self.rng.choice('123')}", f"missing({m})", f'{k} == "1"']
         if self.chance(0.2):
             lines.append(self.note("alert: several", f"  alert high if {self.rng.choice(conditions)}"))
-        if self.chance(0.15):
+        if self.chance(0.08):
             lines.append(self.note("alert: if", f"  alert low if {self.rng.choice(conditions)}"))
         else:
             lines.append("  alert low")

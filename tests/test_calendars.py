@@ -1,4 +1,4 @@
-"""Where the calendar's stretches end: the engine's table beside a look at the clock, and both days on which it changes."""
+"""Where the calendar's stretches end: the engine's table beside a look at the clock, and the days that it changes."""
 
 from __future__ import annotations
 

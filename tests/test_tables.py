@@ -8,7 +8,7 @@ import pytest
 
 from cep.adapters.redis.tables import hash_text
 from cep.compile import compile_rules
-from cep.engine.snapshot import dump, identity, load
+from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.errors import ConfigurationError
@@ -98,7 +98,7 @@ def feed(program: Program, state: EngineState, *events: tuple[int, str]) -> list
 def test_other_rows_are_another_program_that_goes_on_with_the_same_state() -> None:
     old, new = program_of(RISKY, t="k,risk\nx,9\ny,1\n"), program_of(RISKY, t="k,risk\nx,1\ny,9\n")
     assert old != new
-    assert identity(old) == identity(new)
+    assert [rule.structure for rule in old.rules] == [rule.structure for rule in new.rules]
     assert [rule.version for rule in old.rules] == [rule.version for rule in new.rules]
     state = EngineState.create(old)
     assert feed(old, state, (1, "x"), (2, "y")) == []

@@ -174,6 +174,12 @@ class Coder:
         """The base column of a field."""
         return TIME_SLOT if ref.field == "time" else self.fields[ref.event, ref.field]
 
+    def worked_out(self) -> Iterator[tuple[Expr, int]]:
+        """What was made a column, in the order of making, and the column."""
+        for what, slot in self._known.items():
+            if isinstance(what, tuple) and what[0] == "column":
+                yield what[2], slot
+
     def stored(self, slot: int) -> int:
         """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show.
 

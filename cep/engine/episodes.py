@@ -15,8 +15,9 @@ from cep.engine.arrays import (
     new_windows,
 )
 from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_episodes
 from cep.kernels import episodes as ek
-from cep.kernels.elements import WORD
+from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
 from cep.layout import EpisodePlan
@@ -114,6 +115,10 @@ class EpisodeState(Keyed):
         is_open = (self.keys.slots[:, HASH] >= 0) & (self.episodes.state[:, ek.PHASE] == ek.OPEN)
         return self.keys.slots[is_open, KEY:]
 
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_episodes(self.episodes, slot, now_us)
+
     def waiting(self) -> int:
         """How many episodes are open."""
         live = self.keys.slots[:, HASH] >= 0
@@ -122,6 +127,10 @@ class EpisodeState(Keyed):
     def dropped(self) -> int:
         """How many open episodes were forgotten with their quiet key."""
         return int(self.episodes.count[ek.FORGOTTEN])
+
+    def cut(self) -> int:
+        """How often a window met its limit, so that what it says is an estimate or of its newest elements only."""
+        return int(self.windows.count[CUT])
 
     def _grow_slots(self, slots: int) -> None:
         e = self.episodes

@@ -19,7 +19,7 @@ from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, u
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
-from cep.kernels.windows import advance, arrive, drop_all, empty, next_change, value, wipe
+from cep.kernels.windows import advance, advance_all, arrive, drop_all, empty, next_change, value, wipe
 from cep.kernels.windows import clear as clear_windows
 
 Ints = npt.NDArray[np.int64]
@@ -322,8 +322,7 @@ def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Ma
         if not settle(e, m, keys, windows, matches, slot, until_us):
             schedule(keys, slot, until_us)
             return False
-        for a in range(len(e.bits)):
-            advance(windows, slot, a, until_us)
+        advance_all(windows, slot, until_us)
         gone = last_seen(e, slot) + e.plan[FORGET] <= until_us
         idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot) and e.plan[ROSTERED] == 0
         if gone or (idle and e.latest.shape[0] == 0):

@@ -10,6 +10,7 @@ from cep.lang import ast
 from cep.lang.alerts import ALERT, STRATA_MAX, Alerts, strata
 from cep.lang.checked import Fed, Rule, RuleSet, Test
 from cep.lang.declarations import Declared, collect
+from cep.lang.lints import lint
 from cep.lang.names import Names
 from cep.lang.parse import parse
 from cep.lang.report import Page, Report
@@ -21,27 +22,51 @@ from cep.lang.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load gives: `ruleset` is None when any diagnostic is an error; `files` maps names to texts."""
+    """What a load gives: `ruleset` is None when any diagnostic is an error; `files` maps names to texts.
+
+    beside: the names of all other files that were read, or asked for and not there.
+    """
 
     ruleset: RuleSet | None
     diagnostics: tuple[Diagnostic, ...]
     files: Mapping[str, str]
+    beside: frozenset[str] = frozenset()
 
 
-def check(files: Mapping[str, str], read: Reader, report: Report) -> Loaded:
-    """Parse and check these files and what they import. `report` may hold findings from reading the files."""
+Trees = dict[tuple[str, str], ast.File]  # of files without a syntax error, by name and content
+
+
+def check(files: Mapping[str, str], read: Reader, report: Report, trees: Trees | None = None) -> Loaded:
+    """Parse and check these files and what they import. `report` may hold findings from reading the files.
+
+    trees: what was parsed before is not parsed again, and what is parsed now is added.
+    """
+    trees = {} if trees is None else trees
     contents = dict(files)
     declared: list[Declared] = []
     broken: set[str] = set()
     waiting = list(files)
     while waiting:
-        text = Text.of(name := waiting.pop(0), contents[name])
-        file = parse(text, report.on(text))
-        declared += [(text, node) for node in file.declarations]
+        file = _parsed((name := waiting.pop(0), contents[name]), trees, report)
+        declared += [(file.text, node) for node in file.declarations]
         broken |= file.broken
         waiting += _imports(file, contents, read, report)
     ruleset = _check(declared, broken, read, report)
+    if not report.failed:
+        for warning in lint(ruleset):
+            report.add(warning)
     return Loaded(None if report.failed else ruleset, report.sorted(), contents)
+
+
+def _parsed(named: tuple[str, str], trees: Trees, report: Report) -> ast.File:
+    """The tree of a file, which is given by name and content."""
+    if named in trees:
+        return trees[named]
+    text, before = Text.of(*named), len(report.found)
+    file = parse(text, report.on(text))
+    if len(report.found) == before:
+        trees[named] = file
+    return file
 
 
 def _imports(file: ast.File, contents: dict[str, str], read: Reader, report: Report) -> Iterable[str]:

@@ -407,17 +407,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`at D expect [no|resolved] rule {field: value, ...}` or `expect nothing` (rule None, negated).
+    """`at D expect [no|resolved|near] rule {field: value, ...}` or `expect nothing` (rule None, negated).
 
     It is judged when all events and deadlines up to and including `at_us` have been: the alert's time must lie in
-    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels.
+    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels;
+    those of `near` with the key of what waits then. `missing`: for one of which positive steps it waits, () for any.
     """
 
     at_us: int
-    what: str  # "fired", "none", "resolved", "nothing"
+    what: str  # "fired", "none", "resolved", "near", "nothing"
     rule: str | None
     values: tuple[tuple[str, str | float | int | bool], ...]
     span: Span
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,5 @@ UNBUILT_CODES = (
         "rule r by k within 1h when a then b until a",
         "rule r by k within 1h when a then no a then b",
     ),
-    _unbuilt(
-        "CEP923",
-        "expect near",
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect near r missing b',
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect no r',
-    ),
     _unbuilt("CEP927", "by any of", "rule r by any of k, t when a", "rule r by k, t when a"),
 )

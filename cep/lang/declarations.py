@@ -115,6 +115,7 @@ def _events(names: Names, declared: Iterable[Declared]) -> None:
         name = node.name.text
         event = Event(name, len(names.events), stream.index, wire_type, tuple(_fields(node, page)))
         names.events[name] = event
+        names.has_private |= any(field.privacy is not None for field in event.fields)
         names.views[name] = View(name, event.index, event_fields(event), None)
 
 

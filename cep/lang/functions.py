@@ -87,7 +87,9 @@ def _check_pattern(pattern: str) -> None:
     try:
         re2.compile(pattern, options)
     except re2.error as error:
-        raise KindError("CEP208", f"the pattern is not valid: {error.args[0]!s}") from None
+        said = error.args[0]
+        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        raise KindError("CEP208", f"the pattern is not valid: {reason}") from None
 
 
 def _cidr(x: Expr, network: Expr) -> Expr:

@@ -94,6 +94,8 @@ class Names:
     """Of a rule, and of `alert`, the event of the alerts that have fired, and that of those that have resolved too."""
     circles: Mapping[str, set[str]] = field(default_factory=dict)
     """For each rule those whose alerts it uses although they depend on its own."""
+    has_private: bool = False
+    """Whether any field is declared `mask` or `hash`."""
     silent: dict[str, str] = field(default_factory=dict)
     """The rules whose alerts nobody can listen to, with their modes."""
     used: dict[tuple[str, Kind], Table] = field(default_factory=dict)

@@ -105,7 +105,9 @@ def check_rule(names: Names, node: ast.Rule, page: Page, given: Mapping[str, ast
         tags=_tags(settings),
         to=tuple(outputs.to),
     )
-    rule = _private(restricted(names, node, rule, page), names, node, page)
+    rule = restricted(names, node, rule, page)
+    if names.has_private:
+        rule = _private(rule, names, node, page)
     return replace(rule, version=version(rule, tuple(names.events.values())))
 
 

@@ -14,7 +14,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="the case files")
     parser.add_argument("--family", help="only this file of cases, by its name without .json")
-    parser.add_argument("--case", help="only the case of this id, or by FAMILY:NUMBER; with its translation and results")
+    parser.add_argument(
+        "--case", help="only the case of this id, or by FAMILY:NUMBER; with its translation and results"
+    )
     parser.add_argument("--json", type=Path, help="write every verdict to this file")
     parser.add_argument("--list", action="store_true", help="list the cases that do not agree")
     options = parser.parse_args()

@@ -72,9 +72,7 @@ def translate(case: Case) -> Translation:
         if when is None:
             continue
         stages |= {(f"r{number}", alias): stage for alias, stage in writer.stages.items()}
-        rules.append(
-            rule(f"r{number}", when + writer.resume(skip), within=within, policy="each" if apart else "first")
-        )
+        rules.append(rule(f"r{number}", when + writer.resume(skip), within=within, policy="each" if apart else "first"))
     if not rules:
         rules = [rule("r0", "never as nothing_happens")]
     late_ms, singly = _lateness(case)

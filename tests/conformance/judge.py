@@ -67,7 +67,9 @@ def _same_labels(case: Case, translation: Translation, matches: Sequence[Match])
 
 def _labelled(translation: Translation, match: Match) -> tuple[tuple[int, ...], tuple[str, ...]]:
     pairs = sorted(
-        (place, translation.stages[match.rule, alias].upper()) for alias, found in match.captured.items() for place in found
+        (place, translation.stages[match.rule, alias].upper())
+        for alias, found in match.captured.items()
+        for place in found
     )
     return tuple(place for place, _ in pairs), tuple(name for _, name in pairs)
 

@@ -80,9 +80,7 @@ def _match(alert: Alert, feed: Sequence[Fed]) -> Match:
 
 
 def _oracle(ruleset: RuleSet, feed: Sequence[Fed], until_us: int | None) -> list[Match]:
-    events = [
-        oracle.OracleEvent(fed.event.event, fed.event.time_us, dict(fed.event.values)) for fed in feed
-    ]
+    events = [oracle.OracleEvent(fed.event.event, fed.event.time_us, dict(fed.event.values)) for fed in feed]
     found = oracle.run(ruleset, events, END_OF_TIME if until_us is None else until_us)
     passed = oracle.let_through(ruleset, events, found)
     aliases = {

@@ -64,14 +64,18 @@ def translate(case: Case) -> Translation:
 
 def rows(case: Case, translation: Translation, matches: Sequence[Match]) -> list[list[Node]]:
     """The selected columns of each match."""
-    return [[_column(case, translation, match, column["expr"]) for column in case.pattern["select"]] for match in matches]
+    return [
+        [_column(case, translation, match, column["expr"]) for column in case.pattern["select"]] for match in matches
+    ]
 
 
 def _column(case: Case, translation: Translation, match: Match, expression: Node) -> Node:
     if expression[0] != "tag_field":
         raise Outside(f"`{expression[0]}` in what is selected")
     tag, name, *index = expression[1:]
-    places = [p for alias, found in match.captured.items() if translation.stages[match.rule, alias] == tag for p in found]
+    places = [
+        p for alias, found in match.captured.items() if translation.stages[match.rule, alias] == tag for p in found
+    ]
     place = index[0] if index else -1
     if not -len(places) <= place < len(places):
         return None
