@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cep.lang import check_texts
-from cep.lang.codes import SCHEMA, Code, catalogue
+from cep.lang.codes import FILES, SCHEMA, Code, catalogue
 from cep.lang.lints import beyond
 
 FOLDER = Path(__file__).parent / "lang" / "golden"
@@ -18,7 +18,7 @@ RETENTION_US = 7 * 86_400_000_000  # as with `cep check --retention 7d`
 def rendered(entry: Code) -> str:
     """Every diagnostic of the bad example; lines count from the beginning of the schema that examples stand on."""
     text = SCHEMA + entry.bad
-    loaded = check_texts({"bad.cep": text})
+    loaded = check_texts({"bad.cep": text} | FILES)
     found = [*loaded.diagnostics]
     if entry.code == "CEP390" and loaded.ruleset is not None:
         found += beyond(loaded.ruleset, RETENTION_US)

@@ -205,6 +205,33 @@ def test_replay(cli, rules):
     assert cli.out.splitlines()[0] == "1970-01-01 00:16:42  HIGH      fired     twice  card=a  a: 11.00, then 12.00"
 
 
+def test_replay_shows_what_a_shadow_rule_would_do_and_what_was_held_back(cli):
+    outputs = "  limit 1 per 1h\nrule big by card when txn as a where amount > 0 alert low if a.amount > 100\n"
+    shadow = "rule trial by card mode shadow when txn where amount > 10 alert low\n" + outputs
+    rules, events = cli.file("rules.cep", SCHEMA + shadow), cli.file("events.ndjson", EVENTS)
+    assert cli("replay", rules, "--from", events) == 0
+    whole = cli.out
+    assert [alert["data"]["disposition"] for alert in map(json.loads, whole.splitlines())] == ["shadow"]
+    figures = {line[:13].strip(): line[13:].split() for line in cli.err.splitlines()}
+    assert figures["alerts"] == ["1", "trial", "shadow", "fired", "1"]
+    assert figures["held back"][1:] == ["by", "limit", "2", "·", "by", "if", "5"]
+    assert cli("replay", rules, "--from", events, "--format", "text") == 0
+    assert "  shadow fired  trial  " in cli.out
+
+
+def test_replay_asks_for_the_secret_of_hashed_fields(cli, monkeypatch):
+    hashed = SCHEMA.replace("card text", "card text hash") + "rule r by card when txn where amount > 10 alert low\n"
+    rules, events = cli.file("rules.cep", hashed), cli.file("events.ndjson", EVENTS)
+    for name in ("CEP_HASH_KEY", "CEP_HASH_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli("replay", rules, "--from", events) == 2
+    assert "CEP_HASH_KEY" in cli.err
+    monkeypatch.setenv("CEP_HASH_KEY", "a secret of a test")
+    assert cli("replay", rules, "--from", events) == 0
+    keys = [alert["data"]["key"]["card"] for alert in map(json.loads, cli.out.splitlines())]
+    assert {len(key) for key in keys} == {16}
+
+
 def test_replay_counts_what_it_cannot_use(cli, rules):
     odd = 'nonsense\n{"ts":1101,"kind":"txn","card":"c","amount":"x"}\n{"ts":1102,"kind":"other"}\n'
     keyless = '{"ts":1103,"kind":"txn","amount":1}\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cep.lang import check_texts
-from cep.lang.codes import SCHEMA, catalogue, explain
+from cep.lang.codes import FILES, SCHEMA, catalogue, explain
 from cep.lang.lints import beyond
 from tests.golden import FOLDER, RETENTION_US, rendered
 
@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "cep" / "lang"
 
 
 def codes_in(text: str, code: str) -> set[str]:
-    loaded = check_texts({"x.cep": SCHEMA + text})
+    loaded = check_texts({"x.cep": SCHEMA + text} | FILES)
     asked = beyond(loaded.ruleset, RETENTION_US) if code == "CEP390" and loaded.ruleset else ()
     return {diagnostic.code for diagnostic in (*loaded.diagnostics, *asked)}
 
