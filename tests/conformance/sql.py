@@ -169,6 +169,8 @@ class _Author:
             return ()
         if len(inner) == 1 and isinstance(inner[0], Step) and (inner[0].least, inner[0].most) == (1, 1):
             return (Step(inner[0].variable, least, most, greedy),)
+        if _nullable(inner):
+            raise Outside("a loop over what may be nothing")
         return (Choice((inner,), least, most, greedy),)
 
     # ------------------------------------------------------------------------- items → text
@@ -202,6 +204,9 @@ class _Author:
             body = loop + self._step(item.variable, bool(count), first, before)
         elif len(item.branches) == 1:
             body = f"{loop}({self._sequence(item.branches[0])[0]})"
+        elif any(len(branch) > 1 for branch in item.branches):
+            # They would run side by side and take each other's events, where SQL tries one after the other.
+            raise Outside("alternatives of several steps")
         else:
             body = f"{loop}any of ({', '.join(self._sequence(branch)[0] for branch in item.branches)})"
         if item.least > 0:
