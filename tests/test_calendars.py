@@ -1,4 +1,4 @@
-"""Where the calendar's stretches end: the engine's table beside a look at the clock, and both days on which it changes."""
+"""Where the calendar's stretches end: the engine's table beside a look at the clock, and the days that it changes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def test_hours_of_the_longest_day_in_berlin() -> None:
     begin = us(2024, 10, 27, zone="Europe/Berlin")
     hourly = ends("Europe/Berlin", HOUR_US, [begin + i * HOUR_US for i in range(25)])
     assert hourly == [begin + i * HOUR_US for i in range(1, 26)]
-    assert ends("Europe/Berlin", 6 * HOUR_US, [begin, begin + 7 * HOUR_US]) == [begin + 7 * HOUR_US, begin + 13 * HOUR_US]
+    assert ends("Europe/Berlin", 6 * HOUR_US, [begin, begin + 7 * HOUR_US]) == [
+        begin + 7 * HOUR_US,
+        begin + 13 * HOUR_US,
+    ]
 
 
 def test_a_day_begins_when_midnight_is_skipped() -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from cep.engine.arrays import grow_windows, new_keys, new_windows
 from cep.engine.plans import Keyed, Rows
 from cep.kernels import features as fk
-from cep.kernels.elements import WORD
+from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import KEY
 from cep.kernels.runs import Machine
 from cep.layout import NAN_WORD, NULL, READ_SHIFT, FeaturePlan
@@ -43,6 +43,10 @@ class FeatureState(Keyed):
     def words(self) -> list[npt.NDArray[np.int64]]:
         """Every array in which the id of a text may stand."""
         return [self.keys.slots[:, KEY:], self.windows.element[:, WORD]]
+
+    def cut(self) -> int:
+        """How often a window met its limit, so that what it says is an estimate or of its newest elements only."""
+        return int(self.windows.count[CUT])
 
     def sweep(self, until_us: int) -> None:
         """Let go of what has left its window."""

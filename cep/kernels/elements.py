@@ -42,11 +42,13 @@ HEAD, TAIL, LENGTH, TOTAL, LOW = range(5)
 COLUMNS = 5
 
 # Columns of Windows.extra for each aggregate. UNTIL: when all elements leave. WAITING, LAST_WAITING: the elements that
-# have not entered yet. SEQUENCE: how many have entered. ROOT: of the tree. ORIGIN: what times are counted from. The
-# others are sums with their errors: of squares, times, squares of times, and times × values.
-UNTIL, WAITING, LAST_WAITING, SEQUENCE, ROOT, ORIGIN, SQUARES, SQUARES_LOW = range(8)
-TIMES, TIMES_LOW, TIME_SQUARES, TIME_SQUARES_LOW, PRODUCTS, PRODUCTS_LOW = range(8, 14)
-EXTRA_COLUMNS = 14
+# have not entered yet. SEQUENCE: how many have entered. ROOT: of the tree. ORIGIN, BASE: what times and values are
+# counted from. Then sums with their errors: of squares, times, squares of times, and times × values. PEAK: the largest
+# that SQUARES has been.
+UNTIL, WAITING, LAST_WAITING, SEQUENCE, ROOT, ORIGIN, BASE = range(7)
+SQUARES, SQUARES_LOW, TIMES, TIMES_LOW, TIME_SQUARES, TIME_SQUARES_LOW, PRODUCTS, PRODUCTS_LOW = range(7, 15)
+PEAK = 15
+EXTRA_COLUMNS = 16
 LINKS = (WAITING, LAST_WAITING, ROOT)  # -1 in an empty window
 
 # Columns of Windows.element. MARK: its place in the sequence; of a value counted by count(distinct), the bits of its
@@ -96,9 +98,12 @@ def as_word(windows: Windows, real: float) -> int:
 
 
 @inline
-def number(windows: Windows, a: int, word: int) -> float:
-    """An element's word as the aggregate's sums take it: a float, or a whole number of its unit."""
-    return as_float(windows, word) if windows.table[a, REAL_IN] else float(word)
+def above_base(windows: Windows, slot: int, a: int, word: int) -> float:
+    """How far a value lies above the window's first, as a float or in whole numbers of its unit."""
+    base = EXTRA_COLUMNS * a + BASE
+    if windows.table[a, REAL_IN]:
+        return as_float(windows, word) - windows.extra_real[slot, base]
+    return float(word - windows.extra[slot, base])
 
 
 @inline

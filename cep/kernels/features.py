@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cep.kernels import jit
 from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
-from cep.kernels.windows import advance, arrive, clear, drop_all, empty, lacks, value
+from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, lacks, value
 from cep.layout import NULL, READ_SHIFT, RESET_SHIFT
 
 Ints = npt.NDArray[np.int64]
@@ -76,8 +76,7 @@ def tidy(keys: KeySpace, windows: Windows, until_us: int) -> None:
         slot = hand(keys)
         if slot < 0:
             continue
-        for a in range(windows.table.shape[0]):
-            advance(windows, slot, a, until_us)
+        advance_all(windows, slot, until_us)
         if empty(windows, slot):
             clear(windows, slot)
             remove(keys, slot)

@@ -2,7 +2,7 @@
 
 Additions are those of Neumaier (1974), products those of Dekker (1971). What is added can be taken away again, and a
 window's sums begin anew from zero whenever it empties. Spread and slope are formed of n·Σxy − Σx·Σy in the same
-precision, so values far from zero lose nothing.
+precision, of values counted from the window's first, so values far from zero lose nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.elements import (
+    AFTER,
+    BASE,
     COLUMNS,
     EXTRA_COLUMNS,
+    HEAD,
     LENGTH,
     LOW,
     ORIGIN,
+    PEAK,
     PRODUCTS,
     PRODUCTS_LOW,
     REAL_IN,
@@ -35,13 +39,14 @@ from cep.kernels.elements import (
     TOTAL,
     WORD,
     Windows,
-    number,
+    above_base,
 )
 
 Floats = npt.NDArray[np.float64]
 
 SPLITTER = 134217729.0  # 2^27 + 1
-NOISE = 2.0**-96
+NOISE = 2.0**-80
+SMALL = 2.0**-30
 
 
 @inline
@@ -96,7 +101,7 @@ def spread_of(n: float, squares: float, squares_low: float, x: float, low: float
 
 @inline
 def sum_of(windows: Windows, slot: int, a: int) -> float:
-    """The sum of a window's values, in floats or in whole numbers of their unit, without its error."""
+    """The sum of a window's values above its first, without its error."""
     if windows.table[a, REAL_IN]:
         return windows.slots_real[slot, COLUMNS * a + TOTAL]
     return float(windows.slots[slot, COLUMNS * a + TOTAL])
@@ -113,16 +118,48 @@ def error_of(windows: Windows, slot: int, a: int) -> float:
 
 @jit
 def moments_add(windows: Windows, slot: int, a: int, function: int, element: int, sign: int) -> None:
-    """An element's part in the sums for spread and slope, taken away with sign -1; its value is in TOTAL already."""
-    real, base = windows.extra_real, EXTRA_COLUMNS * a
-    x = number(windows, a, windows.element[element, WORD])
+    """An element's part in the sums for spread and slope, taken away with sign -1."""
+    real, base, word = windows.extra_real, EXTRA_COLUMNS * a, windows.element[element, WORD]
+    x = above_base(windows, slot, a, word)
+    if windows.table[a, REAL_IN]:
+        add_to(windows.slots_real, slot, COLUMNS * a + TOTAL, sign * x)
+    else:
+        windows.slots[slot, COLUMNS * a + TOTAL] += sign * (word - windows.extra[slot, base + BASE])
+    add_product(real, slot, base + SQUARES, sign * x, x)
+    real[slot, base + PEAK] = max(real[slot, base + PEAK], real[slot, base + SQUARES])
     if function != SLOPE:
-        add_product(real, slot, base + SQUARES, sign * x, x)
         return
     t = float(windows.element[element, TIME] - windows.extra[slot, base + ORIGIN])
     add_to(real, slot, base + TIMES, sign * t)
     add_product(real, slot, base + TIME_SQUARES, sign * t, t)
     add_product(real, slot, base + PRODUCTS, sign * t, x)
+
+
+@jit
+def moments_anew(windows: Windows, slot: int, a: int, function: int) -> None:
+    """After an element has left: where what is left is small beside what has been, add it up anew.
+
+    So what a huge value has swallowed comes back with its leaving. It stays O(1) amortised: for this to happen again
+    a huge value must enter, and leave after all those that are added up here.
+    """
+    base, element = EXTRA_COLUMNS * a, windows.slots[slot, COLUMNS * a + HEAD]
+    if element < 0 or not windows.extra_real[slot, base + SQUARES] < SMALL * windows.extra_real[slot, base + PEAK]:
+        return
+    begin_sums(windows, slot, a, windows.element[element, TIME], windows.element[element, WORD])
+    while element >= 0:
+        moments_add(windows, slot, a, function, element, 1)
+        element = windows.element[element, AFTER]
+
+
+@jit
+def begin_sums(windows: Windows, slot: int, a: int, time_us: int, word: int) -> None:
+    """Sums of nothing, of times and values that are counted from these."""
+    windows.slots[slot, COLUMNS * a + TOTAL] = 0
+    windows.slots[slot, COLUMNS * a + LOW] = 0
+    for column in range(SQUARES, EXTRA_COLUMNS):
+        windows.extra[slot, EXTRA_COLUMNS * a + column] = 0
+    windows.extra[slot, EXTRA_COLUMNS * a + ORIGIN] = time_us
+    windows.extra[slot, EXTRA_COLUMNS * a + BASE] = word
 
 
 @jit
@@ -140,7 +177,7 @@ def distance(windows: Windows, slot: int, a: int) -> float:
     """How many standard deviations the newest value lies above the others' mean; null where they do not spread."""
     n = float(windows.slots[slot, COLUMNS * a + LENGTH] - 1)
     base = EXTRA_COLUMNS * a
-    newest = number(windows, a, windows.element[windows.slots[slot, COLUMNS * a + TAIL], WORD])
+    newest = above_base(windows, slot, a, windows.element[windows.slots[slot, COLUMNS * a + TAIL], WORD])
     x, low = sum_of(windows, slot, a), error_of(windows, slot, a)
     others = x - newest
     low += error_of_sum(x, -newest, others)

@@ -26,7 +26,6 @@ from cep.kernels.elements import (
     LOW,
     MARK,
     NEW,
-    ORIGIN,
     PARAMETER,
     PREV,
     RANK,
@@ -46,9 +45,8 @@ from cep.kernels.elements import (
     Windows,
     as_float,
     as_word,
-    number,
 )
-from cep.kernels.moments import add_to, deviation, distance, moments_add, slope
+from cep.kernels.moments import add_to, begin_sums, deviation, distance, moments_add, slope
 from cep.kernels.ranks import tree_at, tree_insert, tree_remove
 from cep.layout import NULL
 
@@ -88,7 +86,8 @@ def add_step(windows: Windows, slot: int, a: int, before: int, after: int, sign:
 def move_average(windows: Windows, slot: int, a: int, element: int) -> None:
     """The mean moves towards the new value; older values weigh half as much for every half-life."""
     real, mean, weight = windows.slots_real, COLUMNS * a + TOTAL, COLUMNS * a + LOW
-    x = number(windows, a, windows.element[element, WORD]) / windows.table[a, SCALE]
+    word = windows.element[element, WORD]
+    x = as_float(windows, word) if windows.table[a, REAL_IN] else word / windows.table[a, SCALE]
     before = windows.element[element, BEFORE]
     if before < 0:
         real[slot, mean], real[slot, weight] = x, 1.0
@@ -104,8 +103,7 @@ def entered(windows: Windows, slot: int, a: int, element: int) -> None:
     function, word = windows.table[a, FUNCTION], windows.element[element, WORD]
     if function == STDDEV or function == ZSCORE or function == SLOPE:
         if windows.slots[slot, COLUMNS * a + LENGTH] == 1:
-            windows.extra[slot, EXTRA_COLUMNS * a + ORIGIN] = windows.element[element, TIME]
-        add(windows, slot, a, word, 1)
+            begin_sums(windows, slot, a, windows.element[element, TIME], word)
         moments_add(windows, slot, a, function, element, 1)
     elif function == INCREASE_I or function == INCREASE_F or function == CHANGES:
         if windows.element[element, BEFORE] >= 0:
@@ -127,7 +125,6 @@ def leaving(windows: Windows, slot: int, a: int, element: int) -> None:
     """The oldest element is about to leave the list of a further aggregate."""
     function = windows.table[a, FUNCTION]
     if function == STDDEV or function == ZSCORE or function == SLOPE:
-        add(windows, slot, a, windows.element[element, WORD], -1)
         moments_add(windows, slot, a, function, element, -1)
     elif function == INCREASE_I or function == INCREASE_F or function == CHANGES:
         if windows.element[element, AFTER] >= 0:

@@ -50,6 +50,8 @@ from cep.kernels.elements import (
     ROOT,
     SCALE,
     SEQUENCE,
+    SLOPE,
+    STDDEV,
     STEP_US,
     SUM_F,
     SUM_I,
@@ -74,6 +76,7 @@ from cep.kernels.elements import (
     take,
 )
 from cep.kernels.keys import NEVER
+from cep.kernels.moments import moments_anew
 from cep.kernels.statistics import add, entered, leaving, statistic
 from cep.layout import HELD_MAX, NULL
 
@@ -133,7 +136,7 @@ def first_leaves_at(windows: Windows, slot: int, a: int) -> int:
     return leaves_at(windows, a, windows.element[windows.slots[slot, COLUMNS * a + HEAD], TIME])
 
 
-@inline
+@jit
 def next_change(windows: Windows, slot: int) -> int:
     """The instant at which the next element leaves or enters any window of the slot; NEVER if all are empty."""
     soonest = np.int64(NEVER)
@@ -151,8 +154,27 @@ def next_change(windows: Windows, slot: int) -> int:
 
 
 @inline
+def drop_plain(windows: Windows, slot: int, a: int) -> None:
+    """The oldest element leaves a window that is not `FURTHER`."""
+    element = np.int64(windows.slots[slot, COLUMNS * a + HEAD])
+    function = windows.table[a, FUNCTION]
+    if function == DISTINCT:
+        forget_value(windows, slot, a, element)
+    else:
+        if SUM_I <= function <= AVG_F:
+            add(windows, slot, a, windows.element[element, WORD], -1)
+        release(windows, slot, a, element)
+    if windows.slots[slot, COLUMNS * a + HEAD] < 0:
+        windows.slots[slot, COLUMNS * a + TOTAL] = 0
+        windows.slots[slot, COLUMNS * a + LOW] = 0
+
+
+@jit
 def drop_first(windows: Windows, slot: int, a: int) -> None:
-    """The oldest element leaves its window."""
+    """The oldest element leaves its window, whatever that is."""
+    if not windows.table[a, FURTHER]:
+        drop_plain(windows, slot, a)
+        return
     element = np.int64(windows.slots[slot, COLUMNS * a + HEAD])
     function = windows.table[a, FUNCTION]
     if function == DISTINCT or function == NEW:
@@ -163,6 +185,8 @@ def drop_first(windows: Windows, slot: int, a: int) -> None:
         elif function >= PREV:
             leaving(windows, slot, a, element)
         release(windows, slot, a, element)
+        if STDDEV <= function <= SLOPE:
+            moments_anew(windows, slot, a, function)
     if windows.slots[slot, COLUMNS * a + HEAD] < 0:
         begin_anew(windows, slot, a)
 
@@ -186,7 +210,7 @@ def wipe(windows: Windows, slot: int) -> None:
                 give_back(windows, next_waiting(windows, slot, a))
 
 
-@inline
+@jit
 def expire(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     """Elements that live until `now_us` or less leave; whether any did."""
     left = False
@@ -200,10 +224,27 @@ def expire(windows: Windows, slot: int, a: int, now_us: int) -> bool:
 
 @inline
 def advance(windows: Windows, slot: int, a: int, now_us: int) -> bool:
-    """Everything that leaves or enters at or before `now_us`; whether anything did."""
-    if windows.table[a, DELAYED]:
+    """Everything that leaves or enters at or before `now_us`; whether anything did.
+
+    It is inlined for the plain windows, in which each element leaves in its own time and none waits.
+    """
+    if windows.table[a, FURTHER]:
         return admit(windows, slot, a, now_us)
-    return expire(windows, slot, a, now_us)
+    left = False
+    while (
+        windows.slots[slot, COLUMNS * a + HEAD] >= 0
+        and windows.element[windows.slots[slot, COLUMNS * a + HEAD], TIME] + windows.table[a, LENGTH_US] <= now_us
+    ):
+        drop_plain(windows, slot, a)
+        left = True
+    return left
+
+
+@jit
+def advance_all(windows: Windows, slot: int, now_us: int) -> None:
+    """As `advance`, for all windows of a slot."""
+    for a in range(windows.table.shape[0]):
+        advance(windows, slot, a, now_us)
 
 
 # ------------------------------------------------------------------------------------- entering
