@@ -233,8 +233,9 @@ def test_sql() -> None:
     assert sql(shape, define, [5, 4, 3, 4, 6, 1], [[0, 1, 2, 3, 4]]).outcome == "agrees"
     assert sql(many("B", greedy=False), define, [5, 4, 3], [[1], [2]]).outcome == "agrees"
     assert sql(["concat", ["var", "A"], ["partition_end"]], {}, [5, 4], [[1]]).outcome == "agrees"
-    swapped = ["permute", ["var", "B"], ["var", "C"]]
-    assert sql(swapped, define, [5, 6, 4], [[1, 2]]).outcome == "agrees"
+    either = ["concat", ["alt", ["var", "B"], ["var", "C"]], ["var", "C"]]
+    assert sql(either, define, [5, 5, 4, 6, 7, 8], [[2, 3], [4, 5]]).outcome == "agrees"
+    assert sql(["permute", ["var", "B"], ["var", "C"]], define, [5, 6, 4], [[1, 2]]).outcome == "outside"
 
 
 def test_sql_differs() -> None:

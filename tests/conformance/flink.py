@@ -110,7 +110,12 @@ class _Expansion:
 
     def whole(self, pattern: Node) -> Sequence_:
         """The one sequence, its loops kept as loops."""
-        return next(self.sequence(pattern["stages"], True))
+        atoms = next(self.sequence(pattern["stages"], True), ())
+        if len(atoms) == 1:
+            return (replace(atoms[0], optional=False),)
+        if all(atom.optional for atom in atoms if atom.stage is not None):
+            raise Outside("a pattern of which everything may be left out, under a skip strategy")
+        return atoms
 
     def sequence(self, stages: Sequence[Node], last: bool) -> Iterator[Sequence_]:
         """Every sequence of some stages; `last`: nothing comes after them."""
@@ -184,6 +189,8 @@ class _Expansion:
         quantifier = stage["quantifier"]
         if "group" in stage:
             raise Outside("a greedy loop of several steps")
+        if "within_ms" in quantifier or "within_prev_ms" in stage:
+            raise Outside("a limit of time between the turns of a greedy loop")
         if quantifier["loop_link"] == "any":
             raise Outside("a loop that tries every subset of its events, under a skip strategy or greedily")
         least, most = max(quantifier["min"], 1), quantifier["max"]
@@ -248,19 +255,19 @@ class _Author:
         if atom.stage is None:
             return lines
         name = atom.stage.get("name") or "group"
-        for until in atom.until if not atom.loop else ():
-            ends = self._condition(until, name, None)
+        alias = f"x{len(self.stages) + 1}"
+        loop = alias if atom.loop else None
+        where = self._condition(atom.stage["where"], name, loop)
+        for until in atom.until:
+            ends = self._condition(until, name, loop)
             if ends is True:
                 return None
-            if ends is not False:
+            if ends is not False and not atom.loop and not first:
                 lines.append(f"then no {self._atom(ends)}")
-        alias = f"x{len(self.stages) + 1}"
-        where = self._condition(atom.stage["where"], name, alias if atom.loop else None)
+            elif ends is not False:
+                where = f"not ({ends})" if where is True else f"{text_of(where)} and not ({ends})"
         if where is False:
             return None
-        if atom.loop and atom.until:
-            stop = text_of(self._condition(atom.until[0], name, alias))
-            where = f"not ({stop})" if where is True else f"{text_of(where)} and not ({stop})"
         self.stages[alias] = name
         self._taken.setdefault(name, []).append((alias, bool(atom.loop)))
         return [*lines, self._written(atom, alias, where, first)]

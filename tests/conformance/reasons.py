@@ -67,7 +67,7 @@ def _overtaken(case: Case, _: Translation, matches: Sequence[Match]) -> bool:
 
     Each match that is missing began before one of ours and would have ended after it.
     """
-    if case.semantics.get("skip", {}).get("strategy", "no_skip") == "no_skip":
+    if case.semantics["skip"]["strategy"] == "no_skip":
         return False
     found = [canonical(case, match.flat) for match in matches]
     missing = [match for match in expected_flat(case) if match not in found]
@@ -96,6 +96,10 @@ REASONS = (
     Reason(3, "one event fills one step of a match, not two", _one_event_twice),
     Reason(3, "the event that breaks an absence is free to begin the next match", _reading(BROKEN)),
     Reason(None, "the quotient of whole numbers is a number", _reading(QUOTIENT)),
-    Reason(6, "the match that completes first wins; an older one that would take longer is used up", _overtaken),
+    Reason(
+        6,
+        "the match that completes first wins; an older one that would take longer is used up",
+        _of("flink-cep", _overtaken),
+    ),
     Reason(4, "a loop takes every event that fits, whatever else passes meanwhile", _of("flink-cep", _other_length)),
 )

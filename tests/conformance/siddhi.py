@@ -190,6 +190,8 @@ class _Reader:
     def _absent(self, node: Node, first: bool) -> list[Line]:
         if node.get("for_ms") is None:
             raise Outside("an absence without a time, by itself")
+        if not is_event(node["arg"]):
+            raise Outside("the absence of something other than an event")
         if first:
             return [(Silence(((node["arg"], node["for_ms"]),)),)]
         return [(Forbid(node["arg"], node["for_ms"]), Wait(node["for_ms"]))]
@@ -214,7 +216,7 @@ class _Reader:
         """`and`, `or` of which something is an absence. `last`: nothing comes behind it."""
         absent = [arg for arg in node["args"] if arg["op"] == "absent"]
         others = [arg for arg in node["args"] if arg["op"] != "absent"]
-        if len(node["args"]) != 2 or not all(is_event(arg) for arg in others):
+        if len(node["args"]) != 2 or not all(map(is_event, [*others, *(arg["arg"] for arg in absent)])):
             raise Outside("an absence beside several steps")
         if node["op"] == "and":
             return [self._both(absent, others, first, last)]

@@ -4,19 +4,19 @@ Rows of a partition are strictly contiguous: `next` between variables, `in a row
 `match first`, `to next row` `match each`, to a variable `resume at` it. A loop that ends a pattern and takes as many
 rows as it can is released later: `then no never within` a time that no gap between rows reaches.
 
-`PREV(x)` is the latest row of the partition before this one; `LAST(A.x, 1)` inside `A` is what the loop has captured
-last. What is measured is not compared, only which rows match, and under which variables.
+What is measured is not compared, only which rows match, and under which variables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import permutations
 
 from tests.conformance.cases import Case, Node, Outside
-from tests.conformance.expressions import COMPARISONS, Writer, Written, quoted, text_of
+from tests.conformance.expressions import Writer, Written, text_of
 from tests.conformance.schema import FOREVER, NEVER, Schema, feed, fields_compared, name_of, one_event
+from tests.conformance.sql_conditions import Place, folded
+from tests.conformance.sql_pattern import Choice, Item, Reader, Step, is_open, loops_before, nullable, shortest
 from tests.conformance.translation import PICK, Translation, rule
 
 _RELEASE = "365d"  # longer than any gap between the rows of a case, shorter than the horizon
@@ -57,38 +57,6 @@ def _ordered(case: Case) -> tuple[list[Node], list[int]]:
     return [{**event, "ts": None} for event in case.events], places
 
 
-@dataclass(frozen=True)
-class Step:
-    """A variable with its quantifier; `most` None: no bound."""
-
-    variable: str
-    least: int = 1
-    most: int | None = 1
-    greedy: bool = True
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Alternatives, the first preferred, with a quantifier."""
-
-    branches: tuple[tuple[Item, ...], ...]
-    least: int = 1
-    most: int | None = 1
-    greedy: bool = True
-
-
-Item = Step | Choice
-_IMPOSSIBLE = None
-
-
-def _nullable(items: Sequence[Item]) -> bool:
-    """Whether a pattern can be made of no row at all."""
-    return all(
-        item.least == 0 or (isinstance(item, Choice) and any(_nullable(branch) for branch in item.branches))
-        for item in items
-    )
-
-
 @dataclass
 class _Author:
     """Writes the pattern. `variables`: alias → variable. `greedy`: what fits a loop is kept from the step behind it."""
@@ -102,14 +70,9 @@ class _Author:
 
     def when(self) -> str:
         """The sequence."""
-        tree = _trimmed(self.pattern["pattern"], self._anchors)
-        items = None if tree is None else self._items(tree)
-        if items is _IMPOSSIBLE:
+        items = Reader(self._defined, self._anchors).pattern(self.pattern["pattern"])
+        if items is None:
             return f"{NEVER} as nothing_happens"
-        if not items or _prefers_nothing(items):
-            raise Outside("a pattern that prefers to match nothing")
-        if _nullable(items):
-            items = _something(items)
         steps, open_ended = self._sequence(items, outer=True)
         if "partition_end" in self._anchors:
             if open_ended:
@@ -119,57 +82,10 @@ class _Author:
 
     def alias_of(self, variable: str) -> str:
         """The alias of a variable that stands once."""
-        found = self._bound.get(_folded(variable), [])
+        found = self._bound.get(folded(variable), [])
         if len(found) != 1:
             raise Outside("a variable that is not in the pattern exactly once, to resume at")
         return found[0][0]
-
-    # ------------------------------------------------------------------------ trees → items
-
-    def _items(self, node: Node) -> tuple[Item, ...] | None:
-        """The items of a tree, or None when it never matches."""
-        operator, *args = node
-        if operator == "var":
-            return None if self._defined(args[0]) is False else (Step(args[0]),)
-        if operator == "empty":
-            return ()
-        if operator == "exclude":
-            return self._items(args[0])
-        if operator == "concat":
-            parts = [self._items(arg) for arg in _operands(args)]
-            return None if None in parts else tuple(item for part in parts if part is not None for item in part)
-        if operator == "alt":
-            return self._choice([self._items(arg) for arg in _operands(args)])
-        if operator == "permute":
-            return self._choice([self._items(["concat", *order]) for order in permutations(_operands(args))])
-        if operator == "quant":
-            return self._quantified(*args)
-        if operator in ("partition_start", "partition_end"):
-            return None  # those at the ends have been taken off; anywhere else there are rows beyond
-        raise Outside(f"the pattern `{operator}`")
-
-    def _choice(self, branches: Sequence[tuple[Item, ...] | None]) -> tuple[Item, ...] | None:
-        possible = [branch for branch in branches if branch is not None]
-        if not possible:
-            return None
-        if not possible[0]:
-            raise Outside("a pattern that prefers to match nothing")
-        least = 1
-        if not possible[-1]:
-            possible, least = possible[:-1], 0
-        if len(possible) == 1 and len(possible[0]) == 1 and least == 1:
-            return possible[0]
-        return (Choice(tuple(possible), least),)
-
-    def _quantified(self, node: Node, least: int, most: int | None, greedy: bool) -> tuple[Item, ...] | None:
-        inner = self._items(node)
-        if inner is None:
-            return () if least == 0 else None
-        if not inner:
-            return ()
-        if len(inner) == 1 and isinstance(inner[0], Step) and (inner[0].least, inner[0].most) == (1, 1):
-            return (Step(inner[0].variable, least, most, greedy),)
-        return (Choice((inner,), least, most, greedy),)
 
     # ------------------------------------------------------------------------- items → text
 
@@ -178,18 +94,18 @@ class _Author:
         steps, open_ended = [], False
         for place, written in enumerate(items):
             item = written
-            last = outer and all(_nullable([behind]) for behind in items[place + 1 :])
+            last = outer and all(nullable([behind]) for behind in items[place + 1 :])
             if last and not item.greedy:
-                shortest = _shortest(item)
-                if shortest is None:
+                short = shortest(item)
+                if short is None:
                     break
-                item = shortest
+                item = short
             first = outer and place == 0
-            before = _loops_before(items[:place]) if self.greedy else []
+            before = loops_before(items[:place]) if self.greedy else []
             steps.append(("" if place == 0 else "next ") + self._item(item, first, before))
             open_ended = last and item.most != item.least
             if last and isinstance(item, Choice):
-                open_ended = open_ended or any(_open(branch) for branch in item.branches)
+                open_ended = open_ended or any(is_open(branch) for branch in item.branches)
         return "\n  ".join(steps) if outer else " ".join(steps), open_ended
 
     def _item(self, item: Item, first: bool, before: Sequence[Step]) -> str:
@@ -202,6 +118,9 @@ class _Author:
             body = loop + self._step(item.variable, bool(count), first, before)
         elif len(item.branches) == 1:
             body = f"{loop}({self._sequence(item.branches[0])[0]})"
+        elif any(len(branch) > 1 for branch in item.branches):
+            # They would run side by side and take each other's events, where SQL tries one after the other.
+            raise Outside("alternatives of several steps")
         else:
             body = f"{loop}any of ({', '.join(self._sequence(branch)[0] for branch in item.branches)})"
         if item.least > 0:
@@ -212,7 +131,7 @@ class _Author:
         alias = f"x{len(self.variables) + 1}"
         where = self._define(variable, alias if loop else None)
         self.variables[alias] = variable
-        self._bound.setdefault(_folded(variable), []).append((alias, loop))
+        self._bound.setdefault(folded(variable), []).append((alias, loop))
         parts = [] if isinstance(where, bool) else [text_of(where)]
         parts += [unfit for step in before for unfit in self._unfit(step)]
         if first and "partition_start" in self._anchors:
@@ -221,7 +140,7 @@ class _Author:
 
     def _unfit(self, step: Step) -> list[str]:
         """That the event does not fit a loop that could go on."""
-        alias, _ = self.bound(_folded(step.variable))
+        alias, _ = self.bound(folded(step.variable))
         fits = self._define(step.variable, alias)
         full = f"count({alias}) >= {step.most} or " if step.most is not None else ""
         return [] if isinstance(fits, bool) else [f"({full}not ({fits}))"]
@@ -231,236 +150,20 @@ class _Author:
     def _define(self, variable: str, loop: str | None = None) -> Written:
         """The condition of a variable; `loop` is its alias when it is a loop."""
         writer: list[Writer] = []
-        place = _Place(self, _folded(variable), loop, writer)
+        place = Place(self.schema.kinds("row"), self.bound, folded(variable), loop, writer)
         writer.append(Writer(place.leaf, self.schema.kinds("row")))
         return writer[0].condition(self._defined(variable))
 
     def _defined(self, variable: str) -> Node:
         """The definition of a variable; what has none is any row."""
-        define = {_folded(name): node for name, node in self.pattern["define"].items()}
-        return define.get(_folded(variable), True)
+        define = {folded(name): node for name, node in self.pattern["define"].items()}
+        return define.get(folded(variable), True)
 
     def bound(self, variable: str) -> tuple[str, bool]:
         """The alias of a variable that has been matched, and whether it is a loop."""
-        if variable in {_folded(name) for name in self.pattern.get("subsets") or {}}:
+        if variable in {folded(name) for name in self.pattern.get("subsets") or {}}:
             raise Outside("a union of variables in a condition")
         found = self._bound.get(variable, [])
         if not found:
             raise Outside("a variable that is matched later, in a condition")
         return found[-1]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a condition stands: in the definition of `variable`, which is a loop if it has an alias already."""
-
-    author: _Author
-    variable: str
-    loop: str | None
-    writer: list[Writer]
-    skipped: list[bool] = field(default_factory=lambda: [False])  # whether this row's null is being left out
-
-    def leaf(self, node: list[Node]) -> Written | None:
-        """What an operator of SQL means here."""
-        operator, *args = node
-        if operator in COMPARISONS and self.loop is not None and not self.skipped[0]:
-            return self._with_nulls(node)
-        if operator == "col":
-            return self._column(args[0], args[1])
-        if operator in ("prev", "next", "first", "last"):
-            return self._moved(operator, args[0], args[1] if len(args) > 1 else 0)
-        if operator == "agg":
-            return self._aggregate(*args)
-        if operator == "running":
-            return self.writer[0].write(args[0])
-        if operator == "cast":
-            return self.writer[0].write(args[0])
-        if operator == "sql_like":
-            return self._like(args)
-        if operator == "call":
-            return self._call(*args)
-        if operator in ("classifier", "match_number", "final"):
-            raise Outside(f"`{operator}` in a condition")
-        return None
-
-    def _with_nulls(self, node: list[Node]) -> Written | None:
-        """A comparison with an aggregate that this row's null does not count in; None when there is none such."""
-        own = [part for part in _aggregates(node) if part[1] != "count" and self._own(_columns(part)[0][1])]
-        if not own:
-            return None
-        absent = " or ".join(f"missing({self.writer[0].text(part[2])})" for part in own)
-        kept = Writer(self.without_comparisons, self.writer[0].kinds).text(node)
-        self.skipped[0] = True
-        left_out = self.writer[0].text(node)
-        self.skipped[0] = False
-        return f"({kept} or ({absent}) and {left_out})"
-
-    def without_comparisons(self, node: list[Node]) -> Written | None:
-        """As `leaf`, for the operands of a comparison."""
-        return None if node[0] in COMPARISONS else self.leaf(node)
-
-    def _own(self, variable: str | None) -> bool:
-        return variable is None or _folded(variable) == self.variable
-
-    def _column(self, variable: str | None, name: str) -> str:
-        if self._own(variable):
-            return name_of(name)
-        alias, loop = self.author.bound(_folded(variable))
-        return f"{alias}.last.{name_of(name)}" if loop else f"{alias}.{name_of(name)}"
-
-    def _moved(self, operator: str, node: Node, steps: int) -> Written:
-        if operator == "next":
-            raise Outside("a look at the rows to come")
-        if not isinstance(node, list) or node[0] != "col":
-            raise Outside(f"`{operator}` of something other than a column")
-        variable, name = node[1], name_of(node[2])
-        if operator == "prev":
-            if not self._own(variable):
-                raise Outside("the row before one that was matched earlier")
-            return self._before(name, steps)
-        if self._own(variable):
-            return self._own_row(operator, name, steps)
-        alias, loop = self.author.bound(_folded(variable))
-        if steps:
-            raise Outside("a row of a variable, neither its first nor its last")
-        return f"{alias}.{operator}.{name}" if loop else f"{alias}.{name}"
-
-    def _before(self, name: str, steps: int) -> str:
-        """A column of the row so many rows before this one in the partition."""
-        if steps > 2:
-            raise Outside("a row more than two before this one")
-        return (name, f"last(row.{name}) over {FOREVER}", f"prev(row.{name}) over {FOREVER}")[steps]
-
-    def _own_row(self, operator: str, name: str, steps: int) -> str:
-        """A column of the rows that the variable being defined has matched, this one included."""
-        if operator == "last" and steps == 0:
-            return name
-        if operator == "last" and steps == 1 and self.loop is not None:
-            return f"{self.loop}.last.{name}"
-        raise Outside("a row of the variable itself, neither this one nor the one before")
-
-    def _aggregate(self, function: str, node: Node) -> str:
-        """An aggregate over the rows of a variable, this one included when it is its own."""
-        variables = {part[1] for part in _columns(node)}
-        if len(variables) != 1:
-            raise Outside("an aggregate over several variables")
-        variable = variables.pop()
-        if not self._own(variable):
-            alias, _ = self.author.bound(_folded(variable))
-            return f"{function}({self._of(alias, node)})"
-        if variable is None:
-            raise Outside("an aggregate over the whole match")
-        own = self.writer[0].text(node)
-        if self.loop is None:
-            return "1" if function == "count" else own
-        before = self._of(self.loop, node)
-        if self.skipped[0] and function != "count":
-            return f"{function}({before})"
-        if function == "sum":
-            return f"(sum({before}) + {own})"
-        if function == "count":
-            return f"(count({self.loop}) + 1)"
-        if function == "avg":
-            return f"((sum({before}) + {own}) / (count({self.loop}) + 1))"
-        raise Outside(f"`{function}` over the rows of a variable, this one included")
-
-    def _of(self, alias: str, node: Node) -> str:
-        """The argument of an aggregate over what an alias has captured."""
-        kinds = self.author.schema.kinds("row")
-        return Writer(lambda part: f"{alias}.{name_of(part[2])}" if part[0] == "col" else None, kinds).text(node)
-
-    def _like(self, args: list[Node]) -> str:
-        value, pattern = args[:2]
-        regex = "".join({"%": ".*", "_": "."}.get(c) or quoted(c) for c in pattern)
-        return self.writer[0].matches(value, f"^{regex}$")
-
-    def _call(self, name: str, *args: Node) -> str:
-        if name.lower() not in ("abs", "floor", "ceil", "round", "sqrt", "lower", "upper", "length"):
-            raise Outside(f"no function `{name}`")
-        return f"{name.lower()}({', '.join(self.writer[0].text(arg) for arg in args)})"
-
-
-def _folded(name: str) -> str:
-    """A variable without regard to case, as SQL takes names."""
-    return name.upper()
-
-
-def _columns(node: Node) -> list[Node]:
-    if not isinstance(node, list):
-        return []
-    return [node] if node[0] == "col" else [column for part in node for column in _columns(part)]
-
-
-def _aggregates(node: Node) -> list[Node]:
-    if not isinstance(node, list):
-        return []
-    return [node] if node[0] == "agg" else [found for part in node for found in _aggregates(part)]
-
-
-def _operands(args: list[Node]) -> list[Node]:
-    """The operands of `concat`, `alt` and `permute`, given one by one or as one list."""
-    return args[0] if len(args) == 1 and args[0] and isinstance(args[0][0], list) else args
-
-
-def _trimmed(node: Node, anchors: set[str]) -> Node:
-    """The pattern without the anchors at its ends, which are noted; an anchor that may be left out is."""
-    node = _plain_anchor(node)
-    if node[0] in ("partition_start", "partition_end"):
-        return ["concat", node]
-    if node[0] != "concat":
-        return node
-    parts = [_plain_anchor(part) for part in _operands(node[1:])]
-    parts = [part for part in parts if part != ["empty"]]
-    if parts and parts[0] == ["partition_start"]:
-        anchors.add("partition_start")
-        parts.pop(0)
-    if parts and parts[-1] == ["partition_end"]:
-        anchors.add("partition_end")
-        parts.pop()
-    return ["concat", *parts]
-
-
-def _plain_anchor(node: Node) -> Node:
-    if node[0] == "quant" and node[1][0] in ("partition_start", "partition_end"):
-        return ["empty"] if node[2] == 0 else node[1]
-    return node
-
-
-def _prefers_nothing(items: Sequence[Item]) -> bool:
-    return all(item.least == 0 and not item.greedy for item in items)
-
-
-def _something(items: Sequence[Item]) -> tuple[Item, ...]:
-    """A pattern that can match nothing, when it must match something: one of its items is not left out."""
-    branches = [(replace(item, least=1), *items[place + 1 :]) for place, item in enumerate(items) if item.greedy]
-    if any(isinstance(branch[0], Choice) and any(map(_nullable, branch[0].branches)) for branch in branches):
-        raise Outside("a loop over what may be nothing")
-    return branches[0] if len(branches) == 1 else (Choice(tuple(branches)),)
-
-
-def _loops_before(items: Sequence[Item]) -> list[Step]:
-    """The greedy loops that a run may still stand in when it reaches what comes behind some items."""
-    found: list[Step] = []
-    for item in reversed(items):
-        if isinstance(item, Step) and item.greedy and item.least != item.most:
-            found.append(item)
-        if item.least > 0:
-            break
-    return found
-
-
-def _shortest(item: Item) -> Item | None:
-    """What is left of the last item when it takes as little as it can."""
-    if item.least == 0:
-        return None
-    if isinstance(item, Step):
-        return Step(item.variable, item.least, item.least)
-    return Choice(item.branches, item.least, item.least)
-
-
-def _open(items: Sequence[Item]) -> bool:
-    """Whether a branch ends with something that could go on."""
-    last = items[-1]
-    if last.most != last.least:
-        return True
-    return isinstance(last, Choice) and any(_open(branch) for branch in last.branches)

@@ -158,6 +158,7 @@ class Author:
     stages: dict[str, str] = field(default_factory=dict)
     _marks: list[str] = field(default_factory=list)  # for each take: what its time is called
     _waits: list[Wait | Silence] = field(default_factory=list)
+    _roots: dict[str, str] = field(default_factory=dict)  # the event of each alias
     _count: int = 0
     _last: str | None = None
 
@@ -316,6 +317,7 @@ class Author:
             if part[0] != "tag_field":
                 return None
             if loop and alias is not None and part[1] == node.get("tag"):
+                self._roots[alias] = self.schema.root_of[node["type"]]
                 return self._of_tag([(alias, True)], part[2:])
             return self._of_tag(self.tags.get(part[1], []), part[2:])
 
@@ -328,6 +330,8 @@ class Author:
             raise Outside("a field of an event that is not bound yet")
         alias, loop = bound[-1]
         name = name_of(args[0])
+        if name not in self.schema.kinds(self._roots[alias]):
+            raise Outside("a field that the event does not have")
         if not loop:
             return f"{alias}.{name}"
         index = args[1] if len(args) > 1 else -1
@@ -338,6 +342,7 @@ class Author:
     def _bind(self, node: Node, alias: str, loop: bool) -> None:
         if node.get("tag") is not None:
             self.tags.setdefault(node["tag"], []).append((alias, loop))
+            self._roots[alias] = self.schema.root_of[node["type"]]
 
     def _alias(self, tag: str | None, hidden: bool) -> str:
         alias = f"{HIDDEN if tag is None or hidden else 'x'}{self._next()}"

@@ -37,7 +37,8 @@ class Verdict:
 
 
 _UNBUILT = "CEP9"
-_KINDS = ("CEP201", "CEP202", "CEP203", "CEP204", "CEP207", "CEP208")  # values that do not go together
+# What the language refuses on purpose: values or keys that do not go together, and steps that can never match.
+_REFUSALS = ("CEP201", "CEP202", "CEP203", "CEP204", "CEP207", "CEP208", "CEP209", "CEP303", "CEP305", "CEP309")
 _MISTAKES = (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
 
 
@@ -73,7 +74,7 @@ def _judged(case: Case, number: int, translation: Translation, made: Run) -> Ver
     if made.refused is not None:
         codes = {part.split()[0] for part in made.refused.split("; ")}
         built = not all(code.startswith(_UNBUILT) for code in codes)
-        outcome = "unexplained" if built and not codes <= set(_KINDS) else "outside"
+        outcome = "unexplained" if built and not codes <= set(_REFUSALS) else "outside"
         why = f"refused: {made.refused}"
     elif not made.confirmed:
         why = "engine and oracle differ"
