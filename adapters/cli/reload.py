@@ -19,7 +19,7 @@ from cep.adapters.cli.journal import Journal
 from cep.detector import RuleDetector
 from cep.errors import ConfigurationError, Diagnostic
 from cep.lang import load
-from cep.lang.check import Loaded, Trees
+from cep.lang.check import Loaded, Memory
 from cep.lang.files import rule_files
 from cep.layout import Program
 from cep.runtime import Change
@@ -36,7 +36,7 @@ class Watcher:
     def __init__(self, paths: Sequence[str], loaded: Loaded, program: Program, journal: Journal) -> None:
         self._paths, self._journal = paths, journal
         self._streams = [stream.name for stream in program.streams]
-        self._trees: Trees = {}
+        self._memory = Memory()
         self._beside = frozenset(loaded.beside)
         self._seen = self._looks()
         self._content = self._digest({name: text.encode() for name, text in loaded.files.items()})
@@ -80,7 +80,7 @@ class Watcher:
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            found = load(self._paths, self._trees)
+            found = load(self._paths, self._memory)
             self._beside = frozenset(found.beside)
             if found.ruleset is None:
                 self._refuse(found.diagnostics)
@@ -89,7 +89,6 @@ class Watcher:
         except (ConfigurationError, OSError) as error:
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
             return
-        self._trees = {named: tree for named, tree in self._trees.items() if found.files.get(named[0]) == named[1]}
         if [stream.name for stream in program.streams] != self._streams:
             self._journal.write("changed rules are refused: other streams need a restart", {}, "error")
             return

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cep.lang.check import Loaded, Trees
+    from cep.lang.check import Loaded, Memory
 
 __all__ = ["check_texts", "load"]
 
 
-def load(paths: Sequence[str | Path], trees: Trees | None = None) -> Loaded:
+def load(paths: Sequence[str | Path], memory: Memory | None = None) -> Loaded:
     """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import.
 
-    trees: what the call before has parsed; what has not changed since is not parsed again.
+    memory: of the call before; what has not changed since is not parsed and checked again.
     """
     from cep.lang.check import check
     from cep.lang.files import Beside, read_files
@@ -30,7 +30,7 @@ def load(paths: Sequence[str | Path], trees: Trees | None = None) -> Loaded:
     report = Report()
     texts = read_files(paths, report)
     beside = Beside(texts, report)
-    return replace(check(texts, beside, report, trees), beside=frozenset(beside.asked))
+    return replace(check(texts, beside, report, memory), beside=frozenset(beside.asked))
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:
