@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from cep.decode import Decoded, Decoder
 from cep.engine.batch import concatenate
+from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.layout import Program
@@ -25,7 +26,7 @@ class RuleDetector:
     """The detector of a program.
 
     render: the alerts of a step, as JSON, in order. dump, load: the state to bytes and back. secret: what digests of
-    private values are keyed with.
+    private values are keyed with. anew: rules for which the detector that this one took over from had no state.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class RuleDetector:
         self._program, self._render, self._dump, self._load = program, render, dump, load
         self._private, self._secret = [stream.private for stream in program.streams], secret
         self.load(None)
+        self.anew: list[str] = []
 
     def apply(self, batch: Sequence[Entries], ended: frozenset[int] = frozenset()) -> Outcome:
         """Move the state over some entries. `ended`: streams that will bring nothing more."""
@@ -73,6 +75,14 @@ class RuleDetector:
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
         self.state = EngineState.create(self._program) if data is None else self._load(self._program, data)
+        self.state.secret = self._secret
+        self._decoder = Decoder(self._program, self.state.strings)
+
+    def take_over(self, other: RuleDetector) -> None:
+        """Go on where another detector stands, which is of no use afterwards. Changed rules begin anew."""
+        picture = take(other._program, other.state)
+        self.anew = unknown_to(self._program, picture)
+        self.state = restore(self._program, picture)
         self.state.secret = self._secret
         self._decoder = Decoder(self._program, self.state.strings)
 

@@ -14,6 +14,7 @@ NAN_WORD = 0x7FF8000000000000  # the bits of the NaN that is null
 MONEY_UNITS = 10_000  # money is in 1/10,000
 MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
 ALERTS = -1  # the stream of the events that alerts are: no log has it
+END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 TIME_SLOT = 0  # the event time's row in Batch.words
 KEY_PARTS_MAX = 4
 
@@ -126,26 +127,73 @@ EARTH_RADIUS_KM = 6371.0088
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
-    """A column worked out once for each distinct text of `source`: a test (0, 1), a length, or another text.
+class Derivation:
+    """An operation that is carried out on whole columns, outside of the kernels; null gives null, save in a call.
 
-    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper or length.
+    operation, parameters: matches, starts_with, ends_with, contains, cidr, in (of texts), text_lt, text_le, text_gt,
+    text_ge, lower, upper, length: the patterns; lookup (table, column), listed and rostered (table); hour_of,
+    weekday_of, day_of (zone); scheduled (cron, zone); call (function). kinds: of its arguments. kind: of what it gives.
     """
 
-    slot: int
-    source: int
     operation: str
-    patterns: tuple[str, ...]
+    parameters: tuple[str, ...]
+    kinds: tuple[str, ...]
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedColumn:
+    """A column that holds a derivation of an event's columns `sources`."""
+
+    slot: int
+    event: int
+    sources: tuple[int, ...]
+    derivation: Derivation
+
+    @property
+    def real(self) -> bool:
+        """Whether its words are floats."""
+        return self.derivation.kind == "number"
 
 
 @dataclass(frozen=True, slots=True)
 class ComputedColumn:
-    """A column that holds an expression over an event's other columns: the argument of an aggregate."""
+    """A column that holds an expression over an event's other columns: what an aggregate or a derivation reads."""
 
     slot: int
     event: int
     code: int
     real: bool
+
+
+Value = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """Rows by key, in their kinds' units. A list and a roster are tables without columns.
+
+    key: the kind of the keys. columns: name and kind. rows: key → the values of the columns in their order.
+    """
+
+    name: str
+    key: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str | float | int | bool, tuple[Value, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function of a Python module ("function", source "module:name") or a model ("model", source a file).
+
+    folder: of the rule file that declares it. kind: of what it gives.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +302,7 @@ class FeaturePlan:
 
     A feed's low bits say which aggregates the row enters, the bits from READ_SHIFT up which ones it reads, those from
     RESET_SHIFT up for which ones nothing before it counts any more. own_key: a row may read without having a key.
+    structure: equal where the state means the same, in whichever program.
     """
 
     key_parts: int
@@ -262,6 +311,7 @@ class FeaturePlan:
     feeds: tuple[Feed, ...]
     own_key: bool
     stratum: int = 0
+    structure: str = ""
 
 
 AGGREGATES_MAX = 20  # of a plan
@@ -373,7 +423,8 @@ class EpisodePlan:
 
     aggregate_bits, reset_bits: of the rows that enter an aggregate, and of those since which it counts (0: none).
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
-    rises_in_time: the condition may become true without an event.
+    rises_in_time: the condition may become true without an event. roster: the table that names the keys; each is judged
+    without an event of its own once `roster_us`, the longest window of the condition, is over.
     """
 
     key_parts: int
@@ -390,6 +441,8 @@ class EpisodePlan:
     latest: tuple[tuple[int, int], ...]
     feeds: tuple[Feed, ...]
     rises_in_time: bool
+    roster: str | None = None
+    roster_us: int = 0
 
 
 class InputKind(IntEnum):
@@ -406,14 +459,15 @@ class InputKind(IntEnum):
     VALUE = 8  # a = place among the words of a condition
     FIRST_VALUE = 9  # that is not null
     LAST_VALUE = 10
-    STATISTIC = 11  # `function` of the values that are not null
+    DERIVED = 11  # of expressions over the inputs before it
+    STATISTIC = 12  # `function` of the values that are not null
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
-    texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
+    derivation, args: of a DERIVED one, what it is and the offsets of its arguments' code.
     function, scale, real_out: of a STATISTIC, what a word is divided by to be a number, and whether it gives a float.
     """
 
@@ -421,7 +475,8 @@ class Input:
     a: int = 0
     b: int = 0
     real: bool = False
-    texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    derivation: Derivation | None = None
+    args: tuple[int, ...] = ()
     function: str = ""
     scale: int = 1
     real_out: bool = False
@@ -498,6 +553,7 @@ class Feeding:
 class RuleSpec:
     """A compiled rule: its plan and everything an alert says.
 
+    structure: equal where the plan's state means the same, in whichever program; the version is of all that is said.
     clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
     feeding: None when no rule listens.
     """
@@ -524,6 +580,7 @@ class RuleSpec:
     private: tuple[str | None, ...] = ()
     is_shadow: bool = False
     feeding: Feeding | None = None
+    structure: str = ""
 
     @property
     def is_selective(self) -> bool:
@@ -546,24 +603,28 @@ class Program:
 
     code: shape (n, 2), opcode and argument; an expression begins at its offset and ends with END.
     consts: one word each; those at the places `const_texts` names are the ids of texts, which a state fills in.
-    columns: what is decoded; slots from len(columns) on are worked out: text columns, computed columns, features.
+    columns: what is decoded; slots from len(columns) on are worked out: derived and computed columns, each after those
+    that it reads, then features.
+    tables, outside: what derivations speak of by name; neither is part of the state's identity.
     """
 
     streams: tuple[StreamSpec, ...]
     events: tuple[EventSpec, ...]
     columns: tuple[ColumnSpec, ...]
     slots: int
-    texts: tuple[TextColumn, ...]
-    computed: tuple[ComputedColumn, ...]
+    derived: tuple[DerivedColumn | ComputedColumn, ...]
     calendars: tuple[CalendarColumn, ...]
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
     shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
+    shown_as: tuple[str, ...]  # of each: equal where it holds the same, in whichever program
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]
     strata: tuple[Stratum, ...]
+    tables: tuple[TableData, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     @property
     def needs_secret(self) -> bool:

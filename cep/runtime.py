@@ -7,6 +7,11 @@ What is assumed: what the detector puts out is a function of the entries since t
 batches; the entries of a stream are never changed, and none is trimmed that no kept snapshot covers. A replay of
 several streams may take turns otherwise than at first. Lateness is judged within a stream and order is that of event
 time, so alerts do not depend on the turns, save where a stream is declared idle: that would need a journal of its own.
+
+A change of rules takes effect between two batches: another detector takes the state over. A snapshot follows before
+the next batch, so no batch is ever replayed by rules that did not apply it, if it is kept. Where it is not (a crash
+right there, or no room), recovery is by the new rules from the snapshot before: rules that did not change make what
+they would have made, those that did have begun as early as that snapshot, and nothing that was sent is sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from cep.errors import ConfigurationError
 from cep.ports import BadEvent, Commit, Entries, EntryId, FencedError, LateEvent, Log, LogError, Offsets, SnapshotStore
@@ -60,6 +65,17 @@ class Detector(Protocol):
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
 
+    def take_over(self, other: Any) -> None:
+        """Go on where another detector of the same class stands, which is of no use afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A detector of changed rules; `done` is told when it has taken over."""
+
+    detector: Detector
+    done: Callable[[], None]
+
 
 @dataclass(slots=True)
 class Counters:
@@ -73,6 +89,7 @@ class Counters:
     batches: int = 0
     replayed: int = 0
     snapshots: int = 0
+    changes: int = 0
     sessions: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
 
@@ -105,7 +122,8 @@ class HistoryError(Exception):
 class Runtime:
     """One detector over one log, for one thread; `counters` may be read by others.
 
-    `stop` ends `run` after the batch under way. `report` is told what an operator should know.
+    `stop` ends `run` after the batch under way. `report` is told what an operator should know. `changed` is asked
+    between batches whether the rules have changed.
     """
 
     def __init__(
@@ -118,9 +136,11 @@ class Runtime:
         stop: threading.Event | None = None,
         report: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
+        changed: Callable[[], Change | None] = lambda: None,
     ) -> None:
         self._log, self._detector, self._snapshots, self._options = log, detector, snapshots, options or Options()
         self._stop, self._report, self._clock = stop or threading.Event(), report, clock
+        self._changed = changed
         self._state_at: Offsets | None = None  # what the state has seen; None: it is of no use
         self._committed: Offsets = {}
         self._pending: Outcome | None = None  # of a batch whose commit has not been answered
@@ -142,6 +162,7 @@ class Runtime:
                     failures = 0
                     while not self._stop.is_set():
                         self._turn()
+                        self._change_if_asked()
                         self._snapshot_if_due()
                 except FencedError:
                     raise
@@ -200,6 +221,17 @@ class Runtime:
         self._committed, self._pending = self._state_at, None
         self.counters.count(outcome)
         self._count_entries(batch)
+
+    def _change_if_asked(self) -> None:
+        """Let changed rules take over, and keep where they begin."""
+        change = self._changed()
+        if change is None:
+            return
+        change.detector.take_over(self._detector)
+        self._detector = change.detector
+        self.counters.changes += 1
+        self._snapshot()
+        change.done()
 
     def _count_entries(self, batch: Sequence[Entries]) -> int:
         """How many entries; they bring the next snapshot nearer."""

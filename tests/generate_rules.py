@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tests.generate_tables import DECLARATIONS, ROSTERS, clock, lookup
+
 LITERALS: dict[str, Sequence[str]] = {
     "integer": ("0", "1", "1", "2", "3"),
     "money": ("0.5", "0.5", "1", "2.5"),
@@ -18,10 +20,13 @@ TEXT_FORMS = (
     '!= "y"',
     'in ["x", "y"]',
     "not in odd",
+    "in some",
     'matches "^x.?$"',
     'starts with "x"',
     'ends with "y"',
     'contains "y"',
+    '< "xy"',
+    '>= "y"',
 )
 FUNCTIONS = (
     *("count", "count", "count", "sum", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct"),
@@ -90,7 +95,7 @@ class Schema:
                 features.add("schema: refinement of a refinement")
                 self.usable.append(Seen("finest", {**base.fields, "n": base.fields["u"]}))
                 self.lines.append("event finest = fine with n = u where n >= 1")
-        self.lines += ["let small = 2", 'list odd = ["x", "xy"]', "let beyond(a, b) = a > b"]
+        self.lines += [*DECLARATIONS, "let small = 2", 'list odd = ["x", "xy"]', "let beyond(a, b) = a > b"]
 
     @staticmethod
     def _fields(rng: random.Random) -> dict[str, str]:
@@ -187,7 +192,13 @@ class Words:
 
     def own_comparison(self, scope: Scope) -> str | None:
         """A comparison of a text or a flag, or `missing`; of an own field, a captured or a latest one."""
+        if self.chance(0.06):
+            time = self.rng.choice(self.times(scope))
+            return self.note("expr: in a schedule", f"{time} in {self.rng.choice(('clock', 'dawn'))}")
         name, kind = self.rng.choice(self.references(scope))
+        if self.chance(0.15) and (found := lookup(self.rng, name, kind, ("text", "flag", "integer"))):
+            name, kind = found
+            self.features.add("expr: looked up")
         if self.chance(0.15):
             return self.note("expr: missing", self.rng.choice((f"missing({name})", f"not missing({name})")))
         if kind == "flag":
@@ -214,6 +225,13 @@ class Words:
             found += [(f"{event.name}.{name}", kind) for event in scope.events for name, kind in event.fields.items()]
         return found
 
+    def times(self, scope: Scope) -> list[str]:
+        """Every time that can be named."""
+        found = ["time"] if scope.own is not None else [f"{event.name}.time" for event in scope.events]
+        for alias, (_, loop) in scope.aliases.items():
+            found += [f"{alias}{end}.time" for end in ((".last", ".first", "") if loop else ("",))]
+        return found
+
     def term(self, scope: Scope, depth: int = 1) -> tuple[str, str]:
         """A number of some kind: a field, an aggregate, a capture, or arithmetic over them."""
         drawn = self.rng.random()
@@ -223,6 +241,11 @@ class Words:
             return self.captured(scope)
         if depth and drawn > 0.85:
             return self.arithmetic(scope, depth)
+        if self.chance(0.08):
+            return self.note("expr: calendar", clock(self.rng, self.rng.choice(self.times(scope)))), "integer"
+        if self.chance(0.15) and (found := lookup(self.rng, *self.rng.choice(self.references(scope)), NUMERIC)):
+            self.features.add("expr: looked up, a number")
+            return found
         name, kind = self.rng.choice([r for r in self.references(scope) if r[1] in NUMERIC])
         if scope.own is None:
             self.features.add("while: latest value")
@@ -268,11 +291,16 @@ class Words:
         fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function in OF_ANY_KIND]
         name = self.rng.choice(fields)
         of_events = function in ("count", "rate") and self.chance(0.7)
-        argument = event.name if of_events else f"{event.name}.{name}"
+        argument, kind = f"{event.name}.{name}", event.fields[name]
+        if of_events:
+            argument = event.name
+        elif self.chance(0.12) and (found := lookup(self.rng, argument, kind, NUMERIC)):
+            argument, kind = found
+            self.features.add(f"{where}: aggregate of what is looked up")
         if self.chance(0.2):
             inner = self.condition(Scope(event, [], False, aggregates=False), 0)
             argument = self.note(f"{where}: aggregate with a filter", f"{argument} where {inner}")
-        text, kind = self.call(function, argument, event.fields[name])
+        text, kind = self.call(function, argument, kind)
         return self.windowed(text, scope, where), kind
 
     @staticmethod
@@ -312,8 +340,13 @@ class Author:
         keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["m"], ["k", "m"], ["u"]))
         self.features.add(f"key: {len(keys)} fields")
         head = f"rule {name}" + (f" by {', '.join(keys)}" if keys else "")
+        self.rostered = len(keys) == 1 and self.chance(0.2)
+        if self.rostered:
+            head += self.note("rule: roster", f" in {ROSTERS[keys[0]]}")
+        if self.chance(0.08):
+            head += self.note("rule: active in", f" active in {self.rng.choice(('clock', 'dawn'))}")
         self.pool = self.schema.usable
-        if self.alerts and self.chance(0.5):
+        if self.alerts and self.chance(0.4):
             self.pool = [*self.rng.sample(self.alerts, k=1), *self.rng.sample(self.pool, k=self.rng.choice((0, 0, 1)))]
             self.features.add("chain: " + ("all alerts" if self.pool[0].name == "alert" else "a rule's alerts"))
         if self.alerts and self.chance(0.1):
@@ -336,7 +369,7 @@ class Author:
         conditions = [f"{u} >= {self.rng.choice('123')}", f"missing({m})", f'{k} == "1"']
         if self.chance(0.2):
             lines.append(self.note("alert: several", f"  alert high if {self.rng.choice(conditions)}"))
-        if self.chance(0.15):
+        if self.chance(0.08):
             lines.append(self.note("alert: if", f"  alert low if {self.rng.choice(conditions)}"))
         else:
             lines.append("  alert low")
@@ -431,7 +464,7 @@ class Author:
     def while_(self, keys: list[str]) -> str:
         scope = Scope(None, self.events(), horizon=self.chance(0.6))
         head = f" within {self.rng.choice((2, 4, 6, 10))}s" if scope.horizon else ""
-        if self.chance(0.15):
+        if self.chance(0.15) and not self.rostered:
             head += self.note("while: forget", f" forget {self.rng.choice((10, 12, 15))}s")
         line = f"  while {self.words.condition(scope)}"
         if self.chance(0.5):  # what only outputs look at is no part of the laws

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from cep.lang.checked import Rule, RuleSet, Source, When
+from tests.oracle_tables import with_tables
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Ranked, Value, is_of, key_of, value
 from tests.oracle_when import Runs
 from tests.oracle_while import Episodes, sources_of
@@ -34,25 +35,30 @@ def run(ruleset: RuleSet, events: Sequence[OracleEvent], until_us: int) -> list[
 
 def report(ruleset: RuleSet, events: Sequence[OracleEvent], until_us: int) -> Report:
     """As `run`, with the counters."""
+    ruleset = with_tables(ruleset)
     counters = Counters()
     events = list(events)
     for stratum in range(1 + max((rule.stratum for rule in ruleset.rules), default=0)):
         ranked: list[Ranked] = []
         for index, rule in enumerate(ruleset.rules):
             if rule.mode != "off" and rule.stratum == stratum:
-                ranked += _run_rule(index, rule, events, until_us, counters)
+                ranked += _run_rule(ruleset, index, events, until_us, counters)
         in_order = sorted(ranked, key=lambda r: (r.rank, r.outcome.key))
         events = with_alerts(ruleset, events, alerting(ruleset, in_order, counters))
     return Report([event.alert for event in events if event.alert is not None], counters)
 
 
 def _run_rule(
-    index: int, rule: Rule, events: Sequence[OracleEvent], until_us: int, counters: Counters
+    ruleset: RuleSet, index: int, events: Sequence[OracleEvent], until_us: int, counters: Counters
 ) -> Iterator[Ranked]:
     """One machine for each key; each sees the events of the root events that the rule names, in order."""
+    rule = ruleset.rules[index]
     is_when = isinstance(rule.trigger, When)
     sources: list[Source] = [step.source for step in rule.trigger.steps] if is_when else sources_of(rule)
     machines: dict[Key, Runs | Episodes] = {}
+    if rule.roster is not None and events and not is_when:
+        keys = next(table for table in ruleset.tables if (table.name, table.key) == (rule.roster, rule.keys[0].kind))
+        machines = {(key,): Episodes(index, rule, (key,), events, counters, True) for key, _ in keys.rows}
     for ordinal, event in enumerate(events):
         keys = [key_of(source, event) for source in sources if is_of(source, event)]
         counters.without_key += None in keys

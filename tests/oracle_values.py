@@ -30,6 +30,7 @@ from cep.lang.checked import (
     Source,
     Window,
 )
+from tests import oracle_tables as tables
 from tests.oracle_calendar import end_of_stretch
 
 Value = object  # str, int, float, bool, or None for null
@@ -412,33 +413,41 @@ def _km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, h)))
 
 
-OPERATIONS: dict[str, Callable] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "mod": lambda a, b: a % b if b != 0 else None,
-    "neg": lambda a: -a,
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
-    "gt": lambda a, b: a > b,
-    "ge": lambda a, b: a >= b,
-    "not": lambda a: not a,
-    "in": lambda a, *members: a in members,
-    "matches": lambda text, pattern: re2.search(pattern, text) is not None,
-    "starts_with": lambda text, prefix: text.startswith(prefix),
-    "ends_with": lambda text, suffix: text.endswith(suffix),
-    "contains": lambda text, part: part in text,
-    "cidr": _cidr,
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
-    "length": len,
-    "abs": abs,
-    "sqrt": lambda a: math.sqrt(a) if a >= 0 else None,
-    "ln": lambda a: math.log(a) if a > 0 else None,
-    "log10": lambda a: math.log10(a) if a > 0 else None,
-    "min2": min,
-    "max2": max,
-    "km": _km,
-} | {unit: lambda duration, us=us: duration / us for unit, us in UNIT_US.items()}
+OPERATIONS: dict[str, Callable] = (
+    {
+        "add": lambda a, b: a + b,
+        "sub": lambda a, b: a - b,
+        "mul": lambda a, b: a * b,
+        "mod": lambda a, b: a % b if b != 0 else None,
+        "neg": lambda a: -a,
+        "eq": lambda a, b: a == b,
+        "ne": lambda a, b: a != b,
+        "lt": lambda a, b: a < b,
+        "le": lambda a, b: a <= b,
+        "gt": lambda a, b: a > b,
+        "ge": lambda a, b: a >= b,
+        "not": lambda a: not a,
+        "in": lambda a, *members: a in members,
+        "matches": lambda text, pattern: re2.search(pattern, text) is not None,
+        "starts_with": lambda text, prefix: text.startswith(prefix),
+        "ends_with": lambda text, suffix: text.endswith(suffix),
+        "contains": lambda text, part: part in text,
+        "cidr": _cidr,
+        "text_lt": lambda text, constant: text < constant,
+        "text_le": lambda text, constant: text <= constant,
+        "text_gt": lambda text, constant: text > constant,
+        "text_ge": lambda text, constant: text >= constant,
+        "lower": lambda text: text.lower(),
+        "upper": lambda text: text.upper(),
+        "length": len,
+        "abs": abs,
+        "sqrt": lambda a: math.sqrt(a) if a >= 0 else None,
+        "ln": lambda a: math.log(a) if a > 0 else None,
+        "log10": lambda a: math.log10(a) if a > 0 else None,
+        "min2": min,
+        "max2": max,
+        "km": _km,
+    }
+    | tables.OPERATIONS
+    | {unit: lambda duration, us=us: duration / us for unit, us in UNIT_US.items()}
+)

@@ -37,6 +37,7 @@ from cep.lang.checked import (
     Test as Block,
 )
 from tests.oracle import OracleEvent, Outcome, report, run, said
+from tests.oracle_tables import with_tables
 
 SECOND = 1_000_000
 NOWHERE = Span("hand.cep", 1, 1, 1, 1)
@@ -238,6 +239,7 @@ def test_case_file(path: Path):
 
 def broken_promises(rules: RuleSet, test: Block) -> list[str]:
     """What the oracle makes of a `test` block: one line for each expectation that it does not meet."""
+    rules = with_tables(rules)
     givens = [step for step in test.steps if isinstance(step, Given)]
     expects = [step for step in test.steps if isinstance(step, Expect)]
     events = [

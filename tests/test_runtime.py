@@ -19,7 +19,7 @@ from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.log import RedisLog
 from cep.errors import ConfigurationError
 from cep.ports import BadEvent, Commit, Entries, EntryId, FencedError, LateEvent, LogError, Offsets
-from cep.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Counters, HistoryError, Options, Outcome, Runtime
+from cep.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, HistoryError, Options, Outcome, Runtime
 from tests.servers import Server, own_server
 
 __all__ = ["own_server"]
@@ -54,6 +54,9 @@ class Chain:
 
     def load(self, data: bytes | None) -> None:
         self.state = data or b""
+
+    def take_over(self, other: Chain) -> None:
+        self.state = other.state
 
 
 def expected(events: Sequence[bytes]) -> Outcome:
@@ -123,7 +126,15 @@ def test_faults_change_nothing(seed: int) -> None:
     while log.at.ms < len(events):  # each time with an empty memory, as after a crash
         stop = threading.Event()
         log.on_end = stop.set
-        runtime = Runtime(log, Chain(), snapshots if seed % 2 else None, options=IMPATIENT, stop=stop)
+        twist = random.Random(seed)  # rules change now and then into some that mean the same
+        runtime = Runtime(
+            log,
+            Chain(),
+            snapshots if seed % 2 else None,
+            options=IMPATIENT,
+            stop=stop,
+            changed=lambda twist=twist: Change(Chain(), lambda: None) if twist.random() < 0.1 else None,
+        )
         if rng.random() < 0.5:
             log.rng = CrashingRandom(rng, rng.randrange(1, 60))
         try:
@@ -235,7 +246,11 @@ def main(url: str, directory: str) -> None:
     log = RedisLog(url, ["in"], "test")
     log._count = 20
     Runtime(
-        log, Chain(), DirectorySnapshots(directory, "chain"), options=Options(snapshot_entries=100), stop=stop
+        log,
+        Chain(),
+        DirectorySnapshots(directory, "chain", ["events"]),
+        options=Options(snapshot_entries=100),
+        stop=stop,
     ).run()
 
 

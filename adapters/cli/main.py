@@ -42,6 +42,8 @@ def check(
     *path: Annotated[str, Parameter(required=True)],
     format: Literal["text", "json", "github"] = "text",
     strict: Annotated[bool, Parameter(negative=())] = False,
+    cost: Annotated[bool, Parameter(name=("--cost", "-v"), negative=())] = False,
+    retention: str | None = None,
 ) -> int:
     """Check rule files: every mistake in one pass.
 
@@ -53,10 +55,14 @@ def check(
         text, one JSON document, or annotations as GitHub shows them.
     strict
         Warnings are findings too.
+    cost
+        Say what each rule remembers for a key, and what bounds it; JSON always does.
+    retention
+        How far back the streams reach, such as 7d: longer windows are warned of.
     """
     from cep.adapters.cli.rules import check
 
-    return check(path, format, strict)
+    return check(path, format, strict, cost, retention)
 
 
 @app.command
@@ -104,8 +110,16 @@ def graph(
 
 
 @app.command(name="test")
-def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text") -> int:
-    """Run the `test` blocks of rule files on the engine.
+def verify(
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "json", "junit"] = "text",
+    rule: str | None = None,
+    shuffle: Annotated[bool, Parameter(negative=())] = False,
+    cut: Annotated[bool, Parameter(negative=())] = False,
+    restart: Annotated[bool, Parameter(negative=())] = False,
+    seed: int = 1,
+) -> int:
+    """Run the `test` blocks of rule files on the engine, and say what they do not show.
 
     Parameters
     ----------
@@ -113,10 +127,20 @@ def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["tex
         Rule files, or folders of them.
     format
         text, one JSON document, or JUnit's XML.
+    rule
+        Run the tests of this rule only.
+    shuffle
+        Run each test again with its events out of order, by less than their stream's `late`.
+    cut
+        Run each test again with every event in a batch of its own.
+    restart
+        Run each test again, writing and reading a snapshot after every event.
+    seed
+        Of --shuffle.
     """
-    from cep.adapters.cli.tests import test
+    from cep.adapters.cli.tests import Trials, test
 
-    return test(path, format)
+    return test(path, format, rule, Trials(shuffle, cut, restart, seed))
 
 
 @app.command

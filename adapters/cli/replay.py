@@ -111,6 +111,8 @@ class Tally:
                 "unknown types": (self.unknown.total(), tally(self.unknown)),
                 "late": (self.late, ""),
                 "without key": (counters.without_key, ""),
+                "outside rosters": (counters.outside_roster, ""),
+                "failed calls": (counters.failed_calls, ""),
                 "alerts": (sum(alerts.values()), tally(alerts)),
                 "held back": (counters.limited + counters.conditional, _held_back(counters)),
             }

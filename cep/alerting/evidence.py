@@ -18,8 +18,8 @@ from cep.engine.identity import of_entry
 from cep.engine.inputs import Captured, spread
 from cep.engine.state import EngineState
 from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
-from cep.kernels.matches import TIME
-from cep.layout import ALERTS, Program, RuleSpec, StepText
+from cep.kernels.matches import START, TIME
+from cep.layout import ALERTS, EpisodePlan, Program, RuleSpec, StepText
 
 Ints = npt.NDArray[np.int64]
 
@@ -96,9 +96,8 @@ def _of_event(program: Program, state: EngineState, number: int, events: Batch) 
 
 def steps(program: Program, rule: RuleSpec, what: Captured, row: Ints, seen: Shown) -> Iterator[str]:
     """The steps of each match, in the order of the rule. An episode has one: what was seen last when it opened."""
-    if not rule.steps:
-        names = [quoted(program.events[number].name) for number in what.events.event[what.ends(0, last=True)].tolist()]
-        return map("[%s]".__mod__, rows_of([objects({"step": names, "count": "1", "events": seen.of_step(0)})]))
+    if isinstance(rule.plan, EpisodePlan):
+        return map("[%s]".__mod__, _of_episodes(program, rule.plan, what, row, seen))
     columns = []
     place = -1
     for step in rule.steps:
@@ -109,6 +108,25 @@ def steps(program: Program, rule: RuleSpec, what: Captured, row: Ints, seen: Sho
             captured = {"count": what.count[:, place].tolist(), "events": seen.of_step(place)}
             columns.append(objects(_said(step) | captured))
     return (f"[{','.join(row)}]" for row in rows_of(columns))
+
+
+def _of_episodes(program: Program, plan: EpisodePlan, what: Captured, row: Ints, seen: Shown) -> Iterator[str]:
+    """The event seen last; of a roster's key that has never been heard from, that there was none."""
+    heard = np.flatnonzero(what.held[:, 0])
+    known = program.events[program.predicates[plan.feeds[0].predicate].event].name
+    names = np.full(len(row), quoted(known), object)
+    names[heard] = [quoted(program.events[n].name) for n in what.events.event[what.take(heard).ends(0, last=True)]]
+    present = objects({"step": names.tolist(), "count": "1", "events": seen.of_step(0)})
+    absent = objects(
+        {
+            "step": quoted(known),
+            "absent": "true",
+            "from": map(quoted, times(row[:, START] - plan.roster_us)),
+            "until": map(quoted, times(row[:, START])),
+        }
+    )
+    pairs = zip(what.held[:, 0].tolist(), present, absent, strict=True)
+    return (event if held else absence for held, event, absence in pairs)
 
 
 def _said(step: StepText) -> dict[str, Column]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec, inward
-from cep.compile.expressions import TextTest, walk
+from cep.compile.expressions import as_fields, walk
 from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
-from cep.layout import EpisodePlan, Feed, Opcode
+from cep.layout import END_OF_TIME, EpisodePlan, Feed, Opcode
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load
@@ -33,17 +33,14 @@ class ConditionWords:
             if isinstance(part, Aggregate) and part not in self.aggregates:
                 self.aggregates.append(part)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """Where the condition finds a leaf."""
+    def load(self, leaf: Expr) -> Load:
+        """Where the condition finds a leaf, or a derivation of one event's latest values."""
         if isinstance(leaf, Aggregate):
-            assert test is None, "text operations stand inside of aggregates"
             return Opcode.RUN, self.aggregates.index(leaf)
-        assert isinstance(leaf, LatestRef), f"{leaf} has no meaning in a condition"
-        coder = self.context.coder
-        slot = 0 if leaf.field == "time" else coder.fields[leaf.source.event, leaf.field]
-        if test:
-            slot = coder.text_slot(slot, test)
-        value = (leaf.source, slot)
+        sources = {part.source for part in walk(leaf) if isinstance(part, LatestRef)}
+        assert len(sources) == 1, f"{leaf} has no meaning in a condition"
+        source = sources.pop()
+        value = (source, self.context.coder.value_slot(source.event, as_fields(leaf)))
         if value not in self.latest:
             self.latest.append(value)
         return Opcode.RUN, len(self.aggregates) + self.latest.index(value)
@@ -82,7 +79,7 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
     for expr in output_expressions(rule):
         for part in walk(expr):
             if isinstance(part, LatestRef):
-                words.load(part, None)
+                words.load(part)
     sources = list(dict.fromkeys([s for a in words.aggregates for s in a.sources] + [s for s, _ in words.latest]))
     bits = {source: 1 << i for i, source in enumerate(sources)}
     plan = EpisodePlan(
@@ -91,7 +88,7 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         until=until,
         for_us=condition.for_us,
         keep_us=condition.keep_us,
-        forget_us=rule.forget_us,
+        forget_us=rule.forget_us if rule.roster is None else END_OF_TIME,
         aggregates=tuple(aggregate_spec(coder, a) for a in words.aggregates),
         aggregate_bits=tuple(bits[a.source] for a in words.aggregates),
         reset_bits=tuple(bits[a.window.since] if a.window.since else 0 for a in words.aggregates),
@@ -100,6 +97,8 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         latest=tuple((bits[source], slot) for source, slot in words.latest),
         feeds=tuple(Feed(context.source(source), bits[source], context.key(source)) for source in sources),
         rises_in_time=not falls(judged),
+        roster=rule.roster,
+        roster_us=max((a.window.life_us for a in words.aggregates[:judged_aggregates]), default=0),
     )
     return plan, words
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import SCALES, TextTest, is_float
+from cep.compile.expressions import SCALES, derivation, is_derived, is_float
 from cep.compile.features import key_group
 from cep.lang.alerts import COMMON, OWN
 from cep.lang.checked import (
@@ -18,6 +18,7 @@ from cep.lang.checked import (
     FieldRef,
     KeyRef,
     LatestRef,
+    Op,
     Rule,
     Template,
     When,
@@ -82,14 +83,19 @@ class _Outputs:
         parts = template.parts if template else ()
         return tuple(part if isinstance(part, str) else self.add(part) for part in parts)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """The input word for a leaf."""
-        made = self._source(leaf)
-        if test:
-            made = replace(made, texts=test.steps)
+    def load(self, leaf: Expr) -> Load:
+        """The input word for a leaf, or for a derivation of any expressions."""
+        made = self._derived(leaf) if is_derived(leaf) else self._source(leaf)
         if made not in self.inputs:
             self.inputs.append(made)
         return Opcode.RUN, self.inputs.index(made)
+
+    def _derived(self, expr: Expr) -> Input:
+        """A derivation; its arguments read inputs that stand before it."""
+        assert isinstance(expr, Op)
+        what, args = derivation(expr)
+        codes = tuple(self.context.coder.expression(arg, self.load) for arg in args)
+        return Input(InputKind.DERIVED, real=is_float(expr.kind), derivation=what, args=codes)
 
     def _source(self, leaf: Expr) -> Input:
         """Where the leaf's word comes from."""
@@ -97,7 +103,7 @@ class _Outputs:
             return self._before_last(leaf)
         if isinstance(leaf, Aggregate | LatestRef):
             assert self.words is not None, "a sequence has no latest values"
-            _, place = self.words.load(leaf, None)
+            _, place = self.words.load(leaf)
             return Input(InputKind.VALUE, place, real=is_float(leaf.kind))
         if isinstance(leaf, KeyRef):
             return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))

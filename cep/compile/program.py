@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass, field, replace
 
 from cep.compile.aggregates import inward
-from cep.compile.episode import compile_episode
+from cep.compile.episode import ConditionWords, compile_episode
 from cep.compile.expressions import Coder, conjuncts, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
-from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, When
-from cep.layout import ColumnSpec, EventSpec, FeaturePlan, Predicate, Program, RuleSpec, Stratum, StreamSpec
+from cep.compile.structure import of_column, of_rule, of_value, spoken_of
+from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, Table, When
+from cep.layout import (
+    ColumnSpec,
+    EventSpec,
+    FeaturePlan,
+    Outside,
+    Predicate,
+    Program,
+    RuleSpec,
+    Stratum,
+    StreamSpec,
+    TableData,
+)
 
 
 @dataclass(slots=True)
@@ -90,27 +101,39 @@ def compile_rules(rules: RuleSet) -> Program:
     live = tuple(rule for rule in rules.rules if rule.mode != "off")
     columns, places = _columns(rules, live)
     context = Context(rules, Coder(columns, places), FeatureSet())
-    specs = [_rule(context, rule) for rule in live]
+    compiled = [_rule(context, rule) for rule in live]
     coder = context.coder
     features = context.features.plans(context)
     predicates = tuple(context.predicates)
+    meanings = _meanings(rules, coder, context.features)
+    specs = [
+        replace(spec, structure=_structure(rules, rule, words, meanings))
+        for rule, (spec, words) in zip(live, compiled, strict=True)
+    ]
     return Program(
         streams=tuple(_stream(rules, stream) for stream in rules.streams),
         events=tuple(_event(event, places) for event in rules.events),
         columns=tuple(columns),
         slots=coder.slots,
-        texts=tuple(coder.texts),
-        computed=tuple(coder.computed),
+        derived=tuple(coder.derived),
         calendars=tuple(coder.calendars),
         predicates=predicates,
         features=features,
         rules=tuple(specs),
         shown=tuple(coder.shown),
+        shown_as=tuple(meanings[slot] for slot in coder.shown),
         code=tuple(coder.code),
         consts=tuple(coder.consts),
         const_texts=tuple(coder.const_texts),
+        tables=tuple(map(_table, rules.tables)),
+        outside=tuple(Outside(o.name, o.what, o.source, o.folder, o.kind.value) for o in rules.outside),
         strata=_strata(rules, [rule.stratum for rule in live], specs, features, predicates),
     )
+
+
+def _table(table: Table) -> TableData:
+    columns = tuple((name, kind.value) for name, kind in table.columns)
+    return TableData(table.name, table.key.value, columns, table.rows)
 
 
 def _stream(rules: RuleSet, stream: Stream) -> StreamSpec:
@@ -145,15 +168,30 @@ def _strata(
     return tuple(made)
 
 
-def _rule(context: Context, rule: Rule) -> RuleSpec:
+def _rule(context: Context, rule: Rule) -> tuple[RuleSpec, ConditionWords | None]:
     if isinstance(rule.trigger, When):
-        return describe(context, rule, compile_sequence(context, rule, rule.trigger))
-    return describe(context, rule, compile_episode(context, rule, rule.trigger))
+        return describe(context, rule, compile_sequence(context, rule, rule.trigger)), None
+    plan, words = compile_episode(context, rule, rule.trigger)
+    return describe(context, rule, (plan, words)), words
+
+
+def _structure(rules: RuleSet, rule: Rule, words: ConditionWords | None, meanings: dict[int, str]) -> str:
+    if words is None:
+        return of_rule(rules, rule, ())
+    latest = tuple((source, meanings[slot]) for source, slot in words.latest)
+    return of_rule(rules, rule, (tuple(words.aggregates), latest))
+
+
+def _meanings(rules: RuleSet, coder: Coder, features: FeatureSet) -> dict[int, str]:
+    """What columns hold, whatever their places are."""
+    found = {slot: of_column(rules, column) for slot, column in enumerate(coder.columns)}
+    found |= {slot: of_value(rules, expr) for expr, slot in coder.worked_out()}
+    return found | {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
 
 
 def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
     """The columns to decode: the fields that some rule names, one column for one path and kind of a stream."""
-    used = sorted({ref for rule in live for ref in _named_fields(rule)})
+    used = sorted({ref for rule in live for ref in spoken_of(rule) if ref[1] != "time"})
     columns = [ColumnSpec(-1, (), "time", ())]
     places: dict[tuple[int, str], int] = {}
     known: dict[tuple[int, tuple[str, ...], str], int] = {}
@@ -174,31 +212,3 @@ def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], 
             if event.stream == ALERTS and shape in known:  # one rule's alerts may be named as those of all
                 places[event.index, declared.name] = known[shape]
     return columns, places
-
-
-def _named_fields(node: object) -> set[tuple[int, str]]:
-    """Every (event, field) that a checked value speaks of, times left out."""
-    found: set[tuple[int, str]] = set()
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, tuple):
-            stack += part
-            continue
-        names = _field_names(type(part))
-        if not names:
-            continue
-        stack += [getattr(part, name) for name in names]
-        if "field" not in names:
-            continue
-        name, holder = getattr(part, "field"), part if "event" in names else getattr(part, "source", None)  # noqa: B009
-        event = getattr(holder, "event", None)
-        if isinstance(name, str) and name != "time" and isinstance(event, int):
-            found.add((event, name))
-    return found
-
-
-@cache
-def _field_names(of: type) -> tuple[str, ...]:
-    """The names of a dataclass's fields; none of anything else."""
-    return tuple(part.name for part in fields(of)) if is_dataclass(of) else ()

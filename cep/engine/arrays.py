@@ -164,7 +164,8 @@ def named_arrays(prefix: str, table: Any) -> dict[str, Array]:
 
 
 def restored(prefix: str, table: Any, arrays: dict[str, Array]) -> Any:
-    """The NamedTuple with its arrays taken from `arrays` by name, float views made anew."""
-    found = {name: arrays[f"{prefix}.{name}"] for name in table._fields if not name.endswith("_real")}
+    """The NamedTuple with its arrays taken from `arrays` by name where they are there, float views made anew."""
+    named = named_arrays(prefix, table)
+    found = {name.removeprefix(f"{prefix}."): arrays.get(name, array) for name, array in named.items()}
     views = {name: found[name[: -len("_real")]].view(np.float64) for name in table._fields if name.endswith("_real")}
     return table._replace(**found, **views)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cep.engine.arrays import FIRST_ROWS, FIRST_SLOTS, copies, grow_matches, grown, grown_copies, new_keys, new_matches
 from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_combinations
 from cep.kernels import combinations as ck
 from cep.kernels.keys import KEY, NEVER
 from cep.kernels.runs import Machine
@@ -88,6 +89,10 @@ class CombinationState(Keyed):
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
         return [self.keys.slots[:, KEY:]]
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_combinations(self.combinations, slot, now_us)
 
     def waiting(self) -> int:
         """How many events wait, at all stages: each stands for every partial match that it ends."""

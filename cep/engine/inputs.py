@@ -7,7 +7,6 @@ With `match each` a loop's captured events are kept only up to a bound, the firs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +17,14 @@ from cep.engine.matched import RuleMatches
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
 from cep.engine.statistics import statistic
-from cep.engine.strings import Strings
-from cep.engine.texts import text_function
 from cep.engine.values import Value, values_of
 from cep.kernels.chain import EACH_REFERENCES_MAX
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
-from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan, TextColumn
+from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-TextFunction = Callable[[str], bool | int | str]
 
 _LARGEST = 2**63 - 1
 _RUN, _END = int(Opcode.RUN), int(Opcode.END)
@@ -84,10 +80,11 @@ def input_words(state: EngineState, rule: RuleSpec, matches: RuleMatches, what: 
     """The inputs of a rule's outputs, shape (m, inputs)."""
     words = np.empty((len(matches.row), len(rule.inputs)), np.int64)
     for place, given in enumerate(rule.inputs):
-        words[:, place] = _input(given, matches, what)
-        for operation, patterns in given.texts:
-            function = text_function(TextColumn(-1, -1, operation, patterns))
-            words[:, place] = _of_texts(function, words[:, place].tolist(), state.strings)
+        if given.derivation is None:
+            words[:, place] = _input(given, matches, what)
+        else:
+            args = [_code_words(state, code, words) for code in given.args]
+            words[:, place] = state.derived.words(given.derivation, args, state.strings)
     return words
 
 
@@ -107,18 +104,14 @@ def _input(given: Input, matches: RuleMatches, what: Captured) -> Ints:
     return word
 
 
-def _of_texts(function: TextFunction, words: list[int], strings: Strings) -> list[int]:
-    """The words that an operation on texts gives, worked out once for each text."""
-    known = {NULL: NULL}
-    for word in set(words) - known.keys():
-        outcome = function(strings.text(word) or "")
-        known[word] = strings.id(outcome) if isinstance(outcome, str) else int(outcome)
-    return [known[word] for word in words]
-
-
 def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
     """An output expression over its inputs, shape (m,)."""
-    code, at = state.code, output.code
+    return _code_words(state, output.code, inputs)
+
+
+def _code_words(state: EngineState, at: int, inputs: Ints) -> Ints:
+    """The words of the expression at `at`, shape (m,)."""
+    code = state.code
     if code[at, 0] == _RUN and code[at + 1, 0] == _END:
         plain: Ints = inputs[:, code[at, 1]]
         return plain

@@ -53,6 +53,15 @@ class RuleLimit:
         """By which clause the episode that resolves had opened."""
         return self.opened.pop(episode, 0)
 
+    def suit(self, limit: LimitSpec | None, clauses: int) -> None:
+        """Go on under a rule that may have been changed: what is open stays so, periods of no limit are forgotten.
+
+        A clause that the rule has no more is taken for its last one.
+        """
+        if limit is None:
+            self.periods = {}
+        self.opened = {key: min(clause, clauses - 1) for key, clause in self.opened.items()}
+
     def keep(self, open_episodes: Iterable[Key]) -> None:
         """Forget the episodes that are not open any more."""
         self.opened = {key: self.opened[key] for key in open_episodes if key in self.opened}

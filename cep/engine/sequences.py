@@ -18,6 +18,7 @@ from cep.engine.arrays import (
 )
 from cep.engine.combinations import CombinationState, shares_prefixes
 from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_chain, of_probe
 from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
@@ -216,6 +217,10 @@ class ChainState(Keyed):
         """Every array in which the id of a text may stand."""
         return [self.keys.slots[:, KEY:]]
 
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_chain(self.chain, slot, now_us)
+
     def waiting(self) -> int:
         """How many runs wait."""
         return int(self.chain.count[fk.RUNS])
@@ -357,6 +362,10 @@ class ProbeState(Keyed):
         p = self.probe
         words = p.run[self._live_rows(), rk.WORD : p.plan[rk.REFS]]
         return [self.keys.slots[:, KEY:], words, p.node[: p.count[rk.NODE_TOP], rk.NODE_WORD :]]
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_probe(self.probe, slot, now_us)
 
     def waiting(self) -> int:
         """How many runs wait."""

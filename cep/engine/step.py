@@ -1,8 +1,8 @@
 """`step`: (program, state, batch) → matches, and which of them are alerts. No clock, no I/O, no randomness.
 
-Every stage is a function over columns: order → text columns → filters → features → plans → matches in order → alerts,
-which are events to the rules of the next stratum. The outcome is a function of the events in the order of law 2 alone;
-how they are cut into batches changes nothing.
+Every stage is a function over columns: order → derived columns → filters → features → plans → matches in order →
+alerts, which are events to the rules of the next stratum. The outcome is a function of the events in the order of law 2
+alone; how they are cut into batches changes nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from cep.engine.plans import Rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, Feed, Program, Stratum
+from cep.layout import END_OF_TIME, NAN_WORD, NULL, DerivedColumn, Feed, Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 
 PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
-END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 NO_WORDS = np.zeros(1, np.int64)
 
 
@@ -50,6 +49,8 @@ def _advance(
 ) -> StepOutput:
     """Let every stratum read what is released. Without rules over alerts there is one, and the order is its own."""
     state.counters.events += len(batch)
+    if len(batch):
+        state.enrol(program, int(batch.time_us[0]))
     if len(program.strata) == 1:
         matches, _ = _run(program, state, program.strata[0], batch, until_us)
         order = alerting(program, state, matches, in_order(program, state, matches))
@@ -75,7 +76,6 @@ def _run(
     features, rules = [state.features[i] for i in stratum.features], [state.rules[i] for i in stratum.rules]
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
-    state.texts.fill(words, state.strings)
     for calendar in state.calendars:
         calendar.fill(words)
     machine = Machine(
@@ -84,6 +84,7 @@ def _run(
     keep = np.zeros(n, np.uint8)
     if n:
         selected = _Selection(program, machine, batch)
+        selected.derive(state)
         for number, feature in zip(stratum.features, features, strict=True):
             feature.feed(machine, selected.rows(program.features[number].feeds, state))
         for number, plan_state in zip(stratum.rules, rules, strict=True):
@@ -108,18 +109,20 @@ class _Selection:
         self._event = batch.event
         self._by_event: dict[int, Ints] = {}
         self._passing: dict[int, Ints] = {}
-        for column in program.computed:
-            mk.compute(
-                machine.code,
-                column.code,
-                machine.consts,
-                machine.words,
-                self._of_event(column.event),
-                column.slot,
-                NO_WORDS,
-                machine.stack,
-                machine.real,
-            )
+
+    def derive(self, state: EngineState) -> None:
+        """Fill the columns that are worked out of others, in the order in which they need each other."""
+        m = self._machine
+        for column in self._program.derived:
+            rows = self._of_event(column.event)
+            if isinstance(column, DerivedColumn):
+                args = [m.words[source, rows] for source in column.sources]
+                m.words[column.slot, rows] = state.derived.words(column.derivation, args, state.strings)
+                if column.derivation.operation == "rostered":
+                    state.counters.outside_roster += int((m.words[column.slot, rows] == 0).sum())
+            else:
+                mk.compute(m.code, column.code, m.consts, m.words, rows, column.slot, NO_WORDS, m.stack, m.real)
+        state.counters.failed_calls += state.derived.failures()
 
     def _of_event(self, event: int) -> Ints:
         if event not in self._by_event:
@@ -197,7 +200,7 @@ def _compact(state: EngineState, batch: Batch) -> None:
         captures.forget(np.concatenate([NO_WORDS[:0], *(rule.references() for rule in state.rules)]))
     if len(state.strings) >= state.strings.compact_at:
         state.strings.keep(_live_texts(state, batch))
-        state.texts.clear()
+        state.derived.clear()
 
 
 def _live_texts(state: EngineState, batch: Batch) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.elements import USED, Windows
-from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule
+from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
@@ -26,12 +26,14 @@ Ints = npt.NDArray[np.int64]
 
 # Places in Episodes.plan.
 # JUDGED: how many aggregates the condition and `until` read (the others are only shown); JUDGED_BITS: their sources'.
-CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS = range(9)
+# ROSTERED: the keys are those of a roster, which stay.
+CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS, ROSTERED = range(10)
 
 # Columns of Episodes.state. SINCE: when the pending began; of a key that has not been judged yet, its last event.
-# OVER: since when the episode is over, NEVER if it is not.
-PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT = range(7)
-STATE_COLUMNS = 7
+# OVER: since when the episode is over, NEVER if it is not. FIRST: when a key of a roster is judged without an event of
+# its own, NEVER once it has been. OPENED_EVENT, LAST_EVENT: -1 before a key of a roster has had one.
+PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT, FIRST = range(8)
+STATE_COLUMNS = 8
 CLOSED, PENDING, OPEN, SPENT = range(4)  # SPENT: resolved while the condition still held
 
 # Columns of Episodes.sources: an aggregate's or latest value's bit, and the latest value's slot.
@@ -68,7 +70,7 @@ def clear(e: Episodes, windows: Windows, slot: int) -> None:
     clear_windows(windows, slot)
     for column in range(STATE_COLUMNS):
         e.state[slot, column] = 0
-    e.state[slot, OVER] = NEVER
+    e.state[slot, OVER] = e.state[slot, FIRST] = NEVER
     e.state[slot, LAST_TIME] = UNSEEN
     for v in range(len(e.nulls)):
         e.now[slot, v] = e.nulls[v]
@@ -88,8 +90,11 @@ def gather(e: Episodes, windows: Windows, slot: int) -> None:
 def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int, status: int) -> None:
     """Write an opening or a resolution, with the words of the condition at that instant."""
     at = begin(matches, keys, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
-    matches.count[at, 0] = 1
-    refer(matches, e.state[slot, OPENED_EVENT])
+    if e.state[slot, OPENED_EVENT] >= 0:
+        matches.count[at, 0] = 1
+        refer(matches, e.state[slot, OPENED_EVENT])
+    else:
+        matches.count[at, 0] = 0
     for i in range(len(e.inputs)):
         matches.value[at, i] = e.inputs[i]
 
@@ -142,7 +147,7 @@ def resolve(e: Episodes, m: Machine, keys: KeySpace, matches: Matches, slot: int
 def next_deadline(e: Episodes, slot: int) -> int:
     """When `for`, `keep` or `forget` next has something to say."""
     state = e.state[slot]
-    soonest = state[LAST_TIME] + e.plan[FORGET]
+    soonest = min(state[LAST_TIME] + e.plan[FORGET], state[FIRST])
     if state[PHASE] == PENDING:
         soonest = min(soonest, state[SINCE] + e.plan[FOR])
     elif state[PHASE] == OPEN and state[OVER] != NEVER:
@@ -194,7 +199,10 @@ def settle(
             return False
         changed = leave(e, windows, slot, now_us)
         state = e.state[slot]
-        if changed and watched(e, slot):
+        begins = state[FIRST] <= now_us
+        if begins:
+            state[FIRST] = NEVER
+        if begins or (changed and watched(e, slot)):
             judge(e, m, keys, windows, matches, slot, now_us, DEADLINE)
         if state[PHASE] == PENDING and state[SINCE] + e.plan[FOR] <= now_us:
             gather(e, windows, slot)
@@ -232,9 +240,29 @@ def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
     soonest = min(next_deadline(e, slot), last_seen(e, slot) + e.plan[FORGET])
     if watched(e, slot):
         soonest = min(soonest, next_change(windows, slot))
-    elif e.latest.shape[0] == 0:
+    elif e.latest.shape[0] == 0 and e.plan[ROSTERED] == 0:
         soonest = min(soonest, max(last_seen(e, slot) + e.plan[LONGEST], now_us + 1))
     return max(soonest, now_us + 1)
+
+
+@jit
+def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
+    """The keys of a roster that are new, by their slots, are judged for the first time at `first_us`."""
+    for slot in slots:
+        e.state[slot, FIRST] = first_us
+        e.state[slot, OPENED_EVENT] = e.state[slot, LAST_EVENT] = -1
+        schedule(keys, slot, first_us)
+
+
+@jit
+def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
+    """Keys that have left the roster lose their state; an open episode is counted as forgotten."""
+    for slot in slots:
+        forget(e, windows, slot)
+        clear(e, windows, slot)
+        if keys.slots[slot, DUE] != NEVER:
+            unlink(keys, slot)
+        remove(keys, slot)
 
 
 @jit
@@ -296,7 +324,7 @@ def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Ma
             return False
         advance_all(windows, slot, until_us)
         gone = last_seen(e, slot) + e.plan[FORGET] <= until_us
-        idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot)
+        idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot) and e.plan[ROSTERED] == 0
         if gone or (idle and e.latest.shape[0] == 0):
             wipe(windows, slot)
             clear(e, windows, slot)

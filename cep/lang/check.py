@@ -9,38 +9,64 @@ from cep.errors import Diagnostic
 from cep.lang import ast
 from cep.lang.alerts import ALERT, STRATA_MAX, Alerts, strata
 from cep.lang.checked import Fed, Rule, RuleSet, Test
-from cep.lang.declarations import Declared, Reader, collect
+from cep.lang.declarations import Declared, collect
+from cep.lang.lints import lint
 from cep.lang.names import Names
 from cep.lang.parse import parse
 from cep.lang.report import Page, Report
 from cep.lang.rules import check_rule
+from cep.lang.tables import Reader
 from cep.lang.testblocks import check_test
 from cep.lang.text import Text
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load gives: `ruleset` is None when any diagnostic is an error; `files` maps names to texts."""
+    """What a load gives: `ruleset` is None when any diagnostic is an error; `files` maps names to texts.
+
+    beside: the names of all other files that were read, or asked for and not there.
+    """
 
     ruleset: RuleSet | None
     diagnostics: tuple[Diagnostic, ...]
     files: Mapping[str, str]
+    beside: frozenset[str] = frozenset()
 
 
-def check(files: Mapping[str, str], read: Reader, report: Report) -> Loaded:
-    """Parse and check these files and what they import. `report` may hold findings from reading the files."""
+Trees = dict[tuple[str, str], ast.File]  # of files without a syntax error, by name and content
+
+
+def check(files: Mapping[str, str], read: Reader, report: Report, trees: Trees | None = None) -> Loaded:
+    """Parse and check these files and what they import. `report` may hold findings from reading the files.
+
+    trees: what was parsed before is not parsed again, and what is parsed now is added.
+    """
+    trees = {} if trees is None else trees
     contents = dict(files)
     declared: list[Declared] = []
     broken: set[str] = set()
     waiting = list(files)
     while waiting:
-        text = Text.of(name := waiting.pop(0), contents[name])
-        file = parse(text, report.on(text))
-        declared += [(text, node) for node in file.declarations]
+        file = _parsed((name := waiting.pop(0), contents[name]), trees, report)
+        declared += [(file.text, node) for node in file.declarations]
         broken |= file.broken
         waiting += _imports(file, contents, read, report)
     ruleset = _check(declared, broken, read, report)
+    if not report.failed:
+        for warning in lint(ruleset):
+            report.add(warning)
     return Loaded(None if report.failed else ruleset, report.sorted(), contents)
+
+
+def _parsed(named: tuple[str, str], trees: Trees, report: Report) -> ast.File:
+    """The tree of a file, which is given by name and content."""
+    if named in trees:
+        return trees[named]
+    text, before = Text.of(*named), len(report.found)
+    file = parse(text, report.on(text))
+    if len(report.found) == before:
+        trees[named] = file
+    return file
 
 
 def _imports(file: ast.File, contents: dict[str, str], read: Reader, report: Report) -> Iterable[str]:
@@ -61,7 +87,7 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
     names = Names(report, broken=broken)
     collect(names, declared, read)
     tests: list[Test] = []
-    rules, fed = _rules(names, {node.name.text: report.on(text) for text, node in _declared_rules(names, declared)})
+    rules, fed = _rules(names, _declared_rules(names, declared))
     for text, node in declared:
         if isinstance(node, ast.Test) and (test := check_test(names, rules, node, report.on(text))) is not None:
             tests.append(test)
@@ -71,14 +97,20 @@ def _check(declared: list[Declared], broken: set[str], read: Reader, report: Rep
         tuple(rule for rule in rules.values() if rule is not None),
         tuple(tests),
         fed,
+        tuple(names.used.values()),
+        tuple(names.outside.values()),
     )
 
 
-def _declared_rules(names: Names, declared: list[Declared]) -> Iterable[tuple[Text, ast.Rule]]:
-    """The rules, one of each name."""
+def _declared_rules(names: Names, declared: list[Declared]) -> dict[str, Page]:
+    """The rules, as they were declared or written out, and where the mistakes of each are reported."""
+    pages: dict[str, Page] = {}
     for text, node in declared:
         if isinstance(node, ast.Rule) and names.rules.get(node.name.text) is node:
-            yield text, node
+            pages[node.name.text] = names.report.on(text)
+        elif isinstance(node, ast.Use) and node.name.text in names.expansions:
+            pages[node.name.text] = names.expansions[node.name.text].page
+    return pages
 
 
 def _rules(names: Names, pages: Mapping[str, Page]) -> tuple[dict[str, Rule | None], tuple[Fed, ...]]:
@@ -98,7 +130,7 @@ def _rules(names: Names, pages: Mapping[str, Page]) -> tuple[dict[str, Rule | No
             members = [rule for member in layers.members if (rule := rules[member]) is not None]
             if len(members) == len(layers.members):  # else their fields are not known, and that has been reported
                 alerts.declare_all(members)
-        rule = check_rule(names, names.rules[name], pages[name])
+        rule = check_rule(names, names.rules[name], pages[name], names.given(name))
         rules[name] = rule and replace(rule, stratum=layers.stratum[name])
         if rule is not None and name in layers.heard:
             alerts.declare(rule)

@@ -211,14 +211,18 @@ class Op:
     """An operation on typed operands; the operands' kinds choose between exact and float arithmetic.
 
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
-    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
+    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne (see text_lt).
     Logic (FLAG, three-valued): and or (of two) not. `missing` (never null). `in` (args[0] in the Consts args[1:]).
-    Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
+    Text: matches starts_with ends_with contains cidr text_lt text_le text_gt text_ge (FLAG, args[1] a Const); lower
+    upper (TEXT); length (INTEGER). The order of text is that of its code points.
     given (args[0] where the FLAG args[1] is true, else null; only in the argument of a CaptureAggregate).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
-    Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10
-    outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
+    Of one event's fields, or in outputs of anything: lookup (key, table's name, column's name); listed and rostered
+    (key, list's or roster's name; FLAG); hour_of weekday_of day_of (time, zone; INTEGER); scheduled (time, cron, zone;
+    FLAG); call (function's name, arguments …).
+    Any null operand makes the result null, save for `missing`, `and`, `or`, `call`. div and mod by zero, and sqrt, ln,
+    log10 outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
     """
 
     name: str
@@ -343,6 +347,7 @@ class Rule:
     tags: tuple[str, ...]
     to: tuple[str, ...] = ()
     stratum: int = 0  # 0: it reads declared events only; s + 1: alerts of rules up to stratum s
+    roster: str | None = None  # the keys that must exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +357,38 @@ class Fed:
     rule: str
     fired: int
     resolved: int
+
+
+# -------------------------------------------------------------------------------- what rules look up
+
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by key, all in their kinds' units, read in the kind of key that rules look them up by.
+
+    A list from a file and a roster are tables without columns. What a table holds is no part of a rule's version.
+    """
+
+    name: str
+    key: Kind
+    columns: tuple[tuple[str, Kind], ...]
+    rows: tuple[tuple[Value, tuple[Value | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function ("function", source "module:name") or a model ("model", source a file), and what it gives.
+
+    `folder` is that of the rule file, where modules and files are looked for.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: Kind
 
 
 # ------------------------------------------------------------------------------------------ tests
@@ -371,17 +408,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`at D expect [no|resolved] rule {field: value, ...}` or `expect nothing` (rule None, negated).
+    """`at D expect [no|resolved|near] rule {field: value, ...}` or `expect nothing` (rule None, negated).
 
     It is judged when all events and deadlines up to and including `at_us` have been: the alert's time must lie in
-    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels.
+    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels;
+    those of `near` with the key of what waits then. `missing`: for one of which positive steps it waits, () for any.
     """
 
     at_us: int
-    what: str  # "fired", "none", "resolved", "nothing"
+    what: str  # "fired", "none", "resolved", "near", "nothing"
     rule: str | None
     values: tuple[tuple[str, str | float | int | bool], ...]
     span: Span
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,3 +442,5 @@ class RuleSet:
     rules: tuple[Rule, ...]
     tests: tuple[Test, ...]
     fed: tuple[Fed, ...] = ()
+    tables: tuple[Table, ...] = ()
+    outside: tuple[Outside, ...] = ()

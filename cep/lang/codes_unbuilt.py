@@ -14,19 +14,6 @@ def _unbuilt(code: str, what: str, bad: str, good: str) -> Code:
 
 
 UNBUILT_CODES = (
-    _unbuilt("CEP901", "tables", 'table shops from "shops.csv" key k', 'list risky = ["x", "y"]'),
-    _unbuilt(
-        "CEP902",
-        "rosters",
-        "rule r by k in devices within 1h while count(a) == 0",
-        "rule r by k within 1h while count(a) == 0",
-    ),
-    _unbuilt("CEP903", "functions from a module", 'function risk from "scoring:risk"', "let risk(x) = 2 * x"),
-    _unbuilt("CEP904", "models", 'model fraud from "fraud.onnx"', "let risk(x) = 2 * x"),
-    _unbuilt("CEP905", "schedules", 'schedule night = "0 22 * * *"', _ONE),
-    _unbuilt(
-        "CEP906", "templates", "template many(e) rule r by k within 1h when 3 e", "rule r by k within 1h when 3 a"
-    ),
     _unbuilt("CEP907", "then each", "rule r by k within 1h when a then each b", _PAIR),
     _unbuilt(
         "CEP908",
@@ -46,12 +33,5 @@ UNBUILT_CODES = (
         "rule r by k within 1h when a then b until a",
         "rule r by k within 1h when a then no a then b",
     ),
-    _unbuilt(
-        "CEP923",
-        "expect near",
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect near r missing b',
-        f'{_PAIR}\ntest r at 0s a {{k: "x"}} at 1s expect no r',
-    ),
-    _unbuilt("CEP924", "the calendar", 'rule r when a where hour_of(a.time, "UTC") > 5', "rule r when a where n > 5"),
     _unbuilt("CEP927", "by any of", "rule r by any of k, t when a", "rule r by k, t when a"),
 )

@@ -1,4 +1,4 @@
-"""A rule's version: a digest of its checked form, the same over formatting, comments and the order of declarations."""
+"""Digests of checked values, the same over formatting, comments and the order of declarations; a rule's version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from cep.lang.checked import Event, Rule
 
 def version(rule: Rule, events: Sequence[Event]) -> str:
     """12 hex digits that change whenever the rule's meaning does. Events enter by name, not by index."""
+    return digest(rule, events)[:12]
+
+
+def digest(value: object, events: Sequence[Event]) -> str:
+    """32 hex digits of any checked value, in which events stand by name."""
     printed: list[str] = []
-    _print(rule, [event.name for event in events], printed)
-    return hashlib.blake2b("".join(printed).encode(), digest_size=6).hexdigest()
+    _print(value, [event.name for event in events], printed)
+    return hashlib.blake2b("".join(printed).encode(), digest_size=16).hexdigest()
 
 
 def _print(value: object, events: list[str], out: list[str]) -> None:

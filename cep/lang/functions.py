@@ -18,7 +18,7 @@ AGGREGATES = (
 )  # fmt: skip
 _STATISTICS = ("sum", "avg", "stddev", "slope", "zscore", "ewma", "rate")
 _COUNTS = ("count", "count_distinct", "changes")
-UNBUILT_FUNCTIONS = ("hour_of", "weekday_of", "day_of")
+CALENDAR = ("hour_of", "weekday_of", "day_of")
 
 
 def _number(name: str) -> Callable[..., Expr]:
@@ -87,7 +87,9 @@ def _check_pattern(pattern: str) -> None:
     try:
         re2.compile(pattern, options)
     except re2.error as error:
-        raise KindError("CEP208", f"the pattern is not valid: {error.args[0]!s}") from None
+        said = error.args[0]
+        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        raise KindError("CEP208", f"the pattern is not valid: {reason}") from None
 
 
 def _cidr(x: Expr, network: Expr) -> Expr:
@@ -123,6 +125,31 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+def known_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # an unknown one, a folder of zones, a name that is none
+        return False
+    return True
+
+
+def _calendar(name: str) -> Callable[[Expr, Expr], Expr]:
+    def build(time: Expr, zone: Expr) -> Expr:
+        if time.kind is not Kind.TIME or zone.kind is not Kind.TEXT:
+            hint = f'as in {name}(time, "Europe/Berlin")'
+            raise KindError("CEP201", f"{name}() takes a time and the name of a zone", hint)
+        if not isinstance(zone, Const):
+            raise KindError("CEP207", "the zone must be a constant")
+        if not known_zone(str(zone.value)):
+            raise KindError("CEP120", f'there is no time zone "{zone.value}"', 'as in "Europe/Berlin" or "UTC"')
+        return Op(name, (time, zone), Kind.INTEGER)
+
+    return build
+
+
 def _missing(x: Expr) -> Expr:
     return Op("missing", (x,), Kind.FLAG)
 
@@ -140,6 +167,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Expr]]] = {
     "lower": (1, _of("lower", Kind.TEXT, Kind.TEXT)),
     "upper": (1, _of("upper", Kind.TEXT, Kind.TEXT)),
     "length": (1, _of("length", Kind.TEXT, Kind.INTEGER)),
+    **{name: (2, _calendar(name)) for name in CALENDAR},
 }
 
 

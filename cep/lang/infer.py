@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cep.lang import ast, operators
+from cep.lang import ast, lookups, operators
 from cep.lang.aggregates import aggregate
 from cep.lang.build import DEEPEST
 from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, KeyRef, Kind, LatestRef, Op, Source
-from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_FUNCTIONS, apply, text_operator
+from cep.lang.functions import AGGREGATES, CALENDAR, FUNCTIONS, apply, text_operator
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError
 from cep.lang.report import Page, nearest
@@ -68,6 +68,7 @@ class Inference:
     nodes: int = 0
     level: int = 0
     outgrown: bool = False
+    given: Mapping[str, ast.Expr] = field(default_factory=dict)  # what a template's parameters stand for in messages
 
     def expr(self, node: ast.Expr, scope: Scope) -> Expr | None:
         """The checked expression, or None when something in it was reported."""
@@ -123,7 +124,8 @@ class Inference:
             return self._name(node, scope)
         if isinstance(node, ast.Member):
             return self._member(node, scope)
-        self.page.error("CEP901", node.at, "tables and looking things up in them are not built yet")
+        hint = f"name a column: {node.table.text}[…].COLUMN"
+        self.page.error("CEP124", node.at, "a row of a table is no value", hint)
         return None
 
     def _logic(self, node: ast.Logic | ast.Unary, scope: Scope) -> Expr | None:
@@ -155,24 +157,39 @@ class Inference:
 
     def _member_of(self, node: ast.MemberOf, scope: Scope) -> Expr | None:
         value = self.expr(node.value, scope)
-        items = self._items(node.choices, scope, value)
-        if value is None or items is None:
-            return None
-        op = operators.member_of(value, items)
+        op = self._named_choice(node.choices, value, scope)
+        if op is None:
+            items = self._items(node.choices, scope, value)
+            if value is None or items is None:
+                return None
+            op = operators.member_of(value, items)
         return Op("not", (op,), Kind.FLAG) if node.negated else op
 
+    def _named_choice(self, choices: ast.Name | ast.Choices, value: Expr | None, scope: Scope) -> Expr | None:
+        """`value in` a schedule or a list from a file, where that can be looked up; None for all others."""
+        if value is None or not isinstance(choices, ast.Name):
+            return None
+        name = choices.text
+        if name in self.names.schedules and value.kind is Kind.TIME:
+            return lookups.derived(self.names.schedules[name].covers(value), scope.key_names)
+        if name in self.names.files and lookups.of_one_event(value, scope.key_names):
+            self.names.keyed(name, value.kind)
+            return Op("listed", (value, Const(name, Kind.TEXT)), Kind.FLAG)
+        return None
+
     def _items(self, choices: ast.Name | ast.Choices, scope: Scope, value: Expr | None) -> list[Const] | None:
-        if isinstance(choices, ast.Name):
-            named = self.names.lists.get(choices.text)
-            if named is None:
-                if choices.text not in self.names.broken:
-                    hint = nearest(choices.text, self.names.lists) or 'declare it: list NAME = ["a", "b"]'
-                    self.page.error("CEP104", choices.at, f'there is no list "{choices.text}"', hint)
-                return None
-            if named.from_file and value is not None:
-                return [operators.read_as(value.kind, str(item.value)) for item in named.items]
-            return list(named.items)
-        return self.constants(choices, scope)
+        if isinstance(choices, ast.Choices):
+            return self.constants(choices, scope)
+        name = choices.text
+        if name in self.names.lists:
+            return list(self.names.lists[name])
+        if name in self.names.files:
+            entries = () if value is None else self.names.keyed(name, value.kind).rows
+            return [Const(key, value.kind) for key, _ in entries] if value is not None else []
+        if name not in self.names.broken:
+            hint = nearest(name, {*self.names.lists, *self.names.files}) or 'declare it: list NAME = ["a", "b"]'
+            self.page.error("CEP104", choices.at, f'there is no list "{name}"', hint)
+        return None
 
     def constants(self, choices: ast.Choices, scope: Scope) -> list[Const] | None:
         """The entries of a list as written; None when one of them was reported."""
@@ -223,8 +240,9 @@ class Inference:
             hint = f'"{name}" is an event, of which a field is meant: {name}.FIELD'
         elif self.names.is_event(name):
             hint = f'"{name}" is an event: write {name}.FIELD or count({name})'
-        elif name in self.names.lists:
-            hint = f'"{name}" is a list, which stands after "in"'
+        elif (what := self.names.what(name)) is not None:
+            use = ', which stands after "in"' if what in ("list", "schedule") else ""
+            hint = f'"{name}" is a {what}{f": write {name}[KEY].COLUMN" if what == "table" else use}'
         elif name in ("null", "none", "None", "nil"):
             hint = "whether a field is missing is asked with missing(FIELD)"
         else:
@@ -238,6 +256,9 @@ class Inference:
         base = node.base
         if isinstance(base, ast.Name):
             return self._field_of(base, node.name, "", scope)
+        if isinstance(base, ast.Lookup):
+            key = self.expr(base.key, scope)
+            return lookups.lookup(self.names, self.page, base, node.name, key, scope.key_names)
         if isinstance(base, ast.Member) and isinstance(base.base, ast.Name) and base.name.text in ("first", "last"):
             return self._field_of(base.base, node.name, base.name.text, scope)
         if self.expr(base, scope) is not None:
@@ -301,18 +322,23 @@ class Inference:
             return None
         if name in self.names.lets:
             return self._let(node.function, node.args, scope, node.at)
-        if name in FUNCTIONS:
+        if name in FUNCTIONS or name in self.names.outside:
             args = self._all(node.args, scope)
-            return None if args is None else apply(name, args)
+            return None if args is None else self._applied(name, args, scope)
         self._unknown_function(node.function)
         return None
 
+    def _applied(self, name: str, args: list[Expr], scope: Scope) -> Expr:
+        if name in self.names.outside:
+            return lookups.called(self.names.outside[name], args, scope.key_names)
+        op = apply(name, args)
+        return lookups.derived(op, scope.key_names) if name in CALENDAR else op
+
     def _unknown_function(self, word: ast.Word) -> None:
         name = word.text
-        if name in UNBUILT_FUNCTIONS:
-            self.page.error("CEP924", word.at, f'"{name}" is not built yet')
-        elif name not in self.names.broken and name not in self.names.externals:
-            known = {*FUNCTIONS, *AGGREGATES, *(n for n, let in self.names.lets.items() if let.node.parameters)}
+        if name not in self.names.broken:
+            lets = (n for n, let in self.names.lets.items() if let.node.parameters)
+            known = {*FUNCTIONS, *AGGREGATES, *self.names.outside, *lets}
             self.page.error("CEP104", word.at, f'there is no function "{name}"', nearest(name, known))
 
     def _let(self, word: ast.Word, args: tuple[ast.Expr, ...], scope: Scope, at: tuple[int, int]) -> Expr | None:

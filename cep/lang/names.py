@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Stream
+from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Outside, Stream, Table
 from cep.lang.report import Page, Report, nearest
+from cep.lang.tables import Keyed
 from cep.lang.text import Place, Text
 
 
@@ -34,11 +35,23 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedList:
-    """A list's entries; those of a file are text, to be read in the kind that they are compared with."""
+class Schedule:
+    """The minutes that a cron line names on the clocks of a zone."""
 
-    items: tuple[Const, ...]
-    from_file: bool
+    cron: str
+    zone: str
+
+    def covers(self, time: Expr) -> Expr:
+        """Whether a time lies in one of them."""
+        return Op("scheduled", (time, Const(self.cron, Kind.TEXT), Const(self.zone, Kind.TEXT)), Kind.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTemplate:
+    """A template as it was written, and the file that it was written in."""
+
+    node: ast.Template
+    text: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,15 @@ class NamedLet:
 
     node: ast.Let
     text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A rule that a `use` has written out, where its mistakes are reported, and what its parameters stand for."""
+
+    rule: ast.Rule
+    page: Page
+    given: Mapping[str, ast.Expr]
 
 
 @dataclass(slots=True)
@@ -58,16 +80,37 @@ class Names:
     events: dict[str, Event] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     lets: dict[str, NamedLet] = field(default_factory=dict)
-    lists: dict[str, NamedList] = field(default_factory=dict)
+    lists: dict[str, tuple[Const, ...]] = field(default_factory=dict)
+    files: dict[str, Keyed] = field(default_factory=dict)  # lists from files: entries to be read in any kind
+    tables: dict[str, Keyed] = field(default_factory=dict)
+    rosters: dict[str, Keyed] = field(default_factory=dict)
+    outside: dict[str, Outside] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    templates: dict[str, NamedTemplate] = field(default_factory=dict)
+    expansions: dict[str, Expansion] = field(default_factory=dict)
     rules: dict[str, ast.Rule] = field(default_factory=dict)
-    externals: dict[str, ast.External] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     alerts: dict[str, tuple[View, ...]] = field(default_factory=dict)
     """Of a rule, and of `alert`, the event of the alerts that have fired, and that of those that have resolved too."""
     circles: Mapping[str, set[str]] = field(default_factory=dict)
     """For each rule those whose alerts it uses although they depend on its own."""
+    has_private: bool = False
+    """Whether any field is declared `mask` or `hash`."""
     silent: dict[str, str] = field(default_factory=dict)
     """The rules whose alerts nobody can listen to, with their modes."""
+    used: dict[tuple[str, Kind], Table] = field(default_factory=dict)
+    """Tables, lists and rosters in the kinds of key that rules look them up by."""
+
+    def keyed(self, name: str, kind: Kind) -> Table:
+        """A table, list or roster with its keys in a kind. Raises KindError."""
+        if (name, kind) not in self.used:
+            found = self.tables.get(name) or self.files.get(name) or self.rosters[name]
+            self.used[name, kind] = found.in_kind(name, kind)
+        return self.used[name, kind]
+
+    def given(self, rule: str) -> Mapping[str, ast.Expr]:
+        """What the parameters of the rule's template stand for, if it has one."""
+        return self.expansions[rule].given if rule in self.expansions else {}
 
     def view(
         self, word: ast.Word | ast.Name, page: Page, rule: str | None = None, *, asks_status: bool = False
@@ -88,6 +131,9 @@ class Names:
             if name in self.silent:
                 page.warning("CEP374", word.at, f'nothing will come of this: "{name}" is in mode {self.silent[name]}')
             return self.alerts[name][asks_status]
+        elif name in self.schedules:
+            hint = f"a rule takes events only within it: rule NAME … active in {name}"
+            page.error("CEP127", word.at, f'"{name}" is a schedule, which is no event', hint)
         elif name not in self.broken and name not in self.rules and name != "alert":
             page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))
         return None
@@ -101,10 +147,24 @@ class Names:
         yield from self.views.items()
         yield from ((name, view) for name, views in self.alerts.items() for view in views)
 
+    def what(self, name: str) -> str | None:
+        """What kind of thing, other than an event, has this name."""
+        kinds: tuple[tuple[str, Mapping[str, object]], ...] = (
+            ("stream", self.streams),
+            ("list", self.lists),
+            ("list", self.files),
+            ("let", self.lets),
+            ("table", self.tables),
+            ("roster", self.rosters),
+            ("schedule", self.schedules),
+            ("template", self.templates),
+        )
+        return next((what for what, names in kinds if name in names), None)
+
     def _other(self, name: str) -> str | None:
-        for what, names in (("stream", self.streams), ("list", self.lists), ("let", self.lets)):
-            if name in names:
-                return f'"{name}" is a {what}'
+        what = self.what(name)
+        if what is not None:
+            return f'"{name}" is a {what}'
         return None if self.views else "an event is declared with: event NAME from STREAM (FIELD KIND, ...)"
 
 

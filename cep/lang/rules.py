@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
@@ -24,12 +24,13 @@ from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
 from cep.lang.infer import Inference, Scope
+from cep.lang.messages import template
 from cep.lang.names import Keys, Names, View, sources
 from cep.lang.operators import KindError, article, to_number
 from cep.lang.privacy import of_key, privacy
 from cep.lang.report import Page, listed, nearest
+from cep.lang.restrict import restricted
 from cep.lang.sequences import sequence
-from cep.lang.templates import template
 from cep.lang.text import Place
 
 LEVELS = ("info", "low", "medium", "high", "critical")
@@ -50,9 +51,12 @@ class _Outputs:
     to: list[str] = field(default_factory=list)
 
 
-def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
-    """The checked rule, or None when its trigger could not be read. Mistakes are in the page's report."""
-    infer = Inference(names, page)
+def check_rule(names: Names, node: ast.Rule, page: Page, given: Mapping[str, ast.Expr]) -> Rule | None:
+    """The checked rule, or None when its trigger could not be read. Mistakes are in the page's report.
+
+    given: what the parameters of its template stand for.
+    """
+    infer = Inference(names, page, given=given)
     keys, settings = _headers(node, page)
     horizon_us = settings.get("within")
     assert horizon_us is None or isinstance(horizon_us, int)
@@ -101,7 +105,9 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         tags=_tags(settings),
         to=tuple(outputs.to),
     )
-    rule = _private(rule, names, node, page)
+    rule = restricted(names, node, rule, page)
+    if names.has_private:
+        rule = _private(rule, names, node, page)
     return replace(rule, version=version(rule, tuple(names.events.values())))
 
 
@@ -137,8 +143,6 @@ def _headers(node: ast.Rule, page: Page) -> tuple[Keys, Settings]:
 
 
 def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
-    if header.roster is not None:
-        page.error("CEP902", header.roster.at, "rosters are not built yet")
     if header.any_of:
         page.error("CEP927", header.at, '"by any of" is not built yet')
     unique = {word.text: word for word in reversed(header.keys)}
@@ -152,8 +156,6 @@ def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
 def _setting(header: ast.Setting, page: Page) -> None:
     """What a header of one value may hold."""
     match header.word, header.value:
-        case "active", _:
-            page.error("CEP905", header.at, "schedules are not built yet")
         case "mode", str(mode) if mode not in MODES:
             hint = nearest(mode, MODES) or f"write {listed(MODES)}"
             page.error("CEP104", header.at, f'there is no mode "{mode}"', hint)

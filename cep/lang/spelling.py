@@ -5,6 +5,8 @@ Literals and names are as the author wrote them, so the text that was parsed is 
 
 from __future__ import annotations
 
+import re
+
 from cep.lang import ast
 from cep.lang.text import Place
 
@@ -30,6 +32,14 @@ def duration(length_us: int) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"
+
+
+def length_us(text: str) -> int | None:
+    """The microseconds of a duration such as `1h30m`; None when it is none."""
+    if not re.fullmatch(r"(?:\d+(?:us|ms|[smhdw]))+", text):
+        return None
+    units = {**_UNITS_US, "w": 7 * _UNITS_US["d"]}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)(us|ms|[smhdw])", text))
 
 
 def quoted(text: str) -> str:

@@ -14,7 +14,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="the case files")
     parser.add_argument("--family", help="only this file of cases, by its name without .json")
-    parser.add_argument("--case", help="only the case of this id, or by FAMILY:NUMBER; with its translation and results")
+    parser.add_argument(
+        "--case", help="only the case of this id, or by FAMILY:NUMBER; with its translation and results"
+    )
     parser.add_argument("--json", type=Path, help="write every verdict to this file")
     parser.add_argument("--list", action="store_true", help="list the cases that do not agree")
     options = parser.parse_args()
@@ -23,7 +25,7 @@ def main() -> None:
         for verdict in verdicts:
             show_case(verdict)
         return
-    print(table(verdicts, options.folder, options.list))
+    print(table(verdicts, options.list))
     if options.json:
         write_json(verdicts, options.json)
 

@@ -1,7 +1,7 @@
 """Flink CEP in our language.
 
-Links: `strict` is `next`, `relaxed` is `then`, `any` is `then each`. Skip strategies: none is `match each` (one match for
-every start), past the last event `match first`, to an event of a stage `resume at` it.
+Links: `strict` is `next`, `relaxed` is `then`, `any` is `then each`. Skip strategies: none is `match each` (one match
+for every start), past the last event `match first`, to an event of a stage `resume at` it.
 
 A loop that is not greedy is, in Flink, every length that it can have; an optional stage is with and without. Where
 nothing is skipped that is the union of the patterns with one length each, so it becomes a rule for each; a loop without
@@ -30,6 +30,7 @@ from tests.conformance.schema import (
 )
 from tests.conformance.translation import Translation, rule
 
+SEVERAL = "several rules, one for each length of its loops"
 _RULES_MAX = 600
 _LINKS = {"strict": "next", "relaxed": "then", "any": "then each"}
 
@@ -72,13 +73,11 @@ def translate(case: Case) -> Translation:
         if when is None:
             continue
         stages |= {(f"r{number}", alias): stage for alias, stage in writer.stages.items()}
-        rules.append(
-            rule(f"r{number}", when + writer.resume(skip), within=within, policy="each" if apart else "first")
-        )
+        rules.append(rule(f"r{number}", when + writer.resume(skip), within=within, policy="each" if apart else "first"))
     if not rules:
         rules = [rule("r0", "never as nothing_happens")]
     late_ms, singly = _lateness(case)
-    notes = (f"{len(rules)} rules, one for each length of its loops",) if len(rules) > 1 else ()
+    notes = (SEVERAL,) if len(rules) > 1 else ()
     text = "\n\n".join([schema.text(late_ms), *rules])
     return Translation(text, feed(schema, case.events), stages, singly=singly, notes=notes)
 
@@ -104,7 +103,7 @@ def _lateness(case: Case) -> tuple[int, bool]:
 
 @dataclass(frozen=True)
 class _Expansion:
-    """Stages → the sequences of atoms that they stand for. `most`: of how many atoms at most. `apart`: one rule each."""
+    """Stages → the sequences of atoms that they stand for, of `most` atoms at most. `apart`: one rule each."""
 
     most: int
     apart: bool
@@ -165,7 +164,7 @@ class _Expansion:
         return [(Atom(stage, link, within_ms=stage.get("within_prev_ms")),)]
 
     def _turns(self, stage: Node, count: int, behind: tuple[Node, ...]) -> Iterator[Sequence_]:
-        """A stage `count` times. What must not come after a loop must not come into it either, once it has its least."""
+        """A stage `count` times. What must not come behind a loop must not come into it either, once it is ready."""
         quantifier = stage["quantifier"]
         until = (stage["until"],) if "until" in stage else ()
         for turns in product(self._turn(stage), repeat=count):

@@ -11,13 +11,13 @@ last. What is measured is not compared, only which rows match, and under which v
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 from tests.conformance.cases import Case, Node, Outside
-from tests.conformance.expressions import Writer, Written, quoted, text_of
-from tests.conformance.schema import FOREVER, NEVER, Schema, disorder_ms, feed, fields_compared, name_of, one_event
-from tests.conformance.translation import Translation, rule
+from tests.conformance.expressions import COMPARISONS, Writer, Written, quoted, text_of
+from tests.conformance.schema import FOREVER, NEVER, Schema, feed, fields_compared, name_of, one_event
+from tests.conformance.translation import PICK, Translation, rule
 
 _RELEASE = "365d"  # longer than any gap between the rows of a case, shorter than the horizon
 
@@ -29,15 +29,19 @@ def translate(case: Case) -> Translation:
     skip, by = case.semantics["skip"], ", ".join(name_of(name) for name in case.semantics["partition_by"])
     events, order = _ordered(case)
     schema = one_event(events, fields_compared(case.pattern["define"]))
-    author = _Author(schema, case.pattern)
-    when = author.when()
-    policy = "each" if skip["strategy"] == "skip_to_next" else "first"
-    if skip["strategy"] in ("skip_to_first", "skip_to_last"):
-        when += f"\n  resume at {skip['strategy'].removeprefix('skip_to_')} {author.alias_of(skip['stage'])}"
-    late_ms = disorder_ms([events[place] for place in order])
-    text = f"{schema.text(late_ms)}\n\n{rule('found', when, by=by, policy=policy)}"
-    stages = {("found", alias): variable for alias, variable in author.variables.items()}
-    return Translation(text, feed(schema, events, order=order), stages)
+    late_ms = case.semantics.get("watermark", {}).get("max_out_of_order_ms", 0)
+
+    def written(greedy: bool) -> Translation:
+        author = _Author(schema, case.pattern, greedy)
+        when = author.when()
+        policy = "each" if skip["strategy"] == "skip_to_next" else "first"
+        if skip["strategy"] in ("skip_to_first", "skip_to_last"):
+            when += f"\n  resume at {skip['strategy'].removeprefix('skip_to_')} {author.alias_of(skip['stage'])}"
+        text = f"{schema.text(late_ms)}\n\n{rule('found', when, by=by, policy=policy)}"
+        stages = {("found", alias): variable for alias, variable in author.variables.items()}
+        return Translation(text, feed(schema, events, order=order), stages, singly="watermark" in case.semantics)
+
+    return replace(written(greedy=False), without={PICK: (written(greedy=True),)})
 
 
 def _ordered(case: Case) -> tuple[list[Node], list[int]]:
@@ -87,10 +91,11 @@ def _nullable(items: Sequence[Item]) -> bool:
 
 @dataclass
 class _Author:
-    """Writes the pattern. `variables`: alias → variable."""
+    """Writes the pattern. `variables`: alias → variable. `greedy`: what fits a loop is kept from the step behind it."""
 
     schema: Schema
     pattern: Node
+    greedy: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     _bound: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
     _anchors: set[str] = field(default_factory=set)
@@ -103,6 +108,8 @@ class _Author:
             return f"{NEVER} as nothing_happens"
         if not items or _prefers_nothing(items):
             raise Outside("a pattern that prefers to match nothing")
+        if _nullable(items):
+            items = _something(items)
         steps, open_ended = self._sequence(items, outer=True)
         if "partition_end" in self._anchors:
             if open_ended:
@@ -169,27 +176,30 @@ class _Author:
     def _sequence(self, items: Sequence[Item], outer: bool = False) -> tuple[str, bool]:
         """The steps; and whether the last could go on."""
         steps, open_ended = [], False
-        for place, item in enumerate(items):
+        for place, written in enumerate(items):
+            item = written
             last = outer and all(_nullable([behind]) for behind in items[place + 1 :])
             if last and not item.greedy:
-                item = _shortest(item)
-                if item is None:
+                shortest = _shortest(item)
+                if shortest is None:
                     break
+                item = shortest
             first = outer and place == 0
-            steps.append(("" if place == 0 else "next ") + self._item(item, first))
+            before = _loops_before(items[:place]) if self.greedy else []
+            steps.append(("" if place == 0 else "next ") + self._item(item, first, before))
             open_ended = last and item.most != item.least
             if last and isinstance(item, Choice):
                 open_ended = open_ended or any(_open(branch) for branch in item.branches)
         return "\n  ".join(steps) if outer else " ".join(steps), open_ended
 
-    def _item(self, item: Item, first: bool) -> str:
+    def _item(self, item: Item, first: bool, before: Sequence[Step]) -> str:
         least, most = max(item.least, 1), item.most
         count = f"{least}+" if most is None else "" if least == most == 1 else f"{least}..{most}"
         if most is not None and least == most > 1:
             count = str(least)
         loop = f"{count} in a row " if count else ""
         if isinstance(item, Step):
-            body = loop + self._step(item.variable, bool(count), first)
+            body = loop + self._step(item.variable, bool(count), first, before)
         elif len(item.branches) == 1:
             body = f"{loop}({self._sequence(item.branches[0])[0]})"
         else:
@@ -198,15 +208,23 @@ class _Author:
             return body
         return f"optional ({body})" if count or isinstance(item, Choice) else f"optional {body}"
 
-    def _step(self, variable: str, loop: bool, first: bool) -> str:
+    def _step(self, variable: str, loop: bool, first: bool, before: Sequence[Step]) -> str:
         alias = f"x{len(self.variables) + 1}"
         where = self._define(variable, alias if loop else None)
         self.variables[alias] = variable
         self._bound.setdefault(_folded(variable), []).append((alias, loop))
         parts = [] if isinstance(where, bool) else [text_of(where)]
+        parts += [unfit for step in before for unfit in self._unfit(step)]
         if first and "partition_start" in self._anchors:
             parts.append(f"count(row) over {FOREVER} == 0")
         return f"row as {alias} where {' and '.join(parts)}" if parts else f"row as {alias}"
+
+    def _unfit(self, step: Step) -> list[str]:
+        """That the event does not fit a loop that could go on."""
+        alias, _ = self.bound(_folded(step.variable))
+        fits = self._define(step.variable, alias)
+        full = f"count({alias}) >= {step.most} or " if step.most is not None else ""
+        return [] if isinstance(fits, bool) else [f"({full}not ({fits}))"]
 
     # ---------------------------------------------------------------------------- conditions
 
@@ -240,10 +258,13 @@ class _Place:
     variable: str
     loop: str | None
     writer: list[Writer]
+    skipped: list[bool] = field(default_factory=lambda: [False])  # whether this row's null is being left out
 
     def leaf(self, node: list[Node]) -> Written | None:
         """What an operator of SQL means here."""
         operator, *args = node
+        if operator in COMPARISONS and self.loop is not None and not self.skipped[0]:
+            return self._with_nulls(node)
         if operator == "col":
             return self._column(args[0], args[1])
         if operator in ("prev", "next", "first", "last"):
@@ -261,6 +282,22 @@ class _Place:
         if operator in ("classifier", "match_number", "final"):
             raise Outside(f"`{operator}` in a condition")
         return None
+
+    def _with_nulls(self, node: list[Node]) -> Written | None:
+        """A comparison with an aggregate that this row's null does not count in; None when there is none such."""
+        own = [part for part in _aggregates(node) if part[1] != "count" and self._own(_columns(part)[0][1])]
+        if not own:
+            return None
+        absent = " or ".join(f"missing({self.writer[0].text(part[2])})" for part in own)
+        kept = Writer(self.without_comparisons, self.writer[0].kinds).text(node)
+        self.skipped[0] = True
+        left_out = self.writer[0].text(node)
+        self.skipped[0] = False
+        return f"({kept} or ({absent}) and {left_out})"
+
+    def without_comparisons(self, node: list[Node]) -> Written | None:
+        """As `leaf`, for the operands of a comparison."""
+        return None if node[0] in COMPARISONS else self.leaf(node)
 
     def _own(self, variable: str | None) -> bool:
         return variable is None or _folded(variable) == self.variable
@@ -317,6 +354,8 @@ class _Place:
         if self.loop is None:
             return "1" if function == "count" else own
         before = self._of(self.loop, node)
+        if self.skipped[0] and function != "count":
+            return f"{function}({before})"
         if function == "sum":
             return f"(sum({before}) + {own})"
         if function == "count":
@@ -352,6 +391,12 @@ def _columns(node: Node) -> list[Node]:
     return [node] if node[0] == "col" else [column for part in node for column in _columns(part)]
 
 
+def _aggregates(node: Node) -> list[Node]:
+    if not isinstance(node, list):
+        return []
+    return [node] if node[0] == "agg" else [found for part in node for found in _aggregates(part)]
+
+
 def _operands(args: list[Node]) -> list[Node]:
     """The operands of `concat`, `alt` and `permute`, given one by one or as one list."""
     return args[0] if len(args) == 1 and args[0] and isinstance(args[0][0], list) else args
@@ -383,6 +428,25 @@ def _plain_anchor(node: Node) -> Node:
 
 def _prefers_nothing(items: Sequence[Item]) -> bool:
     return all(item.least == 0 and not item.greedy for item in items)
+
+
+def _something(items: Sequence[Item]) -> tuple[Item, ...]:
+    """A pattern that can match nothing, when it must match something: one of its items is not left out."""
+    branches = [(replace(item, least=1), *items[place + 1 :]) for place, item in enumerate(items) if item.greedy]
+    if any(isinstance(branch[0], Choice) and any(map(_nullable, branch[0].branches)) for branch in branches):
+        raise Outside("a loop over what may be nothing")
+    return branches[0] if len(branches) == 1 else (Choice(tuple(branches)),)
+
+
+def _loops_before(items: Sequence[Item]) -> list[Step]:
+    """The greedy loops that a run may still stand in when it reaches what comes behind some items."""
+    found: list[Step] = []
+    for item in reversed(items):
+        if isinstance(item, Step) and item.greedy and item.least != item.most:
+            found.append(item)
+        if item.least > 0:
+            break
+    return found
 
 
 def _shortest(item: Item) -> Item | None:
