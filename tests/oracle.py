@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cep.lang.checked import Rule, RuleSet, Source, When
+from tests.oracle_tree import TreeRuns
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, key_of, value
 from tests.oracle_when import Runs
 from tests.oracle_while import Episodes, sources_of
@@ -48,17 +49,20 @@ def _run_rule(
     """One machine for each key; each sees the events of the root events that the rule names, in order."""
     is_when = isinstance(rule.trigger, When)
     sources: list[Source] = [step.source for step in rule.trigger.steps] if is_when else sources_of(rule)
-    machines: dict[Key, Runs | Episodes] = {}
+    if is_when and rule.trigger.until is not None:
+        sources.append(rule.trigger.until)
+    machine = Runs if is_when and rule.trigger.tree is None else TreeRuns if is_when else Episodes
+    machines: dict[Key, Runs | TreeRuns | Episodes] = {}
     for ordinal, event in enumerate(events):
         keys = [key_of(source, event) for source in sources if source.event == event.event]
         counters.without_key += None in keys
         for key in dict.fromkeys(key for key in keys if key is not None):
             if key not in machines:
-                machines[key] = (Runs if is_when else Episodes)(index, rule, key, events, counters)
+                machines[key] = machine(index, rule, key, events, counters)
             machines[key].see(ordinal)
-    for machine in machines.values():
-        machine.advance(until_us)
-        yield from machine.found
+    for made in machines.values():
+        made.advance(until_us)
+        yield from made.found
 
 
 def let_through(ruleset: RuleSet, events: Sequence[OracleEvent], outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -20,6 +20,7 @@ from cep.lang.checked import (
     Const,
     Expr,
     FieldRef,
+    GroupCapture,
     KeyRef,
     Kind,
     LatestRef,
@@ -142,6 +143,8 @@ def value(expr: Expr, place: Place) -> Value:
             return _field(place.events[captured[0 if expr.which == "first" else -1]], expr.field)
         case CaptureAggregate():
             return _aggregate(expr.function, expr.argument, place.captured.get(expr.step, ()), place)
+        case GroupCapture():
+            return _of_group(expr, place)
         case LatestRef():
             latest = [x for x in range(place.since, place.before) if passes(expr.source, x, place)]
             return _field(place.events[latest[-1]], expr.field) if latest else None
@@ -162,18 +165,32 @@ def _aggregate(function: str, argument: Expr | None, ordinals: Sequence[int], pl
     if argument is None:
         assert function == "count"
         return len(ordinals)
-    every = [value(argument, replace(place, ordinal=x)) for x in ordinals]
-    values = [v for v in every if v is not None]
+    return _of_values(function, [value(argument, replace(place, ordinal=x)) for x in ordinals], argument.kind)
+
+
+def _of_group(expr: GroupCapture, place: Place) -> Value:
+    """Over all events that the steps of a group captured, in the order of capture."""
+    captured = sorted((x, i) for i, step in enumerate(expr.steps) for x in place.captured.get(step, ()))
+    if not expr.arguments:
+        return len(captured)
+    every = [value(expr.arguments[i], replace(place, ordinal=x)) for x, i in captured]
+    if expr.function in ("of_first", "of_last"):
+        return (every or [None])[0 if expr.function == "of_first" else -1]
+    return _of_values(expr.function, every, expr.arguments[0].kind)
+
+
+def _of_values(function: str, every: Sequence[Value], kind: Kind) -> Value:
+    values: list = [v for v in every if v is not None]
     if function == "count":
         return len(values)
     if function == "count_distinct":
         return len(set(values))
     if function == "sum":
-        return _total(values, argument.kind)
+        return _total(values, kind)
     if not values:
         return None
     if function == "avg":
-        return _as_number(_total(values, argument.kind), argument.kind) / len(values)
+        return _as_number(_total(values, kind), kind) / len(values)
     return {"min": min, "max": max, "first": lambda v: v[0], "last": lambda v: v[-1]}[function](values)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Source
+from cep.lang.checked import Aggregate, CaptureAggregate, Expr, GroupCapture, Source
 from cep.lang.functions import aggregate_kind
 from cep.lang.operators import conjunction
 
@@ -90,6 +90,8 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
     if node.where is not None or node.windows:
         infer.page.error("CEP917", node.at, f'a window or filter over the captured "{subject.text}" is not built yet')
         return None
+    if bound.members:
+        return _of_group(infer, node, subject, bound, scope)
     if isinstance(node.args[0], ast.Name):
         return CaptureAggregate(function, bound.step, None, aggregate_kind(function, None))
     inner = _inner(bound.view, subject.text, scope)
@@ -97,6 +99,22 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
     if argument is None:
         return None
     return CaptureAggregate(function, bound.step, argument, aggregate_kind(function, argument))
+
+
+def _of_group(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
+    """An aggregate over what all steps of a group have captured: the argument is read for each step's event."""
+    function = _function(node)
+    steps = tuple(step for step, _ in bound.members)
+    if isinstance(node.args[0], ast.Name):
+        return GroupCapture(function, steps, (), aggregate_kind(function, None))
+    if infer.expr(node.args[0], _inner(bound.view, subject.text, scope)) is None:
+        return None
+    arguments: list[Expr] = []
+    for _, view in bound.members:
+        argument = infer.expr(node.args[0], _inner(view, subject.text, scope))
+        assert argument is not None, "what all events have, each of them has"
+        arguments.append(argument)
+    return GroupCapture(function, steps, tuple(arguments), aggregate_kind(function, arguments[0]))
 
 
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:

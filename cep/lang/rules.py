@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cep.lang import ast
+from cep.lang.bounds import longest_gap
 from cep.lang.checked import KEYS_MAX, PARTS_MAX, AlertClause, Expr, Kind, Limit, Rule, Template, When, While
 from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
@@ -210,7 +211,7 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -
         lengths += [trigger.for_us, trigger.keep_us]
         exprs += [trigger.condition, trigger.until]
     else:
-        lengths += [step.within_us or 0 for step in trigger.steps]
+        lengths.append(longest_gap(trigger))
         exprs += [step.source.where for step in trigger.steps]
     lengths += [part.window_us for part in sources(*exprs) if hasattr(part, "window_us")]
     return max(lengths)
