@@ -115,7 +115,9 @@ class TreeRuns:
 
     def advance(self, t: int) -> None:
         """Deadlines and horizons up to and including t."""
-        while due := [(d, r.start, i) for i, r in enumerate(self.runs) if (d := self.deadline(r)) is not None and d <= t]:
+        while due := [
+            (d, r.start, i) for i, r in enumerate(self.runs) if (d := self.deadline(r)) is not None and d <= t
+        ]:
             when, _, i = min(due)
             done = self.runs.pop(i)
             last = max(ordinals(self.settled(self.items, done.state)))
@@ -152,7 +154,9 @@ class TreeRuns:
     def is_possible(self, move: Move, e: int) -> bool:
         assert move.step is not None
         follows = not move.immediate or move.last is None or self.is_very_next(move.last, e)
-        return follows and self.is_in_time(move, self.time(e)) and self.fits(self.steps[move.step].source, e, move.before)
+        return (
+            follows and self.is_in_time(move, self.time(e)) and self.fits(self.steps[move.step].source, e, move.before)
+        )
 
     def is_in_time(self, move: Move, t: int) -> bool:
         return all(since is None or w is None or t < self.time(since) + w for since, w in move.gaps)
@@ -466,7 +470,9 @@ class TreeRuns:
 
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
         captured = self.captured(self.settled(self.items, run.state))
-        outcome = Outcome(self.rule.name, "fired", t, self.key, tuple(tuple(captured.get(i, ())) for i in self.positive))
+        outcome = Outcome(
+            self.rule.name, "fired", t, self.key, tuple(tuple(captured.get(i, ())) for i in self.positive)
+        )
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))
 
     # The shape of the rule.

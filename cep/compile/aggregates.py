@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_float
-from cep.lang.checked import Aggregate, CaptureAggregate, Expr, Kind, Op
+from cep.lang.checked import Aggregate, CaptureAggregate, Expr, GroupCapture, Kind, Op
 from cep.layout import AggregateSpec, Function
 
 _BY_KIND = {
@@ -35,6 +35,9 @@ def inward(expr: Expr) -> Expr:
     if of_text and isinstance(held, Aggregate | CaptureAggregate):
         assert held.argument is not None
         return replace(held, argument=Op(expr.name, (held.argument, *args[1:]), expr.kind), kind=expr.kind)
+    if of_text and isinstance(held, GroupCapture):
+        arguments = tuple(Op(expr.name, (argument, *args[1:]), expr.kind) for argument in held.arguments)
+        return replace(held, arguments=arguments, kind=expr.kind)
     return replace(expr, args=args)
 
 

@@ -12,6 +12,7 @@ from cep.lang.checked import (
     CaptureRef,
     Expr,
     FieldRef,
+    GroupCapture,
     KeyRef,
     LatestRef,
     Rule,
@@ -43,6 +44,8 @@ _AGGREGATES = {
     "first": InputKind.FIRST_VALUE,
     "last": InputKind.LAST_VALUE,
     "count_distinct": InputKind.DISTINCT,
+    "of_first": InputKind.FIRST,
+    "of_last": InputKind.LAST,
 }
 
 
@@ -87,6 +90,8 @@ class _Outputs:
             return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))
         if isinstance(leaf, CaptureAggregate):
             return self._aggregate(leaf)
+        if isinstance(leaf, GroupCapture):
+            return self._of_group(leaf)
         assert isinstance(leaf, CaptureRef), f"{leaf} has no meaning in an alert"
         slot = self.context.coder.slot(FieldRef(leaf.event, leaf.field, leaf.kind))
         source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
@@ -100,6 +105,18 @@ class _Outputs:
         event = self.rule.trigger.steps[leaf.step].source.event
         slot = self.context.coder.stored(self.context.coder.value_slot(event, leaf.argument))
         return Input(_AGGREGATES[leaf.function], step, slot, is_float(leaf.argument.kind))
+
+    def _of_group(self, leaf: GroupCapture) -> Input:
+        """About the events of several steps; a bare count has no slots."""
+        assert isinstance(self.rule.trigger, When)
+        slots = [-1] * len(leaf.steps)
+        if leaf.arguments:
+            coder, steps = self.context.coder, self.rule.trigger.steps
+            values = zip(leaf.steps, leaf.arguments, strict=True)
+            slots = [coder.stored(coder.value_slot(steps[step].source.event, arg)) for step, arg in values]
+        members = tuple((self._step(step), slot) for step, slot in zip(leaf.steps, slots, strict=True))
+        real = bool(leaf.arguments) and is_float(leaf.arguments[0].kind)
+        return Input(_AGGREGATES[leaf.function], real=real, members=members)
 
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""

@@ -18,6 +18,7 @@ from cep.engine.batch import Batch
 from cep.engine.captures import Captures
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.graph import GraphState
 from cep.engine.order import Order
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import Counters, EngineState
@@ -29,6 +30,7 @@ FORMAT = 1
 DIGEST_BYTES = 32
 
 Arrays = dict[str, npt.NDArray[Any]]
+Plan = FeatureState | ChainState | ProbeState | GraphState | EpisodeState
 BATCH_FIELDS = ("stream", "event", "entry_ms", "entry_seq", "entry_index", "words")
 
 
@@ -127,16 +129,20 @@ def _arrays(state: EngineState) -> Arrays:
     return arrays
 
 
-def _parts(plan: FeatureState | ChainState | ProbeState | EpisodeState) -> tuple[str, ...]:
+def _parts(plan: Plan) -> tuple[str, ...]:
     """The attributes of a plan's state that hold arrays."""
     if isinstance(plan, FeatureState):
         return ("keys", "windows")
     if isinstance(plan, EpisodeState):
         return ("keys", "windows", "episodes")
+    if isinstance(plan, GraphState):
+        return ("keys", "paths")
     return ("keys", "chain") if isinstance(plan, ChainState) else ("keys", "probe")
 
 
-def _restore(plan: FeatureState | ChainState | ProbeState | EpisodeState, prefix: str, arrays: Arrays) -> None:
+def _restore(
+    plan: FeatureState | ChainState | ProbeState | GraphState | EpisodeState, prefix: str, arrays: Arrays
+) -> None:
     for part in _parts(plan):
         setattr(plan, part, restored(f"{prefix}.{part}", getattr(plan, part), arrays))
 

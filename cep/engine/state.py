@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cep.engine.captures import Captures
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.graph import GraphState
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
@@ -43,7 +44,7 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | EpisodeState]
+    rules: list[ChainState | ProbeState | GraphState | EpisodeState]
     code: Ints
     consts: Ints
     next_ordinal: int = 0

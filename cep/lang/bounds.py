@@ -7,7 +7,7 @@ from functools import partial
 from itertools import takewhile
 
 from cep.lang import ast
-from cep.lang.checked import PARTS_MAX, Group, Item, Step, When
+from cep.lang.checked import PARTS_MAX, Group, Item, Step, When, groups
 from cep.lang.report import Page
 
 _PER_BRANCH = 'a "no" cannot stand here'
@@ -131,7 +131,7 @@ def _unbounded(trigger: When) -> Iterator[str]:
     alone = min(firsts)
     if any(trigger.steps[place].most != 1 for place in firsts):
         yield "a loop at the beginning slides with the horizon"
-    for group in _groups(trigger.items):
+    for group in groups(trigger.items):
         if group.most != 1:
             yield "a group that repeats needs it"
         elif len(group.branches) > 1 and firsts & set(_starts(trigger, (group,))):
@@ -139,14 +139,6 @@ def _unbounded(trigger: When) -> Iterator[str]:
     for place, step in enumerate(trigger.steps):
         if step.within_us is None and (place in outer if step.negated else place != alone):
             yield f'step {place + 1} has no "within"'
-
-
-def _groups(items: tuple[Item, ...]) -> Iterator[Group]:
-    for item in items:
-        if isinstance(item, Group):
-            yield item
-            for branch in item.branches:
-                yield from _groups(branch)
 
 
 def _starts(trigger: When, items: tuple[Item, ...]) -> Iterator[int]:
@@ -194,5 +186,5 @@ def _check_gaps(page: Page, trigger: When, written: Sequence[ast.Step], horizon_
 
 def longest_gap(trigger: When) -> int:
     """The longest `within` of a step or group; 0 without any."""
-    steps: tuple[Step | Group, ...] = (*trigger.steps, *_groups(trigger.items))
+    steps: tuple[Step | Group, ...] = (*trigger.steps, *groups(trigger.items))
     return max((part.within_us or 0 for part in steps), default=0)

@@ -14,6 +14,7 @@ Rules it keeps:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -251,6 +252,15 @@ class Group:
 
 
 Item = int | Group  # a step, by its place in When.steps, or a group
+
+
+def groups(items: tuple[Item, ...]) -> Iterator[Group]:
+    """Every group in a sequence."""
+    for item in items:
+        if isinstance(item, Group):
+            yield item
+            for branch in item.branches:
+                yield from groups(branch)
 
 
 @dataclass(frozen=True, slots=True)

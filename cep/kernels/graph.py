@@ -1,0 +1,762 @@
+"""Sequences with structure: groups, choices, what may be left out, `then each`, `until`, `resume at`.
+
+Each waiting run is offered each event: of the moves from where it stands the first that the event fits is made, in the
+order of the compiled edges, in the pattern first and then in the branches it has begun. At most `max` runs of a key
+wait. The laws are those of docs/semantics.md, "Runs of a sequence with structure".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.kernels import inline, jit
+from cep.kernels.keys import NEVER, KeySpace, hand, hand_steps, next_due, remove, schedule
+from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin
+from cep.kernels.paths import (
+    ALL_NODES,
+    AT_THE_START,
+    BARRED,
+    BEFORE_EACH,
+    BEGIN_FROM,
+    BEGIN_TO,
+    COMPLETE,
+    COUNT,
+    COUNTED,
+    DEADLINES,
+    DONE,
+    DUE,
+    EACH,
+    EDGE_BITS,
+    EDGE_FROM,
+    EDGE_TO,
+    END,
+    END_TIME,
+    FORKS,
+    FOUND_BARRED,
+    FOUND_EDGE,
+    FOUND_MARK,
+    FOUND_REGION,
+    GAP,
+    GROUP,
+    GROUP_LEAST,
+    GROUPS,
+    GUARD_BITS,
+    IMMEDIATE,
+    KIND,
+    LAST_EVENT,
+    LAST_TIME,
+    LEADING,
+    LEFT_OUT,
+    LENGTH,
+    LEVEL_FROM,
+    LEVEL_TO,
+    LONGEST_US,
+    LOOP,
+    MAIN,
+    MASK,
+    MAX_STARTS,
+    ORDINAL,
+    PARENT,
+    POLICY,
+    POSITION,
+    PREVIOUS_TIME,
+    REFS,
+    REGIONS,
+    RESUME,
+    RESUME_LAST,
+    START,
+    START_STEP,
+    START_TIME,
+    STEPS,
+    TARGET,
+    UNTIL,
+    VIEWED,
+    WITHIN,
+    WORD,
+    Paths,
+    captured,
+    choice_of,
+    climb,
+    copy_run,
+    free_lists,
+    holds_start,
+    in_branch,
+    is_ready,
+    is_usable,
+    leave,
+    look,
+    mark_of,
+    region_at,
+    set_source,
+    source,
+    take,
+)
+from cep.kernels.probe import holds
+from cep.kernels.runs import (
+    ALL_POLICY,
+    BEGIN,
+    BIT,
+    CAPACITY,
+    CODE,
+    COMPARE_FROM,
+    COMPARE_TO,
+    DROPPED,
+    EACH_POLICY,
+    FIRST_POLICY,
+    KEY_EVENTS,
+    LAST_POLICY,
+    LEAST,
+    NODES,
+    RUN_TOP,
+    RUNS,
+    SEEN,
+    SMALLEST_BLOCK,
+    SOONEST,
+    WINDOW,
+    Machine,
+    first_run,
+    give_block,
+    move,
+    new_run,
+    reserve,
+    set_runs,
+)
+from cep.kernels.runs import IMMEDIATE as GUARD_IMMEDIATE
+
+Ints = npt.NDArray[np.int64]
+
+ONE, NO_MARK = np.int64(1), np.int64(-1)
+ANY_MOVE, LOOPS_ONLY = np.int64(0), np.int64(1)
+VIEW = np.int64(0)  # the row of the run pool for a run as it would be with something left out
+
+
+# ------------------------------------------------------------------------------------- one run
+
+
+@inline
+def is_true(p: Paths, m: Machine, of: Ints, run: int, row: int) -> bool:
+    """Whether the look-back of a step or guard (`of`, its row in the table) is true of a run's words."""
+    return holds(p, m, of, p.run[run, WORD:], p.run_real[run, WORD:], row)
+
+
+@jit
+def view(p: Paths, slot: int, run: int, region: int, edge: int, mark: int, of: Ints) -> int:
+    """The row that a filter is to read when the run moves along an edge: the run without what the move leaves out."""
+    plain = mark < 0 and choice_of(p, run, region) < 0
+    if p.edges[edge, KIND] == LOOP or plain or (of[CODE] < 0 and of[COMPARE_FROM] == of[COMPARE_TO]):
+        return run
+    move(p, run, VIEW, ONE)
+    leave(p, slot, VIEW, region, mark, VIEWED)
+    look(p, run)
+    return VIEW
+
+
+@jit
+def watch(p: Paths, m: Machine, slot: int, run: int, bits: int, row: int, now_us: int) -> None:
+    """Note the guards that the event fits, for each move that they stand before."""
+    for r in range(p.regions.shape[0]):
+        stage = p.run[run, region_at(p, r) + POSITION]
+        if p.live[r] == 0 or stage < 0 or not bits & p.stages[stage, GUARD_BITS]:
+            continue
+        climb(p, run, r)
+        for edge in range(p.stages[stage, EDGE_FROM], p.stages[stage, EDGE_TO]):
+            if p.edges[edge, MASK] != 0 and is_usable(p, run, r, edge):
+                mark = mark_of(p, edge)
+                at = source(p, r, mark)
+                p.run[run, at + BARRED] |= barring(p, m, slot, run, r, edge, mark, bits, row, now_us)
+        bar_end(p, run)
+
+
+@jit
+def barring(
+    p: Paths, m: Machine, slot: int, run: int, region: int, edge: int, mark: int, bits: int, row: int, now_us: int
+) -> int:
+    """Which guards of an edge the event fits, one bit each."""
+    found, at = np.int64(0), source(p, region, mark)
+    for g in range(p.guards.shape[0]):
+        if not (p.edges[edge, MASK] >> g) & 1 or not bits & p.guards[g, BIT]:
+            continue
+        window = p.guards[g, WINDOW]
+        if window >= 0 and p.run[run, at + LAST_TIME] + window <= now_us:
+            continue
+        if p.guards[g, GUARD_IMMEDIATE] and p.run[run, at + LAST_EVENT] != p.slots[slot, KEY_EVENTS] - 1:
+            continue
+        if is_true(p, m, p.guards[g], view(p, slot, run, region, edge, mark, p.guards[g]), row):
+            found |= ONE << g
+    return found
+
+
+@inline
+def end_edge(p: Paths, run: int) -> int:
+    """The edge to the end from where the pattern stands, -1 for none."""
+    at = region_at(p, MAIN)
+    edge = p.stages[p.run[run, at + POSITION], EDGE_FROM]
+    return edge if p.edges[edge, KIND] == END else np.int64(-1)
+
+
+@inline
+def bar_end(p: Paths, run: int) -> None:
+    """No deadline is left when a guard has fit that stands before the end."""
+    at = region_at(p, MAIN)
+    edge = end_edge(p, run)
+    if edge >= 0 and p.run[run, at + COMPLETE] == 1:
+        last = source(p, MAIN, p.run[run, at + LEFT_OUT])
+        if p.run[run, last + BARRED] & p.edges[edge, MASK]:
+            p.run[run, DUE] = NEVER
+
+
+@jit
+def settle_end(p: Paths, slot: int, run: int, now_us: int) -> None:
+    """After a capture: whether the run is complete, and else when it will be if no event comes."""
+    at = region_at(p, MAIN)
+    p.run[run, DUE] = NEVER
+    horizon = p.run[run, START_TIME] + p.plan[WITHIN] if p.plan[WITHIN] >= 0 else np.int64(NEVER)
+    if p.run[run, at + COMPLETE] == 1:
+        edge = end_edge(p, run)
+        due = p.run[run, at + END_TIME] + p.edges[edge, GAP] if p.edges[edge, GAP] >= 0 else np.int64(DONE)
+        if p.edges[edge, IMMEDIATE]:
+            due = max(due, horizon)
+        if due <= horizon:
+            p.run[run, DUE] = due
+        bar_end(p, run)
+    soonest = min(p.run[run, DUE], horizon, now_us + p.plan[LONGEST_US])
+    p.slots[slot, SOONEST] = min(p.slots[slot, SOONEST], soonest)
+
+
+@inline
+def in_time(p: Paths, run: int, edge: int, region: int, at: int, upcoming: int, now_us: int) -> bool:
+    """Whether an edge's gap is not over, and the event number `upcoming` is the very next where that is asked."""
+    if p.edges[edge, IMMEDIATE] and p.run[run, at + LAST_EVENT] != upcoming - 1:
+        return False
+    if p.edges[edge, GAP] < 0:
+        return True
+    since = region_at(p, region) + PREVIOUS_TIME if p.edges[edge, KIND] == LOOP else at + LAST_TIME
+    return now_us < p.run[run, since] + p.edges[edge, GAP]
+
+
+@jit
+def choose(p: Paths, m: Machine, slot: int, run: int, bits: int, row: int, now_us: int, loops_only: int) -> bool:
+    """Find the move that the event makes; see `found`. A move that is barred leaves none but moves on, no loops."""
+    barred = loops_only == 1 and p.found[FOUND_BARRED] == 1
+    p.found[FOUND_BARRED] = 1 if barred else 0
+    for r in range(p.regions.shape[0]):
+        if p.live[r] == 0:
+            continue
+        stage = p.run[run, region_at(p, r) + POSITION]
+        first, last = p.regions[r, BEGIN_FROM], p.regions[r, BEGIN_TO]
+        if stage >= 0:
+            first, last = p.stages[stage, EDGE_FROM], p.stages[stage, EDGE_TO]
+            if not bits & p.stages[stage, EDGE_BITS]:
+                continue
+            climb(p, run, r)
+        for edge in range(first, last):
+            loop = p.edges[edge, KIND] == LOOP
+            if p.edges[edge, KIND] == END or (loops_only == 1 and not loop) or (barred and loop):
+                continue
+            if not bits & p.stages[p.edges[edge, TARGET], BIT]:
+                continue
+            if stage >= 0 and not is_usable(p, run, r, edge):
+                continue
+            mark = mark_of(p, edge) if stage >= 0 else np.int64(-1)
+            at = source(p, r, mark)
+            if not in_time(p, run, edge, r, at, p.slots[slot, KEY_EVENTS], now_us):
+                continue
+            target = p.stages[p.edges[edge, TARGET]]
+            seen = view(p, slot, run, r, edge, mark, target) if stage >= 0 else run
+            if not is_true(p, m, target, seen, row):
+                continue
+            if not loop and p.run[run, at + BARRED] & p.edges[edge, MASK]:
+                barred = True
+                p.found[FOUND_BARRED] = 1
+                continue
+            p.found[FOUND_EDGE], p.found[FOUND_REGION], p.found[FOUND_MARK] = edge, r, mark
+            return True
+    return False
+
+
+@jit
+def has_hope(p: Paths, slot: int, run: int, upcoming: int, now_us: int) -> bool:
+    """Whether a move may still lead on, if the event number `upcoming` of the key is the next. From the inside out.
+
+    hope: a move of the region leads on, now or after what it may capture where it stands; stir: it may capture at all.
+    """
+    look(p, run)
+    for r in range(p.regions.shape[0] - 1, -1, -1):
+        p.hope[r] = p.stir[r] = 0
+        if p.live[r] == 0:
+            continue
+        stage = p.run[run, region_at(p, r) + POSITION]
+        if stage < 0:
+            for edge in range(p.regions[r, BEGIN_FROM], p.regions[r, BEGIN_TO]):
+                if in_time(p, run, edge, r, region_at(p, r), upcoming, now_us):
+                    p.hope[r] = p.stir[r] = 1
+            continue
+        climb(p, run, r)
+        able, lively = stirring(p, run, r, upcoming, now_us)
+        if p.open[0] == 0 and (able >= p.stages[stage, LEAST] if stage >= p.plan[STEPS] else lively):
+            p.hope[r] = 1
+        for edge in range(p.stages[stage, EDGE_FROM], p.stages[stage, EDGE_TO]):
+            if p.edges[edge, KIND] == LOOP or not is_usable(p, run, r, edge):
+                continue
+            mark = mark_of(p, edge)
+            at = source(p, r, mark)
+            if p.run[run, at + BARRED] & p.edges[edge, MASK]:
+                continue
+            waits = p.edges[edge, KIND] == END or (lively and mark < 0)
+            if waits or in_time(p, run, edge, r, at, upcoming, now_us):
+                p.hope[r] = 1
+        p.stir[r] = 1 if lively or p.hope[r] == 1 else 0
+    return p.hope[0] == 1
+
+
+@jit
+def stirring(p: Paths, run: int, region: int, upcoming: int, now_us: int) -> tuple[int, bool]:
+    """Of a choice: how many branches are or may become complete. And whether more can be captured where it stands."""
+    stage = p.run[run, region_at(p, region) + POSITION]
+    if stage < p.plan[STEPS]:
+        edge = p.stages[stage, EDGE_TO] - 1
+        loops = edge >= p.stages[stage, EDGE_FROM] and p.edges[edge, KIND] == LOOP and is_usable(p, run, region, edge)
+        return np.int64(0), loops and in_time(p, run, edge, region, region_at(p, region), upcoming, now_us)
+    able, lively = np.int64(0), False
+    for r in range(region + 1, p.regions.shape[0]):
+        if p.regions[r, PARENT] == region and p.live[r] == 1:
+            complete = p.run[run, region_at(p, r) + COMPLETE] == 1
+            if complete or p.hope[r] == 1:
+                able += 1
+            if complete and p.stir[r] == 1 and is_ready(p, run, region):
+                lively = True
+    return able, lively
+
+
+# ------------------------------------------------------------------------------------- all runs of a key
+
+
+@jit
+def emit(p: Paths, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int) -> bool:
+    """Write a match with everything the run has captured and not left out; false if that is not its first event."""
+    main = region_at(p, MAIN)
+    leave(p, slot, run, MAIN, p.run[run, main + LEFT_OUT], COUNTED)
+    if not holds_start(p, run):
+        return False
+    at = begin(matches, keys, slot, time_us, kind, last_ordinal(p, run), p.run[run, START], FIRED)
+    for k in range(p.plan[STEPS]):
+        node = p.run[run, p.plan[REFS] + k]
+        count = p.node[node, LENGTH] if node >= 0 else np.int64(0)
+        matches.count[at, k] = count
+        place = matches.used[REFERENCES] + count
+        matches.used[REFERENCES] = place
+        while node >= 0:
+            place -= 1
+            matches.reference[place] = p.node[node, ORDINAL]
+            node = np.int64(p.node_after[node])
+    return True
+
+
+@jit
+def last_ordinal(p: Paths, run: int) -> int:
+    """The event that the run captured last."""
+    last = np.int64(-1)
+    for k in range(p.plan[STEPS]):
+        node = p.run[run, p.plan[REFS] + k]
+        if node >= 0:
+            last = max(last, p.node[node, ORDINAL])
+    return last
+
+
+@jit
+def resumes_from(p: Paths, run: int, last: int) -> int:
+    """The ordinal before which starts are used up by a match: of the event to resume at, else behind its last."""
+    node = p.run[run, p.plan[REFS] + p.plan[RESUME]] if p.plan[RESUME] >= 0 else np.int64(-1)
+    if node < 0:
+        return last + 1
+    while p.plan[RESUME_LAST] == 0 and p.node_after[node] >= 0:
+        node = np.int64(p.node_after[node])
+    return p.node[node, ORDINAL]
+
+
+@jit
+def drop_one(p: Paths, slot: int, run: int) -> None:
+    """Drop one run; those behind it move up."""
+    free_lists(p, slot, run)
+    end = first_run(p, slot) + p.slots[slot, RUNS]
+    move(p, run + 1, run, end - run - 1)
+    set_runs(p, slot, p.slots[slot, RUNS] - 1)
+
+
+@inline
+def drop_first(p: Paths, slot: int) -> None:
+    """Drop the run that came to be first, and count it."""
+    free_lists(p, slot, first_run(p, slot))
+    p.slots[slot, BEGIN] += 1
+    set_runs(p, slot, p.slots[slot, RUNS] - 1)
+    p.count[DROPPED] += 1
+
+
+@jit
+def consume(p: Paths, slot: int, limit: int, start: int) -> None:
+    """Drop runs that began before `limit`, but not those of the match's own start that stand before a `then each`."""
+    first, kept, at = first_run(p, slot), np.int64(0), region_at(p, MAIN)
+    for run in range(first, first + p.slots[slot, RUNS]):
+        stays = p.run[run, START] == start and p.stages[p.run[run, at + POSITION], BEFORE_EACH] == 1
+        if p.run[run, START] < limit and not stays:
+            free_lists(p, slot, run)
+        else:
+            move(p, run, first + kept, ONE)
+            kept += 1
+    set_runs(p, slot, kept)
+
+
+@jit
+def conclude(
+    p: Paths, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, last: int
+) -> None:
+    """A run is complete: it makes its match and goes, and with it what the policy says. last: -1 for its last event."""
+    start = p.run[run, START]
+    made = emit(p, keys, matches, slot, run, time_us, kind)
+    limit = resumes_from(p, run, last if last >= 0 else last_ordinal(p, run))
+    drop_one(p, slot, run)
+    if made and (p.plan[POLICY] == FIRST_POLICY or p.plan[POLICY] == LAST_POLICY):
+        consume(p, slot, limit, start)
+
+
+@jit
+def earliest_due(p: Paths, slot: int, until_us: int) -> int:
+    """The run with the earliest deadline at or before `until_us`, of these the one that began first; -1 for none."""
+    best = np.int64(-1)
+    first = first_run(p, slot)
+    for run in range(first, first + p.slots[slot, RUNS]):
+        due = p.run[run, DUE]
+        if due > until_us:
+            continue
+        if best < 0 or due < p.run[best, DUE] or (due == p.run[best, DUE] and p.run[run, START] < p.run[best, START]):
+            best = np.int64(run)
+    return best
+
+
+@jit
+def settle(p: Paths, keys: KeySpace, matches: Matches, slot: int, now_us: int) -> None:
+    """Everything that ends or fires at or before `now_us`."""
+    if p.slots[slot, SOONEST] > now_us:
+        return
+    while p.plan[DEADLINES]:
+        run = earliest_due(p, slot, now_us)
+        if run < 0:
+            break
+        conclude(p, keys, matches, slot, run, p.run[run, DUE], DEADLINE, np.int64(-1))
+    first, kept, soonest = first_run(p, slot), np.int64(0), np.int64(NEVER)
+    for run in range(first, first + p.slots[slot, RUNS]):
+        end = p.run[run, START_TIME] + p.plan[WITHIN] if p.plan[WITHIN] >= 0 else np.int64(NEVER)
+        if end <= now_us or not has_hope(p, slot, run, p.slots[slot, KEY_EVENTS], now_us):
+            free_lists(p, slot, run)
+        else:
+            soonest = min(soonest, end, p.run[run, DUE], now_us + p.plan[LONGEST_US])
+            move(p, run, first + kept, ONE)
+            kept += 1
+    set_runs(p, slot, kept)
+    p.slots[slot, SOONEST] = soonest
+
+
+@jit
+def offer(p: Paths, m: Machine, slot: int, run: int, copy: int, bits: int, row: int, ordinal: int, now_us: int) -> bool:
+    """Offer the event to one run; false when it ends. A copy that moves on is in row `copy`, where START else is -1."""
+    p.run[copy, START] = -1
+    if p.plan[UNTIL] >= 0 and bits & p.stages[p.plan[UNTIL], BIT] and is_true(p, m, p.stages[p.plan[UNTIL]], run, row):
+        return False
+    look(p, run)
+    watch(p, m, slot, run, bits, row, now_us)
+    found = choose(p, m, slot, run, bits, row, now_us, ANY_MOVE)
+    edge, region, mark = p.found[FOUND_EDGE], p.found[FOUND_REGION], p.found[FOUND_MARK]
+    if found and p.edges[edge, KIND] != LOOP and (p.edges[edge, EACH] == 1 or p.plan[POLICY] == ALL_POLICY):
+        fork(p, m, slot, run, copy, row, ordinal, now_us)
+        look(p, run)
+        found = choose(p, m, slot, run, bits, row, now_us, LOOPS_ONLY)
+        edge, region, mark = p.found[FOUND_EDGE], p.found[FOUND_REGION], p.found[FOUND_MARK]
+    if found:
+        if not take(p, m, slot, run, region, edge, mark, row, ordinal, now_us):
+            return False
+        settle_end(p, slot, run, now_us)
+    return p.run[run, DUE] == DONE or has_hope(p, slot, run, p.slots[slot, KEY_EVENTS] + 1, now_us)
+
+
+@jit
+def fork(p: Paths, m: Machine, slot: int, run: int, copy: int, row: int, ordinal: int, now_us: int) -> None:
+    """A copy of the run makes the move that was found, unless that would leave out its first event."""
+    copy_run(p, run, copy)
+    edge, region, mark = p.found[FOUND_EDGE], p.found[FOUND_REGION], p.found[FOUND_MARK]
+    if take(p, m, slot, copy, region, edge, mark, row, ordinal, now_us):
+        settle_end(p, slot, copy, now_us)
+    else:
+        free_lists(p, slot, copy)
+        p.run[copy, START] = -1
+
+
+@jit
+def offer_all(p: Paths, m: Machine, slot: int, bits: int, row: int, ordinal: int, now_us: int) -> None:
+    """Offer the event to the slot's runs. Copies come to stand behind them; of too many that wait some are not made."""
+    waiting = p.slots[slot, RUNS]
+    reserve(p, slot, 2 * waiting + 1 if p.plan[FORKS] else waiting + 1)
+    first, kept, copies, copied = first_run(p, slot), np.int64(0), np.int64(0), np.int64(0)
+    for run in range(first, first + waiting):
+        copy = first + waiting + copies if p.plan[FORKS] else VIEW
+        stays = offer(p, m, slot, run, copy, bits, row, ordinal, now_us)
+        if p.plan[FORKS] and p.run[copy, START] >= 0:
+            if p.run[copy, DUE] == DONE:
+                copies += 1
+            elif waiting + copied < p.plan[MAX_STARTS]:
+                copies += 1
+                copied += 1
+            else:
+                free_lists(p, slot, copy)
+                p.count[DROPPED] += 1
+        if not stays:
+            free_lists(p, slot, run)
+            continue
+        move(p, run, first + kept, ONE)
+        kept += 1
+    move(p, first + waiting, first + kept, copies)
+    set_runs(p, slot, kept + copies)
+
+
+@jit
+def start(p: Paths, m: Machine, slot: int, bits: int, row: int, ordinal: int, now_us: int) -> None:
+    """A run begins at the event, at the furthest step that it fits and no leading guard forbids."""
+    barred = np.int64(0)
+    for w in range(p.watched.shape[0]):
+        g = p.watched[w, 0]
+        if bits & p.guards[g, BIT] and holds(p, m, p.guards[g], p.initial, p.initial_real, row):
+            p.slots[slot, SEEN + w] = now_us
+        if p.slots[slot, SEEN + w] + p.watched[w, 1] > now_us:
+            barred |= ONE << g
+    for edge in range(p.regions[0, BEGIN_FROM], p.regions[0, BEGIN_TO]):
+        target = p.edges[edge, TARGET]
+        if not bits & p.stages[target, BIT] or p.edges[edge, MASK] & barred:
+            continue
+        if holds(p, m, p.stages[target], p.initial, p.initial_real, row):
+            begin_run(p, m, slot, edge, row, ordinal, now_us)
+            return
+
+
+@jit
+def begin_run(p: Paths, m: Machine, slot: int, edge: int, row: int, ordinal: int, now_us: int) -> None:
+    """A new run behind the others."""
+    run = new_run(p, slot)
+    for column in range(p.run.shape[1]):
+        p.run[run, column] = 0
+    for w in range(len(p.initial)):
+        p.run[run, WORD + w] = p.initial[w]
+    for column in range(p.plan[REFS], p.plan[REGIONS]):
+        p.run[run, column] = -1
+    for r in range(p.regions.shape[0]):
+        p.run[run, region_at(p, r) + POSITION] = -1
+        set_source(p, run, np.int64(r), np.int64(AT_THE_START), np.int64(-2))
+    for column in range(p.plan[GROUPS] + p.groups.shape[0], p.run.shape[1]):
+        p.run[run, column] = -1
+    p.run[run, START] = ordinal
+    p.run[run, START_TIME] = now_us
+    p.run[run, START_STEP] = p.edges[edge, TARGET]
+    take(p, m, slot, run, MAIN, edge, NO_MARK, row, ordinal, now_us)
+    settle_end(p, slot, run, now_us)
+
+
+@jit
+def report(p: Paths, keys: KeySpace, matches: Matches, slot: int, ordinal: int, now_us: int) -> None:
+    """The matches that are complete at the event, in the order of the policy."""
+    if p.plan[POLICY] == EACH_POLICY or p.plan[POLICY] == ALL_POLICY:
+        first, kept = first_run(p, slot), np.int64(0)
+        for run in range(first, first + p.slots[slot, RUNS]):
+            if p.run[run, DUE] == DONE:
+                emit(p, keys, matches, slot, run, now_us, EVENT)
+                free_lists(p, slot, run)
+            else:
+                move(p, run, first + kept, ONE)
+                kept += 1
+        set_runs(p, slot, kept)
+        return
+    while True:
+        best = np.int64(-1)
+        first = first_run(p, slot)
+        for run in range(first, first + p.slots[slot, RUNS]):
+            if p.run[run, DUE] != DONE:
+                continue
+            later = p.run[run, START] - p.run[best, START] if best >= 0 else np.int64(0)
+            if best < 0 or (later > 0 if p.plan[POLICY] == LAST_POLICY else later < 0):
+                best = np.int64(run)
+        if best < 0:
+            return
+        conclude(p, keys, matches, slot, best, now_us, EVENT, ordinal)
+
+
+@jit
+def same_place(p: Paths, run: int, other: int) -> bool:
+    """Whether two runs stand at the same stages, with counts up to the minimum."""
+    p.live[0] = 1
+    for r in range(p.regions.shape[0]):
+        if r > 0:
+            parent = p.regions[r, PARENT]
+            p.live[r] = 0
+            if p.live[parent] == 0 or p.run[run, region_at(p, parent) + POSITION] < 0 or not in_branch(p, run, r):
+                continue
+        p.live[r] = 1
+        at = region_at(p, r)
+        stage = p.run[run, at + POSITION]
+        if stage != p.run[other, at + POSITION]:
+            return False
+        if stage < 0:
+            continue
+        least = p.stages[stage, LEAST]
+        counts = stage < p.plan[STEPS]
+        if counts and min(p.run[run, at + COUNT], least) != min(p.run[other, at + COUNT], least):
+            return False
+        for i in range(p.stages[stage, LEVEL_FROM], p.stages[stage, LEVEL_TO]):
+            group = p.levels[i, GROUP]
+            least, at_group = p.groups[group, GROUP_LEAST], p.plan[GROUPS] + group
+            if min(p.run[run, at_group], least) != min(p.run[other, at_group], least):
+                return False
+    return True
+
+
+@jit
+def keep_newest(p: Paths, slot: int) -> None:
+    """Policy last: of the runs at one place only those of the newest start stay."""
+    first, kept = first_run(p, slot), np.int64(0)
+    runs = p.slots[slot, RUNS]
+    for run in range(first, first + runs):
+        for other in range(first, first + runs):
+            if p.run[other, START] > p.run[run, START] and same_place(p, run, other):
+                p.run[run, DUE] = DONE  # which no run that waits is
+                break
+    for run in range(first, first + runs):
+        if p.run[run, DUE] == DONE:
+            free_lists(p, slot, run)
+        else:
+            move(p, run, first + kept, ONE)
+            kept += 1
+    set_runs(p, slot, kept)
+
+
+# ------------------------------------------------------------------------------------- all keys
+
+
+@jit
+def clear(p: Paths, slot: int) -> None:
+    """Make a slot empty."""
+    for column in range(SEEN):
+        p.slots[slot, column] = 0
+    p.slots[slot, SOONEST] = NEVER
+    for w in range(p.plan[LEADING]):
+        p.slots[slot, SEEN + w] = -NEVER
+
+
+@inline
+def next_instant(p: Paths, slot: int, now_us: int) -> int:
+    """When something next ends or fires in the slot if no event comes."""
+    soonest = p.slots[slot, SOONEST]
+    for w in range(p.plan[LEADING]):
+        if p.slots[slot, SEEN + w] + p.watched[w, 1] > now_us:
+            soonest = min(soonest, p.slots[slot, SEEN + w] + p.watched[w, 1])
+    return min(max(soonest, now_us + 1), NEVER - 1)
+
+
+@inline
+def idle(p: Paths, slot: int, now_us: int) -> bool:
+    """Whether nothing in the slot can matter any more."""
+    none = p.slots[slot, RUNS] == 0
+    for w in range(p.plan[LEADING]):
+        none = none and p.slots[slot, SEEN + w] + p.watched[w, 1] <= now_us
+    return none
+
+
+@jit
+def references(p: Paths, slot: int) -> int:
+    """How many events the matches of one more event can refer to at most."""
+    first, total = first_run(p, slot), np.int64(1)
+    for run in range(first, first + p.slots[slot, RUNS]):
+        total += 2 * (captured(p, run) + 1)
+    return total
+
+
+@inline
+def room(p: Paths, matches: Matches, slot: int) -> bool:
+    """Whether one more event of this slot is sure to find all the space it may need."""
+    waiting = 2 * p.slots[slot, RUNS] + 1
+    capacity = max(2 * p.slots[slot, CAPACITY], 4 * waiting, np.int64(SMALLEST_BLOCK))
+    if p.count[RUN_TOP] + capacity > p.run.shape[0]:
+        return False
+    if p.count[ALL_NODES] + waiting > p.node.shape[0] or matches.used[ROWS] + waiting > matches.row.shape[0]:
+        return False
+    left = len(matches.reference) - matches.used[REFERENCES]
+    return waiting * (p.slots[slot, NODES] + 1) <= left or references(p, slot) <= left
+
+
+@jit
+def feed(
+    p: Paths,
+    m: Machine,
+    keys: KeySpace,
+    matches: Matches,
+    rows: Ints,
+    bits: Ints,
+    slots: Ints,
+    keep: npt.NDArray[np.uint8],
+    base: int,
+    begin_at: int,
+) -> int:
+    """Offer rows[begin_at:]. Returns the place reached: less than len(rows) when space has run out.
+
+    rows, bits: (m,). slots: (m,), -1 for a key that nothing waits for. keep[row] is set for rows that a run or a match
+    refers to; a row's ordinal is base + row.
+    """
+    for i in range(begin_at, len(rows)):
+        slot, row, row_bits = slots[i], rows[i], bits[i]
+        if slot < 0:
+            continue
+        if not room(p, matches, slot):
+            return i
+        now_us, ordinal = m.words[0, i], base + row
+        settle(p, keys, matches, slot, now_us)
+        offer_all(p, m, slot, row_bits, i, ordinal, now_us)
+        start(p, m, slot, row_bits, i, ordinal, now_us)
+        report(p, keys, matches, slot, ordinal, now_us)
+        if p.plan[POLICY] == LAST_POLICY:
+            keep_newest(p, slot)
+        while p.slots[slot, RUNS] > p.plan[MAX_STARTS]:
+            drop_first(p, slot)
+        p.slots[slot, KEY_EVENTS] += 1
+        keep[row] = 1
+        if p.plan[DEADLINES]:
+            schedule(keys, slot, next_instant(p, slot, now_us))
+    return len(rows)
+
+
+@jit
+def sweep(p: Paths, keys: KeySpace, matches: Matches, until_us: int) -> bool:
+    """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
+    while True:
+        slot = next_due(keys, until_us)
+        if slot < 0:
+            return True
+        if not room(p, matches, slot):
+            schedule(keys, slot, until_us)
+            return False
+        settle(p, keys, matches, slot, until_us)
+        if idle(p, slot, until_us):
+            give_block(p, slot)
+            clear(p, slot)
+            remove(keys, slot)
+        else:
+            schedule(keys, slot, next_instant(p, slot, until_us))
+
+
+@jit
+def tidy(p: Paths, keys: KeySpace, matches: Matches, until_us: int) -> None:
+    """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
+    for _ in range(hand_steps(keys, until_us)):
+        slot = hand(keys)
+        if slot < 0 or (p.slots[slot, RUNS] > 0 and p.slots[slot, SOONEST] > until_us):
+            continue
+        settle(p, keys, matches, slot, until_us)
+        if idle(p, slot, until_us):
+            give_block(p, slot)
+            clear(p, slot)
+            remove(keys, slot)
