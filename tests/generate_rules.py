@@ -267,6 +267,10 @@ class Author:
     # when
 
     def when(self) -> str:
+        from tests.generate_trees import Forester
+
+        if self.chance(0.5):
+            return Forester(self.rng, self.words).when(self.events())
         shape = self.shape()
         steps: list[str] = self.guards(shape) if self.chance(0.15) else []
         self.features.update({"when: leading no"} if steps else ())

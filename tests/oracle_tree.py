@@ -162,7 +162,8 @@ class TreeRuns:
         return all(since is None or w is None or t < self.time(since) + w for since, w in move.gaps)
 
     def guard_fits(self, move: Move, guard: int, e: int) -> bool:
-        assert move.last is not None
+        if move.last is None:
+            return False
         step = self.steps[guard]
         in_time = step.within_us is None or self.time(e) < self.time(move.last) + step.within_us
         follows = step.link != "next" or self.is_very_next(move.last, e)

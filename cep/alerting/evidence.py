@@ -16,6 +16,7 @@ from cep.alerting.inputs import Captured, spread
 from cep.alerting.values import Column, in_json, objects, quoted, rows_of, times, values_of
 from cep.engine.batch import Batch
 from cep.engine.strings import Strings
+from cep.kernels.keys import NEVER
 from cep.kernels.matches import TIME
 from cep.layout import Program, RuleSpec, StepText
 
@@ -108,21 +109,21 @@ def steps(program: Program, rule: RuleSpec, what: Captured, row: Ints, seen: Sho
 def _said(step: StepText) -> dict[str, Column]:
     """What is the same in all matches."""
     most = "+" if step.most is None else "" if step.most == step.least else f"..{step.most}"
-    said = {"step": step.name, "alias": step.alias, "quantifier": f"{step.least}{most}"}
+    quantifier = f"{step.least}{most}" if step.least else "optional"
+    said = {"step": step.name, "alias": step.alias, "quantifier": quantifier}
     return {name: quoted(text) for name, text in said.items() if text is not None}
 
 
 def _absence(rule: RuleSpec, step: StepText, before: int, what: Captured, row: Ints) -> Iterator[str]:
     """From when until when a `no` that stands behind the positive step `before` (-1: none) was watched for."""
-    if before < 0:
-        until = what.times(0, last=False)
-        begin = until - (step.within_us or rule.within_us or 0)
-    else:
-        begin = what.times(before, last=True)
-        is_last = before + 1 == what.held.shape[1]
-        until = row[:, TIME] if is_last else what.times(before + 1, last=False)
-        if step.within_us is not None:
-            until = np.minimum(until, begin + step.within_us)
+    steps = what.held.shape[1]
+    begin, until = what.last_time(range(before + 1)), what.first_time(range(before + 1, steps))
+    leads = begin == -NEVER  # nothing was captured before it
+    until = np.where(until == NEVER, row[:, TIME], until)
+    begin = np.where(leads, until - (step.within_us or rule.within_us or 0), begin)
+    if step.within_us is not None:
+        until = np.where(leads, until, np.minimum(until, begin + step.within_us))
+    until = np.maximum(begin, until)
     return objects(
         {
             "step": quoted(step.name),

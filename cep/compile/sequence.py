@@ -101,7 +101,8 @@ class _Captures:
         if leaf.arguments:
             events = (self.steps[step].source.event for step in leaf.steps)
             slots = [self.coder.value_slot(event, arg) for event, arg in zip(events, leaf.arguments, strict=True)]
-            what = _ENDS.get(leaf.function) or _AGGREGATES[leaf.function][is_float(leaf.arguments[0].kind)]
+            if leaf.function not in _ENDS:
+                what = _AGGREGATES[leaf.function][is_float(leaf.arguments[0].kind)]
         members = tuple((self.positive[step], slot) for step, slot in zip(leaf.steps, slots, strict=True))
         return self._place(CaptureWord(-1, what, -1, members))
 

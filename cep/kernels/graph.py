@@ -56,6 +56,7 @@ from cep.kernels.paths import (
     MAIN,
     MASK,
     MAX_STARTS,
+    NO_EVENT,
     ORDINAL,
     PARENT,
     POLICY,
@@ -174,6 +175,8 @@ def barring(
 ) -> int:
     """Which guards of an edge the event fits, one bit each."""
     found, at = np.int64(0), source(p, region, mark)
+    if p.run[run, at + LAST_EVENT] == NO_EVENT:
+        return found
     for g in range(p.guards.shape[0]):
         if not (p.edges[edge, MASK] >> g) & 1 or not bits & p.guards[g, BIT]:
             continue
@@ -227,7 +230,8 @@ def settle_end(p: Paths, slot: int, run: int, now_us: int) -> None:
 @inline
 def in_time(p: Paths, run: int, edge: int, region: int, at: int, upcoming: int, now_us: int) -> bool:
     """Whether an edge's gap is not over, and the event number `upcoming` is the very next where that is asked."""
-    if p.edges[edge, IMMEDIATE] and p.run[run, at + LAST_EVENT] != upcoming - 1:
+    last = p.run[run, at + LAST_EVENT]
+    if p.edges[edge, IMMEDIATE] and last != upcoming - 1 and last != NO_EVENT:
         return False
     if p.edges[edge, GAP] < 0:
         return True
@@ -549,7 +553,7 @@ def begin_run(p: Paths, m: Machine, slot: int, edge: int, row: int, ordinal: int
         p.run[run, column] = -1
     for r in range(p.regions.shape[0]):
         p.run[run, region_at(p, r) + POSITION] = -1
-        set_source(p, run, np.int64(r), np.int64(AT_THE_START), np.int64(-2))
+        set_source(p, run, np.int64(r), np.int64(AT_THE_START), np.int64(NO_EVENT))
     for column in range(p.plan[GROUPS] + p.groups.shape[0], p.run.shape[1]):
         p.run[run, column] = -1
     p.run[run, START] = ordinal

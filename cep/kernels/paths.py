@@ -99,7 +99,8 @@ LAST_TIME, LAST_EVENT, BARRED, POSITION, COUNT, PREVIOUS_TIME, PREVIOUS_EVENT = 
 COMPLETE, END_TIME, END_EVENT, LEFT_OUT = range(7, 11)
 REGION_WORDS = 11
 SOURCE_WORDS = 3
-AT_THE_START = NEVER // 2  # the time of an event before the first: no gap from it is ever over
+# The time and number of an event before the first: from it no gap is ever over, and no link or guard counts.
+AT_THE_START, NO_EVENT = NEVER // 2, -2
 
 # Columns of Paths.node: USES counts lists and nodes that go on with it, LENGTH the events from here on.
 ORDINAL, USES, LENGTH, NODE_VALUE = range(4)
