@@ -10,7 +10,7 @@ from cep.lang import ast
 from cep.lang.checked import PARTS_MAX, Group, Item, Step, When, groups
 from cep.lang.report import Page
 
-_PER_BRANCH = 'a "no" cannot stand here'
+_NO_PLACE = 'a "no" cannot stand here'
 
 
 def check_shape(page: Page, node: ast.When, trigger: When, written: Sequence[ast.Step]) -> None:
@@ -57,12 +57,13 @@ def _check_places(page: Page, node: ast.Sequence) -> None:
             if all(_may_be_left_out(part) for part in inner.steps):
                 hint = "optional ( … ) lets the whole group be left out"
                 page.error("CEP321", inner.at, "in this group nothing has to happen", hint)
-            elif inner.steps[-1].negated:
+                continue
+            if inner.steps[-1].negated:
                 hint = 'write it behind the group: "( … ) then no …"'
-                page.error("CEP320", inner.steps[-1].at, f"{_PER_BRANCH}: the group is at its end", hint)
+                page.error("CEP320", inner.steps[-1].at, f"{_NO_PLACE}: the group is at its end", hint)
             if step.body.count is not None and (first := _first(inner)).negated:
                 hint = 'write it before the group: "no … then all of ( … )"'
-                page.error("CEP320", first.at, f"{_PER_BRANCH}: nothing of the branch has happened", hint)
+                page.error("CEP320", first.at, f"{_NO_PLACE}: nothing of the branch has happened", hint)
             _check_places(page, inner)
 
 

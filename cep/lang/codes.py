@@ -34,7 +34,8 @@ def explain(code: str) -> Code | None:
 def catalogue() -> dict[str, Code]:
     """Every code, in order."""
     from cep.lang.codes_rules import RULE_CODES
+    from cep.lang.codes_sequences import SEQUENCE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *UNBUILT_CODES)}
+    return {entry.code: entry for entry in (*WORD_CODES, *RULE_CODES, *SEQUENCE_CODES, *UNBUILT_CODES)}

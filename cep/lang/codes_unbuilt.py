@@ -28,25 +28,6 @@ UNBUILT_CODES = (
     _unbuilt(
         "CEP906", "templates", "template many(e) rule r by k within 1h when 3 e", "rule r by k within 1h when 3 a"
     ),
-    _unbuilt("CEP907", "then each", "rule r by k within 1h when a then each b", _PAIR),
-    _unbuilt(
-        "CEP908",
-        "match all with a loop",
-        "rule r by k within 1h match all when 2+ a then b",
-        "rule r by k within 1h match all when a then b",
-    ),
-    _unbuilt("CEP909", "resume at", "rule r by k within 1h when a as p then b resume at p", _PAIR),
-    _unbuilt(
-        "CEP910", "in a row", "rule r by k within 1h when 3 in a row a", "rule r by k within 1h when a next a next a"
-    ),
-    _unbuilt("CEP911", "optional", "rule r by k within 1h when a then optional b then a", _PAIR),
-    _unbuilt("CEP912", "groups of steps", "rule r by k within 1h when all of (a, b)", _PAIR),
-    _unbuilt(
-        "CEP913",
-        "until of a sequence",
-        "rule r by k within 1h when a then b until a",
-        "rule r by k within 1h when a then no a then b",
-    ),
     _unbuilt("CEP914", "windows other than over a time", "rule r by k while count(a) over last 5 > 2", _COUNT),
     _unbuilt("CEP915", "since and offset", "rule r by k while count(a) over 1h offset 1d > 5", _COUNT),
     _unbuilt("CEP916", "an aggregate's own key", "rule r by k while count(a) over 1h by t > 5", _COUNT),
