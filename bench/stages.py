@@ -26,13 +26,14 @@ from cep.alerting import Alerting
 from cep.decode import Decoder
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
 from cep.engine.texts import TextMemory
 from cep.layout import Program
 from cep.ports import Entries
 
-PLANS = (ChainState, ProbeState, EpisodeState)
+PLANS = (ChainState, ProbeState, GraphState, EpisodeState)
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],

@@ -1,4 +1,4 @@
-"""The random author of sequences with structure: groups, choices, `optional`, `in a row`, `then each`, `until`, `resume`."""
+"""The random author of sequences with structure: groups and choices in each other, and all that goes with them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ class Forester:
         policy = self.rng.choice(("first", "first", "each", "each", "all") + (() if trailing else ("last",)))
         self.note(f"tree: {policy}", "")
         head = "" if horizon is None else f" within {horizon}s"
-        if self.chance(0.3):
-            head += self.note("tree: max", f" max {self.rng.choice((1, 2, 3, 5))}")
+        if (
+            self.chance(0.3) or policy == "all" or "then each" in body
+        ):  # whose runs would else be too many for the oracle
+            head += self.note("tree: max", f" max {self.rng.choice((1, 2, 3, 5, 12))}")
         ends = self.ends(grove, policy)
         return f"{head}\n  match {policy} when {body}{ends}"
 
@@ -55,7 +57,9 @@ class Forester:
         text = ""
         if self.chance(0.15):
             event = self.rng.choice(grove.events)
-            text += self.note("tree: until", f"\n  until {event.name} where {self.words.condition(grove.scope(event), 1)}")
+            text += self.note(
+                "tree: until", f"\n  until {event.name} where {self.words.condition(grove.scope(event), 1)}"
+            )
         if policy in ("first", "last") and grove.steps and self.chance(0.25):
             end = self.rng.choice(("", "first ", "last "))
             text += self.note("tree: resume at", f"\n  resume at {end}{self.rng.choice(grove.steps)}")
@@ -70,7 +74,9 @@ class Forester:
             guards = [self.guard(grove)] if self.chance(0.2) and not (branch and first) else []
             if first and guards and depth == 0:
                 self.note("tree: leading no", "")
-            item = self.item(grove, depth, looped, must=place == must, first=first and depth == 0, branch=branch and first)
+            item = self.item(
+                grove, depth, looped, must=place == must, first=first and depth == 0, branch=branch and first
+            )
             parts += [*guards, item]
         text = parts[0]
         for before, part in itertools.pairwise(parts):

@@ -1,8 +1,8 @@
-"""`when` with structure, naively: what a run has captured is a tree like the pattern's, and everything is read off it.
+"""`when` with structure, naively: what a run has captured is a tree like the pattern's, and all is read off it.
 
-A sequence's state holds the items that the run has entered, in order: `(place, state)`. A step's state is the ordinals it
-has captured; a group's is its iterations, and an iteration the states of its branches, `()` for one not begun. There are
-no counters, checkpoints or marks: to leave something out is to build the tree without it.
+A sequence's state holds the items that the run has entered, in order: `(place, state)`. A step's state is the ordinals
+it has captured; a group's is its iterations, and an iteration the states of its branches, `()` for one not begun. There
+are no counters, checkpoints or marks: to leave something out is to build the tree without it.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class TreeRuns:
             copy = self.offer(run, e)
             if copy is not None and not self.holds_its_start(copy):
                 copy = None
-            if copy is not None and not self.is_complete(copy):
-                if waited + sum(not self.is_complete(c) for c in copies) >= self.rule.max_starts:
-                    self.counters.runs_dropped += 1
-                    copy = None
+            waiting = waited + sum(not self.is_complete(c) for c in copies)
+            if copy is not None and not self.is_complete(copy) and waiting >= self.rule.max_starts:
+                self.counters.runs_dropped += 1
+                copy = None
             copies += [copy] if copy is not None else []
             if not self.holds_its_start(run) or not (self.is_complete(run) or self.has_hope(run, t)):
                 self.runs.remove(run)
@@ -237,11 +237,8 @@ class TreeRuns:
     def entries(self, item: Item, last: int | None) -> Iterator[Move]:
         """Moves that enter an item."""
         part = self.part(item)
-        if isinstance(item, Group):
-            inner = self.openings(item, last)
-        else:
-            inner = iter([Move(item, (), lambda e: (e,), last)])
-        for move in inner:
+        alone = [] if isinstance(item, Group) else [Move(item, (), lambda e: (e,), last)]
+        for move in self.openings(item, last) if isinstance(item, Group) else alone:
             yield replace(move, gaps=(*move.gaps, (last, part.within_us)))
 
     def openings(self, group: Group, last: int | None) -> Iterator[Move]:

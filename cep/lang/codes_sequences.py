@@ -8,15 +8,16 @@ SEQUENCE_CODES = (
     Code(
         "CEP320",
         "a `no` that nothing follows or nothing precedes in its group",
-        "A `no` stands between two steps, or at the end of the whole sequence. At the end of a group write it behind the "
-        "group; before the first step of one of several branches write it before the group.",
+        "A `no` stands between two steps, or at the end of the whole sequence. Instead of at the end of a group write "
+        "it behind the group; instead of before the first step of one of several branches, before the group.",
         "rule r by k within 1h when a then (b then no a) then b",
         "rule r by k within 1h when a then (b) then no a then b",
     ),
     Code(
         "CEP321",
         "a group in which nothing has to happen",
-        "Each sequence of a group has a step that must happen; that the group itself may be left out is said before it.",
+        "Each sequence of a group has a step that must happen. That the group itself may be left out is said before "
+        "it.",
         "rule r by k within 1h when a then (optional b then optional a) then b",
         "rule r by k within 1h when a then optional (b then optional a) then b",
     ),
