@@ -24,21 +24,22 @@ from bench.measure import EVENTS, PASSES, settle
 from bench.workloads import BATCH_EVENTS, NAMES, Events, compile_workload, generate, lines
 from cep.alerting import Alerting
 from cep.decode import Decoder
+from cep.engine.combinations import CombinationState
+from cep.engine.derived import Derived
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
-from cep.engine.texts import TextMemory
 from cep.layout import Program
 from cep.ports import Entries
 
-PLANS = (ChainState, ProbeState, GraphState, EpisodeState)
+PLANS = (ChainState, ProbeState, CombinationState, GraphState, EpisodeState)
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],
     "order": [(step_module, "late_rows"), (step_module, "release")],
-    "texts": [(TextMemory, "fill")],
+    "derived": [(Derived, "words")],
     "filters": [(step_module._Selection, "__init__"), (step_module._Selection, "_pass")],
     "rows and keys": [(step_module._Selection, "rows")],
     "features": [(FeatureState, "feed")],

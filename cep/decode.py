@@ -28,6 +28,7 @@ ENTRY_BYTES_MAX = 2**20
 DEPTH_MAX = 256
 BAD_LINES_MAX = 100  # of one entry: the last record stands for the rest, so that dead letters stay bounded
 EXCERPT_BYTES = 1024
+WITHHELD = "the stream has private fields, so what stood there is not repeated"
 TYPE_NAME_MAX = 100  # characters of an unknown type that are kept for counting it
 
 _CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at
@@ -87,7 +88,7 @@ class _Stream:
     def __init__(self, program: Schema, number: int) -> None:
         stream = program.streams[number]
         self.number, self.slots = number, len(program.columns)
-        self.time_path, self.type_path = stream.time_path, stream.type_path
+        self.time_path, self.type_path, self.private = stream.time_path, stream.type_path, stream.private
         own = [(slot, c) for slot, c in enumerate(program.columns) if c.stream == number]
         self.columns = [  # for each set of events: who is in it, shape (events,), and the columns that it has
             (np.isin(np.arange(len(program.events)), of), [(slot, c) for slot, c in own if c.events == of])
@@ -177,6 +178,8 @@ class _Pass:
         row, place = rows.rows[at], rows.places[at]
         where = "" if path is None else ".".join(("$", *path))
         excerpt = _json(rows.documents[at], EXCERPT_BYTES)
+        if self.stream.private:
+            detail, excerpt = WITHHELD, b""
         event = BadEvent(self.stream.number, self.entries.id(row), place, reason, where, detail, excerpt)
         self.bad.append((row, place, event))
 

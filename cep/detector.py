@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from cep.decode import Decoded, Decoder
 from cep.engine.batch import concatenate
+from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.layout import Program
@@ -24,7 +25,8 @@ Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 class RuleDetector:
     """The detector of a program.
 
-    render: the alerts of a step's matches, as JSON, in order. dump, load: the state to bytes and back.
+    render: the alerts of a step, as JSON, in order. dump, load: the state to bytes and back. secret: what digests of
+    private values are keyed with. anew: rules for which the detector that this one took over from had no state.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class RuleDetector:
         render: Render,
         dump: Callable[[Program, EngineState], bytes],
         load: Callable[[Program, bytes], EngineState],
+        secret: bytes = b"",
     ) -> None:
         self._program, self._render, self._dump, self._load = program, render, dump, load
-        self.state = EngineState.create(program)
-        self._decoder = Decoder(program, self.state.strings)
+        self._private, self._secret = [stream.private for stream in program.streams], secret
+        self.load(None)
+        self.anew: list[str] = []
 
     def apply(self, batch: Sequence[Entries], ended: frozenset[int] = frozenset()) -> Outcome:
         """Move the state over some entries. `ended`: streams that will bring nothing more."""
@@ -49,13 +53,20 @@ class RuleDetector:
             events = reduce(concatenate, (part.batch for part in parts))
             outcome.events = len(events)
             output = step(self._program, self.state, events, ended)
-            outcome.alerts += self._render(self.state, output)
-            outcome.late = _late(parts, output.late.tolist())
+            self._say(outcome, output)
+            outcome.late = _late(parts, output.late.tolist(), self._private)
         return outcome
 
     def drain(self, until_us: int | None = None) -> Outcome:
         """Move time on without events, to `until_us` or until nothing is pending: the end of a replay."""
-        return Outcome(alerts=list(self._render(self.state, drain(self._program, self.state, until_us))))
+        outcome = Outcome()
+        self._say(outcome, drain(self._program, self.state, until_us))
+        return outcome
+
+    def _say(self, outcome: Outcome, output: StepOutput) -> None:
+        outcome.alerts += self._render(self.state, output)
+        of = [output.matches[place].rule for place in output.order[:, 0].tolist()]
+        outcome.shadow = frozenset(at for at, rule in enumerate(of) if self._program.rules[rule].is_shadow)
 
     def dump(self) -> bytes:
         """The state."""
@@ -64,16 +75,27 @@ class RuleDetector:
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
         self.state = EngineState.create(self._program) if data is None else self._load(self._program, data)
+        self.state.secret = self._secret
+        self._decoder = Decoder(self._program, self.state.strings)
+
+    def take_over(self, other: RuleDetector) -> None:
+        """Go on where another detector stands, which is of no use afterwards. Changed rules begin anew."""
+        picture = take(other._program, other.state)
+        self.anew = unknown_to(self._program, picture)
+        self.state = restore(self._program, picture)
+        self.state.secret = self._secret
         self._decoder = Decoder(self._program, self.state.strings)
 
 
-def _late(parts: Sequence[Decoded], rows: Sequence[int]) -> list[LateEvent]:
-    """The events at some rows of the parts' batches put one after the other."""
+def _late(parts: Sequence[Decoded], rows: Sequence[int], private: Sequence[bool]) -> list[LateEvent]:
+    """The events at some rows of the parts' batches put one after the other; `private`: which streams' stay here."""
     late = []
     ends = list(accumulate(len(part.batch) for part in parts))
     for row in rows:
         number = next(n for n, end in enumerate(ends) if row < end)
         part, at = parts[number], row - (ends[number - 1] if number else 0)
         entry = EntryId(int(part.batch.entry_ms[at]), int(part.batch.entry_seq[at]))
-        late.append(LateEvent(int(part.batch.stream[at]), entry, int(part.batch.entry_index[at]), part.raw(at)))
+        stream = int(part.batch.stream[at])
+        raw = b"" if private[stream] else part.raw(at)
+        late.append(LateEvent(stream, entry, int(part.batch.entry_index[at]), raw))
     return late

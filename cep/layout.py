@@ -13,6 +13,8 @@ NULL = -(2**63)  # null in a column of integers (text ids, money, times, flags t
 NAN_WORD = 0x7FF8000000000000  # the bits of the NaN that is null
 MONEY_UNITS = 10_000  # money is in 1/10,000
 MONEY_LIMIT = 10**11 * MONEY_UNITS  # a larger amount is a bad event, so that window sums stay inside 64 bits
+ALERTS = -1  # the stream of the events that alerts are: no log has it
+END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 TIME_SLOT = 0  # the event time's row in Batch.words
 KEY_PARTS_MAX = 4
 
@@ -26,16 +28,23 @@ class StreamSpec:
     type_path: tuple[str, ...]
     late_us: int
     idle_us: int | None
+    private: bool = False  # some field of its events may not leave in clear
 
 
 @dataclass(frozen=True, slots=True)
 class EventSpec:
-    """A root event and the slot of each of its fields that some rule names."""
+    """A root event and the slot of each of its fields that some rule names.
+
+    stream: `ALERTS` for the alerts of some rules. private: the fields that may not leave in clear, each "mask" or
+    "hash". of: the events whose rows are its rows too.
+    """
 
     name: str
     stream: int
     wire_type: str
     slots: tuple[tuple[str, int], ...]
+    private: tuple[tuple[str, str], ...] = ()
+    of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,8 @@ class Opcode(IntEnum):
     MAX_F = 31
     KM = 32
     ABS_I = 33
+    GIVEN_I = 34  # the first operand where the second is true, else null
+    GIVEN_F = 35
 
 
 class FloatFunction(IntEnum):
@@ -116,26 +127,82 @@ EARTH_RADIUS_KM = 6371.0088
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
-    """A column worked out once for each distinct text of `source`: a test (0, 1), a length, or another text.
+class Derivation:
+    """An operation that is carried out on whole columns, outside of the kernels; null gives null, save in a call.
 
-    `operation` is matches, starts_with, ends_with, contains, cidr, in, lower, upper or length.
+    operation, parameters: matches, starts_with, ends_with, contains, cidr, in (of texts), lower, upper, length: the
+    patterns; lookup (table, column), listed and rostered (table); hour_of, weekday_of, day_of (zone); scheduled (cron,
+    zone); call (function). kinds: of its arguments. kind: of what it gives.
     """
 
-    slot: int
-    source: int
     operation: str
-    patterns: tuple[str, ...]
+    parameters: tuple[str, ...]
+    kinds: tuple[str, ...]
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedColumn:
+    """A column that holds a derivation of an event's columns `sources`."""
+
+    slot: int
+    event: int
+    sources: tuple[int, ...]
+    derivation: Derivation
+
+    @property
+    def real(self) -> bool:
+        """Whether its words are floats."""
+        return self.derivation.kind == "number"
 
 
 @dataclass(frozen=True, slots=True)
 class ComputedColumn:
-    """A column that holds an expression over an event's other columns: the argument of an aggregate."""
+    """A column that holds an expression over an event's other columns: what an aggregate or a derivation reads."""
 
     slot: int
     event: int
     code: int
     real: bool
+
+
+Value = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """Rows by key, in their kinds' units. A list and a roster are tables without columns.
+
+    key: the kind of the keys. columns: name and kind. rows: key → the values of the columns in their order.
+    """
+
+    name: str
+    key: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str | float | int | bool, tuple[Value, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function of a Python module ("function", source "module:name") or a model ("model", source a file).
+
+    folder: of the rule file that declares it. kind: of what it gives.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarColumn:
+    """A column that holds when the stretch of the calendar ends in which the event's time lies."""
+
+    slot: int
+    zone: str
+    length_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,25 +236,55 @@ class Function(IntEnum):
     FIRST = 9
     LAST = 10
     DISTINCT = 11
+    PREV = 12  # the one before the last
+    RANK = 13  # a percentile
+    TOP = 14  # the most frequent value
+    NEW = 15  # whether a value is not among them
+    STDDEV = 16
+    ZSCORE = 17
+    SLOPE = 18
+    INCREASE_I = 19  # of a counter
+    INCREASE_F = 20
+    CHANGES = 21
+    EWMA = 22
 
 
-DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps
+class Form(IntEnum):
+    """How elements leave a window: each in its own time (OVER, EVERY), or all together (EACH, SESSION)."""
+
+    OVER = 0
+    EVERY = 1  # hopping
+    EACH = 2  # with the calendar
+    SESSION = 3
+
+
+DISTINCT_MAX = 4096  # values per key and window that count(distinct) keeps; with more it becomes an estimate
+HELD_MAX = 65_536  # elements per key and window that percentiles, top and new look at; the oldest leaves for one more
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateSpec:
-    """One aggregate of a plan.
+    """One aggregate of a plan: a function over the column `value` (-1: none), and its window.
 
-    value: the slot it reads, -1 for none. scale: divides an AVG_I (money is in 1/10,000).
-
-    real_in, real: whether the words it takes and gives are floats."""
+    An element lives for `length_us`, entering `offset_us` late, with EVERY at multiples of `step_us`; with EACH it ends
+    with the instant in column `until`. count: only the newest so many (0: all). life_us: the longest that an element
+    can matter. scale: what a word is divided by to be a number. real_in, real: whether the words it takes and gives
+    are floats. parameter: the percentage of a RANK, the half-life of an EWMA.
+    """
 
     function: Function
     value: int
-    window_us: int
+    form: Form
+    length_us: int
+    step_us: int
+    count: int
+    offset_us: int
+    until: int
+    life_us: int
     scale: int = 1
     real_in: bool = False
     real: bool = False
+    parameter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +300,23 @@ class Feed:
 class FeaturePlan:
     """Aggregates over what came before, of one key: each fills a column for the rows that read it.
 
-    A feed's low 31 bits say which aggregates the row enters, the bits from 31 up which ones it reads.
+    A feed's low bits say which aggregates the row enters, the bits from READ_SHIFT up which ones it reads, those from
+    RESET_SHIFT up for which ones nothing before it counts any more. own_key: a row may read without having a key.
+    structure: equal where the state means the same, in whichever program.
     """
 
     key_parts: int
     aggregates: tuple[AggregateSpec, ...]
     outputs: tuple[int, ...]  # the slot that each aggregate fills
     feeds: tuple[Feed, ...]
+    own_key: bool
+    stratum: int = 0
+    structure: str = ""
 
 
-READ_SHIFT = 31  # an aggregate's read bit is its feed bit shifted by this
-AGGREGATES_MAX = 31
+AGGREGATES_MAX = 20  # of a plan
+READ_SHIFT = AGGREGATES_MAX  # an aggregate's read bit is its feed bit shifted by this
+RESET_SHIFT = 2 * AGGREGATES_MAX
 
 
 # ------------------------------------------------------------------------------------------ rules
@@ -417,8 +520,10 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
+    aggregate_bits, reset_bits: of the rows that enter an aggregate, and of those since which it counts (0: none).
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
-    rises_in_time: the condition may become true without an event.
+    rises_in_time: the condition may become true without an event. roster: the table that names the keys; each is judged
+    without an event of its own once `roster_us`, the longest window of the condition, is over.
     """
 
     key_parts: int
@@ -429,11 +534,14 @@ class EpisodePlan:
     forget_us: int
     aggregates: tuple[AggregateSpec, ...]
     aggregate_bits: tuple[int, ...]
+    reset_bits: tuple[int, ...]
     judged: int
     judged_bits: int
     latest: tuple[tuple[int, int], ...]
     feeds: tuple[Feed, ...]
     rises_in_time: bool
+    roster: str | None = None
+    roster_us: int = 0
 
 
 class InputKind(IntEnum):
@@ -447,9 +555,11 @@ class InputKind(IntEnum):
     MIN = 5
     MAX = 6
     DISTINCT = 7
+    VALUE = 8  # a = place among the words of a condition
     FIRST_VALUE = 9  # that is not null
     LAST_VALUE = 10
-    VALUE = 8  # a = place among the words of a condition
+    DERIVED = 11  # of expressions over the inputs before it
+    STATISTIC = 12  # `function` of the values that are not null
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,23 +567,32 @@ class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
     members: of what a group captured, its positive steps, each with the base slot; `a` and `b` are not used then.
-    texts: operations on the text that the word is, innermost first, each a `TextColumn`'s operation and patterns.
+    derivation, args: of a DERIVED one, what it is and the offsets of its arguments' code.
+    function, scale, real_out: of a STATISTIC, what a word is divided by to be a number, and whether it gives a float.
     """
 
     source: InputKind
     a: int = 0
     b: int = 0
     real: bool = False
-    texts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    derivation: Derivation | None = None
+    args: tuple[int, ...] = ()
+    function: str = ""
+    scale: int = 1
+    real_out: bool = False
     members: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output expression: code over the rule's inputs, and the kind of its result."""
+    """An output expression: code over the rule's inputs, and the kind of its result.
+
+    private: "mask" or "hash" when it may not leave in clear.
+    """
 
     code: int
     kind: str
+    private: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,14 +618,52 @@ class StepText:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """One way to alert. message: text and places among the outputs in turn. condition: such a place, -1 for none."""
+
+    level: str
+    message: tuple[str | int, ...] = ()
+    condition: int = -1
+
+
+class Said(IntEnum):
+    """What a field of the event that an alert is says."""
+
+    RULE = 0
+    SEVERITY = 1
+    SCORE = 2
+    STATUS = 3
+    ID = 4
+    KEY = 5  # part `place` of the key
+    OUTPUT = 6  # output `place`
+
+
+@dataclass(frozen=True, slots=True)
+class Feeding:
+    """What a rule's alerts are to the rules that listen to them.
+
+    fired, resolved: their root events by status. columns: slot, what stands in it, and its place.
+    """
+
+    fired: int
+    resolved: int
+    columns: tuple[tuple[int, Said, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSpec:
-    """A compiled rule: its plan and everything an alert says. Messages hold text and places among `outputs` in turn."""
+    """A compiled rule: its plan and everything an alert says.
+
+    structure: equal where the plan's state means the same, in whichever program; the version is of all that is said.
+    clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
+    feeding: None when no rule listens.
+    """
 
     name: str
     version: str
     file: str
     line: int
-    level: str
+    clauses: tuple[Clause, ...]
     owner: str | None
     about: str | None
     tags: tuple[str, ...]
@@ -514,13 +671,31 @@ class RuleSpec:
     plan: SequencePlan | EpisodePlan
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
-    message: tuple[str | int, ...]
     shows: tuple[tuple[str, int], ...]
     labels: tuple[tuple[str, int], ...]
     score: int | None
     limit: LimitSpec | None
     within_us: int | None
     steps: tuple[StepText, ...]
+    to: tuple[str, ...] = ()
+    private: tuple[str | None, ...] = ()
+    is_shadow: bool = False
+    feeding: Feeding | None = None
+    structure: str = ""
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether some of its matches make no alert, or another one than the first clause says."""
+        return self.limit is not None or self.clauses[0].condition >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Rules and features (places in the program) that run together, and the root events that they read."""
+
+    rules: tuple[int, ...]
+    features: tuple[int, ...]
+    events: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,22 +704,34 @@ class Program:
 
     code: shape (n, 2), opcode and argument; an expression begins at its offset and ends with END.
     consts: one word each; those at the places `const_texts` names are the ids of texts, which a state fills in.
-    columns: what is decoded; slots from len(columns) on are worked out: text columns, computed columns, features.
+    columns: what is decoded; slots from len(columns) on are worked out: derived and computed columns, each after those
+    that it reads, then features.
+    tables, outside: what derivations speak of by name; neither is part of the state's identity.
     """
 
     streams: tuple[StreamSpec, ...]
     events: tuple[EventSpec, ...]
     columns: tuple[ColumnSpec, ...]
     slots: int
-    texts: tuple[TextColumn, ...]
-    computed: tuple[ComputedColumn, ...]
+    derived: tuple[DerivedColumn | ComputedColumn, ...]
+    calendars: tuple[CalendarColumn, ...]
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
     shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
+    shown_as: tuple[str, ...]  # of each: equal where it holds the same, in whichever program
     code: tuple[tuple[int, int], ...]
     consts: tuple[int, ...]
     const_texts: tuple[tuple[int, str], ...]
+    strata: tuple[Stratum, ...]
+    tables: tuple[TableData, ...] = ()
+    outside: tuple[Outside, ...] = ()
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether alerts hold digests of private values, from which a value could be guessed without a secret."""
+        hashed = any("hash" in dict(event.private).values() for event in self.events)
+        return hashed or any(part is not None for rule in self.rules for part in rule.private)
 
     @property
     def stored(self) -> tuple[int, ...]:

@@ -66,7 +66,8 @@ class BadEvent:
     """An event that could not be read: where it stood, why, where in it, and its first KiB.
 
     `index` is its place in its entry, `path` a JSON path, "" where the event has none. `count` is more than one where
-    one record stands for many bad lines of one entry.
+    one record stands for many bad lines of one entry. Of a stream with private fields `excerpt` is empty, and `detail`
+    does not say what stood there.
     """
 
     stream: int
@@ -81,7 +82,7 @@ class BadEvent:
 
 @dataclass(frozen=True, slots=True)
 class LateEvent:
-    """An event that came after its time had passed, as it came."""
+    """An event that came after its time had passed, as it came; of a stream with private fields `raw` is empty."""
 
     stream: int
     entry: EntryId
@@ -91,12 +92,16 @@ class LateEvent:
 
 @dataclass(slots=True)
 class Commit:
-    """What one batch caused. `offsets` has the last entry applied of every stream that has moved."""
+    """What one batch caused. `offsets` has the last entry applied of every stream that has moved.
+
+    `shadow`: alerts of rules on trial, which are kept apart.
+    """
 
     offsets: Offsets
     alerts: list[bytes] = field(default_factory=list)
     dead: list[BadEvent] = field(default_factory=list)
     late: list[LateEvent] = field(default_factory=list)
+    shadow: list[bytes] = field(default_factory=list)
 
 
 class LogError(Exception):

@@ -7,6 +7,11 @@ What is assumed: what the detector puts out is a function of the entries since t
 batches; the entries of a stream are never changed, and none is trimmed that no kept snapshot covers. A replay of
 several streams may take turns otherwise than at first. Lateness is judged within a stream and order is that of event
 time, so alerts do not depend on the turns, save where a stream is declared idle: that would need a journal of its own.
+
+A change of rules takes effect between two batches: another detector takes the state over. A snapshot follows before
+the next batch, so no batch is ever replayed by rules that did not apply it, if it is kept. Where it is not (a crash
+right there, or no room), recovery is by the new rules from the snapshot before: rules that did not change make what
+they would have made, those that did have begun as early as that snapshot, and nothing that was sent is sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from cep.errors import ConfigurationError
 from cep.ports import BadEvent, Commit, Entries, EntryId, FencedError, LateEvent, Log, LogError, Offsets, SnapshotStore
@@ -27,13 +32,25 @@ _START = EntryId(-1, 0)
 
 @dataclass(slots=True)
 class Outcome:
-    """What some entries caused. `events` counts the ones that were applied or late."""
+    """What some entries caused. `events` counts the ones that were applied or late.
+
+    alerts: all of them, in order. shadow: the places among them of those of shadow rules.
+    """
 
     events: int = 0
     alerts: list[bytes] = field(default_factory=list)
+    shadow: frozenset[int] = frozenset()
     bad: list[BadEvent] = field(default_factory=list)
     late: list[LateEvent] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)
+
+    def delivered(self) -> list[bytes]:
+        """The alerts that are meant for somebody."""
+        return [alert for place, alert in enumerate(self.alerts) if place not in self.shadow]
+
+    def shadowed(self) -> list[bytes]:
+        """The alerts of rules on trial."""
+        return [alert for place, alert in enumerate(self.alerts) if place in self.shadow]
 
 
 class Detector(Protocol):
@@ -48,6 +65,17 @@ class Detector(Protocol):
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
 
+    def take_over(self, other: Any) -> None:
+        """Go on where another detector of the same class stands, which is of no use afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A detector of changed rules; `done` is told when it has taken over."""
+
+    detector: Detector
+    done: Callable[[], None]
+
 
 @dataclass(slots=True)
 class Counters:
@@ -57,9 +85,11 @@ class Counters:
     bad: int = 0
     late: int = 0
     alerts: int = 0
+    shadow: int = 0
     batches: int = 0
     replayed: int = 0
     snapshots: int = 0
+    changes: int = 0
     sessions: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
 
@@ -67,7 +97,8 @@ class Counters:
         """Add a committed batch."""
         self.batches += 1
         self.events += outcome.events
-        self.alerts += len(outcome.alerts)
+        self.alerts += len(outcome.alerts) - len(outcome.shadow)
+        self.shadow += len(outcome.shadow)
         self.late += len(outcome.late)
         self.bad += sum(bad.count for bad in outcome.bad)
         for name, number in outcome.unknown.items():
@@ -91,7 +122,8 @@ class HistoryError(Exception):
 class Runtime:
     """One detector over one log, for one thread; `counters` may be read by others.
 
-    `stop` ends `run` after the batch under way. `report` is told what an operator should know.
+    `stop` ends `run` after the batch under way. `report` is told what an operator should know. `changed` is asked
+    between batches whether the rules have changed.
     """
 
     def __init__(
@@ -104,9 +136,11 @@ class Runtime:
         stop: threading.Event | None = None,
         report: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
+        changed: Callable[[], Change | None] = lambda: None,
     ) -> None:
         self._log, self._detector, self._snapshots, self._options = log, detector, snapshots, options or Options()
         self._stop, self._report, self._clock = stop or threading.Event(), report, clock
+        self._changed = changed
         self._state_at: Offsets | None = None  # what the state has seen; None: it is of no use
         self._committed: Offsets = {}
         self._pending: Outcome | None = None  # of a batch whose commit has not been answered
@@ -128,6 +162,7 @@ class Runtime:
                     failures = 0
                     while not self._stop.is_set():
                         self._turn()
+                        self._change_if_asked()
                         self._snapshot_if_due()
                 except FencedError:
                     raise
@@ -182,10 +217,21 @@ class Runtime:
         ends = _ends(batch)
         outcome = self._detector.apply(batch)
         self._state_at, self._pending = self._state_at | ends, outcome
-        self._log.commit(Commit(ends, outcome.alerts, outcome.bad, outcome.late))
+        self._log.commit(Commit(ends, outcome.delivered(), outcome.bad, outcome.late, outcome.shadowed()))
         self._committed, self._pending = self._state_at, None
         self.counters.count(outcome)
         self._count_entries(batch)
+
+    def _change_if_asked(self) -> None:
+        """Let changed rules take over, and keep where they begin."""
+        change = self._changed()
+        if change is None:
+            return
+        change.detector.take_over(self._detector)
+        self._detector = change.detector
+        self.counters.changes += 1
+        self._snapshot()
+        change.done()
 
     def _count_entries(self, batch: Sequence[Entries]) -> int:
         """How many entries; they bring the next snapshot nearer."""

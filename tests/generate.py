@@ -18,6 +18,7 @@ from hypothesis.strategies import SearchStrategy, integers
 from cep.lang import check_texts
 from cep.lang.checked import RuleSet
 from tests.generate_rules import Author, Schema
+from tests.generate_tables import FILES
 from tests.oracle import OracleEvent, report, run
 
 SECOND_US = 1_000_000
@@ -65,7 +66,7 @@ def random_case(seed: int) -> Case:
         author = Author(rng, schema, features)
         rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 2, 2, 3)) + 1)]
         text = "\n".join([schema.text(), *rules])
-        loaded = check_texts({"case.cep": text})
+        loaded = check_texts({"case.cep": text} | FILES)
         if loaded.ruleset is not None:
             break
         refused = [d for d in loaded.diagnostics if d.severity == "error" and d.code != CONTRADICTION]

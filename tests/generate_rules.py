@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from tests.generate_tables import DECLARATIONS, ROSTERS, clock, lookup
 
 LITERALS: dict[str, Sequence[str]] = {
     "integer": ("0", "1", "1", "2", "3"),
@@ -18,10 +20,31 @@ TEXT_FORMS = (
     '!= "y"',
     'in ["x", "y"]',
     "not in odd",
+    "in some",
     'matches "^x.?$"',
     'starts with "x"',
     'ends with "y"',
     'contains "y"',
+)
+FUNCTIONS = (
+    *("count", "count", "count", "sum", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct"),
+    *("prev", "median", "p25", "p90", "stddev", "changes", "slope", "rate", "ewma", "top", "zscore"),
+)
+OF_ANY_KIND = ("count distinct", "changes", "count")
+NUMBERS = ("avg", "stddev", "slope", "rate", "ewma", "zscore")
+WINDOWS = ("over {d}s",) * 6 + (
+    "over {d}s every {e}s",
+    "over {d}s every {e}s",
+    "over last {e}",
+    "over {d}s over last {e}",
+    "over each {e}s",
+    'over each {d}s tz "Asia/Kolkata"',
+    "over session {e}s",
+    "over session {e}s offset {d}s",
+    "over {d}s offset {e}s",
+    "over {d}s every 2s offset 3s",
+    "over last {e} offset {d}s",
+    "over each {d}s offset {e}s",
 )
 COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 
@@ -70,7 +93,7 @@ class Schema:
                 features.add("schema: refinement of a refinement")
                 self.usable.append(Seen("finest", {**base.fields, "n": base.fields["u"]}))
                 self.lines.append("event finest = fine with n = u where n >= 1")
-        self.lines += ["let small = 2", 'list odd = ["x", "xy"]', "let beyond(a, b) = a > b"]
+        self.lines += [*DECLARATIONS, "let small = 2", 'list odd = ["x", "xy"]', "let beyond(a, b) = a > b"]
 
     @staticmethod
     def _fields(rng: random.Random) -> dict[str, str]:
@@ -115,6 +138,8 @@ class Words:
         drawn = self.rng.random()
         if drawn < 0.2 and (text := self.own_comparison(scope)):
             return text
+        if drawn > 0.95 and scope.aggregates and scope.events:
+            return self.value_comparison(scope)
         left, kind = self.term(scope)
         operator = self.rng.choice(COMPARISONS[:2] if self.chance(0.7) else COMPARISONS)
         if drawn < 0.3:
@@ -130,12 +155,48 @@ class Words:
             return self.note("expr: numbers of two kinds", f"{left} {operator} {right}")
         return f"{left} {operator} {self.literal(kind)}"
 
+    def value_comparison(self, scope: Scope) -> str:
+        """A comparison of a value that a window holds: the most frequent text, or whether the own value is new."""
+        own = scope.own if scope.own in scope.events else None
+        event = own or self.rng.choice(scope.events)
+        name = self.rng.choice(list(event.fields))
+        where = "when" if scope.own else "while"
+        if (own is not None or scope.own is None) and self.chance(0.6):
+            text = self.note(f"{where}: new", f"new({event.name}.{name})")
+            return self.windowed(text, scope, where)
+        name = self.rng.choice([name for name, kind in event.fields.items() if kind == "text"])
+        function = self.rng.choice(("top", "prev", "last"))
+        text = self.windowed(f"{function}({event.name}.{name})", scope, where)
+        return self.note(f"{where}: text of a window", f'{text} {self.rng.choice(("==", "!="))} "x"')
+
+    def windowed(self, call: str, scope: Scope, where: str) -> str:
+        """The aggregate with a window: its own, the rule's, since something, or by another key."""
+        fixed, plain = call.startswith("rate"), call.startswith("ewma")
+        form = ""
+        if not scope.horizon or self.chance(0.5):
+            form = self.rng.choice(WINDOWS[:1] if plain else WINDOWS[:8] if fixed else WINDOWS)
+            self.features.add(f"{where}: {form.format(d='D', e='N')}")
+            form = " " + form.format(d=self.rng.choice((2, 3, 5, 8)), e=self.rng.choice((1, 2, 3, 4)))
+        if not (fixed or plain or "offset" in form or "every" in form) and self.chance(0.15):
+            form += self.note(f"{where}: since", f" since {self.rng.choice(scope.events).name}")
+        elif not plain and not form and self.chance(0.15):
+            form = self.note(f"{where}: offset", f" offset {self.rng.choice((1, 2, 4))}s")
+        if scope.own is not None and self.chance(0.15):
+            form += self.note("when: by another key", f" by {self.rng.choice(('k', 'm', 'u'))}")
+        return call + form
+
     def literal(self, kind: str) -> str:
         return self.rng.choice(LITERALS[kind])
 
     def own_comparison(self, scope: Scope) -> str | None:
         """A comparison of a text or a flag, or `missing`; of an own field, a captured or a latest one."""
+        if self.chance(0.06):
+            time = self.rng.choice(self.times(scope))
+            return self.note("expr: in a schedule", f"{time} in {self.rng.choice(('clock', 'dawn'))}")
         name, kind = self.rng.choice(self.references(scope))
+        if self.chance(0.15) and (found := lookup(self.rng, name, kind, ("text", "flag", "integer"))):
+            name, kind = found
+            self.features.add("expr: looked up")
         if self.chance(0.15):
             return self.note("expr: missing", self.rng.choice((f"missing({name})", f"not missing({name})")))
         if kind == "flag":
@@ -162,6 +223,13 @@ class Words:
             found += [(f"{event.name}.{name}", kind) for event in scope.events for name, kind in event.fields.items()]
         return found
 
+    def times(self, scope: Scope) -> list[str]:
+        """Every time that can be named."""
+        found = ["time"] if scope.own is not None else [f"{event.name}.time" for event in scope.events]
+        for alias, (_, loop) in scope.aliases.items():
+            found += [f"{alias}{end}.time" for end in ((".last", ".first", "") if loop else ("",))]
+        return found
+
     def term(self, scope: Scope, depth: int = 1) -> tuple[str, str]:
         """A number of some kind: a field, an aggregate, a capture, or arithmetic over them."""
         drawn = self.rng.random()
@@ -171,6 +239,11 @@ class Words:
             return self.captured(scope)
         if depth and drawn > 0.85:
             return self.arithmetic(scope, depth)
+        if self.chance(0.08):
+            return self.note("expr: calendar", clock(self.rng, self.rng.choice(self.times(scope)))), "integer"
+        if self.chance(0.15) and (found := lookup(self.rng, *self.rng.choice(self.references(scope)), NUMERIC)):
+            self.features.add("expr: looked up, a number")
+            return found
         name, kind = self.rng.choice([r for r in self.references(scope) if r[1] in NUMERIC])
         if scope.own is None:
             self.features.add("while: latest value")
@@ -208,27 +281,32 @@ class Words:
     def aggregate(self, scope: Scope) -> tuple[str, str]:
         """An aggregate over a window of one of the events in scope."""
         event = self.rng.choice(scope.events)
-        function = self.rng.choice(
-            ("count", "count", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct")
-        )
+        function = self.rng.choice(FUNCTIONS)
+        if function == "zscore" and scope.own is not None and scope.own is not event:
+            function = "stddev"
         where = "when" if scope.own else "while"
         self.features.add(f"{where}: {function}")
-        fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function == "count distinct"]
+        fields = [name for name, kind in event.fields.items() if kind in NUMERIC or function in OF_ANY_KIND]
         name = self.rng.choice(fields)
-        argument = event.name if function == "count" and self.chance(0.7) else f"{event.name}.{name}"
+        of_events = function in ("count", "rate") and self.chance(0.7)
+        argument, kind = f"{event.name}.{name}", event.fields[name]
+        if of_events:
+            argument = event.name
+        elif self.chance(0.12) and (found := lookup(self.rng, argument, kind, NUMERIC)):
+            argument, kind = found
+            self.features.add(f"{where}: aggregate of what is looked up")
         if self.chance(0.2):
             inner = self.condition(Scope(event, [], False, aggregates=False), 0)
             argument = self.note(f"{where}: aggregate with a filter", f"{argument} where {inner}")
-        text, kind = self.call(function, argument, event.fields[name])
-        if not scope.horizon or self.chance(0.4):
-            text = self.note(f"{where}: over", f"{text} over {self.rng.choice((2, 3, 5, 8))}s")
-        return text, kind
+        text, kind = self.call(function, argument, kind)
+        return self.windowed(text, scope, where), kind
 
     @staticmethod
     def call(function: str, argument: str, kind: str) -> tuple[str, str]:
         if function.startswith("count"):
             return f"count({'distinct ' if ' ' in function else ''}{argument})", "integer"
-        return f"{function}({argument})", "number" if function == "avg" else kind
+        kind = "integer" if function == "changes" else "number" if function in NUMBERS else kind
+        return f"{function}({argument})", kind
 
 
 @dataclass(frozen=True)
@@ -252,17 +330,56 @@ class Author:
         self.rng, self.schema, self.features = rng, schema, features
         self.words = Words(rng, features)
         self.note, self.chance = self.words.note, self.words.chance
+        self.pool = schema.usable  # the events that a rule may speak of
+        self.alerts: list[Seen] = []  # the events that alerts of rules written so far are
+        self.of: Callable[[str], str] = str  # how an output names a field that every event has
 
     def rule(self, name: str) -> str:
         keys = self.rng.choice(([], ["k"], ["k"], ["k"], ["m"], ["m"], ["k", "m"], ["u"]))
         self.features.add(f"key: {len(keys)} fields")
         head = f"rule {name}" + (f" by {', '.join(keys)}" if keys else "")
-        body = self.while_() if self.chance(0.35) else self.when()
-        return f"{head}{body}\n  alert low\n"
+        self.rostered = len(keys) == 1 and self.chance(0.2)
+        if self.rostered:
+            head += self.note("rule: roster", f" in {ROSTERS[keys[0]]}")
+        if self.chance(0.08):
+            head += self.note("rule: active in", f" active in {self.rng.choice(('clock', 'dawn'))}")
+        self.pool = self.schema.usable
+        if self.alerts and self.chance(0.4):
+            self.pool = [*self.rng.sample(self.alerts, k=1), *self.rng.sample(self.pool, k=self.rng.choice((0, 0, 1)))]
+            self.features.add("chain: " + ("all alerts" if self.pool[0].name == "alert" else "a rule's alerts"))
+        if self.alerts and self.chance(0.1):
+            head += self.note("rule: shadow", " mode shadow")
+        body = self.while_(keys) if self.chance(0.35) else self.when()
+        return f"{head}{body}\n{self.outputs(name)}"
+
+    def outputs(self, name: str) -> str:
+        """What the alerts say; always what every event has, so that a later rule may listen."""
+        k, m, u = (self.of(field) for field in "kmu")
+        lines = [f"  show k = {k}", f"  show m = {m}", f"  show u = {u}"]
+        score = self.chance(0.5)
+        if score:
+            lines.append(self.note("alert: score", f"  score {self.rng.choice(('2', u, f'{u} + 1'))}"))
+        if self.chance(0.2):
+            by = self.rng.choice(("", f" by {k}", f" by {m}, {u}"))
+            lines.append(
+                self.note("alert: limit", f"  limit {self.rng.choice('12')} per {self.rng.choice('259')}s{by}")
+            )
+        conditions = [f"{u} >= {self.rng.choice('123')}", f"missing({m})", f'{k} == "1"']
+        if self.chance(0.2):
+            lines.append(self.note("alert: several", f"  alert high if {self.rng.choice(conditions)}"))
+        if self.chance(0.08):
+            lines.append(self.note("alert: if", f"  alert low if {self.rng.choice(conditions)}"))
+        else:
+            lines.append("  alert low")
+        fields = {"k": "text", "m": "text", "u": "integer", "score": "number"}
+        self.alerts = [a for a in self.alerts if a.name != "alert"] + [Seen(name, fields), Seen("alert", fields)]
+        return "\n".join(lines) + "\n"
 
     def events(self) -> list[Seen]:
         """The few events that one rule speaks of."""
-        return self.rng.sample(self.schema.usable, k=min(len(self.schema.usable), self.rng.choice((1, 2, 2, 3))))
+        if self.pool is not self.schema.usable:
+            return self.pool
+        return self.rng.sample(self.pool, k=min(len(self.pool), self.rng.choice((1, 2, 2, 3))))
 
     # when
 
@@ -288,6 +405,7 @@ class Author:
         self.features.add(f"when: {policy}")
         # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
         gaps = any(" within " in step for step in steps if not step.startswith("no "))
+        self.of = str
         head = "" if shape.horizon is None else f" within {shape.horizon}s"
         if self.chance(0.3) and policy != "last" and not gaps:
             head += self.note("when: max", f" max {self.rng.choice((1, 1, 2, 3))}")
@@ -345,12 +463,18 @@ class Author:
 
     # while
 
-    def while_(self) -> str:
+    def while_(self, keys: list[str]) -> str:
         scope = Scope(None, self.events(), horizon=self.chance(0.6))
         head = f" within {self.rng.choice((2, 4, 6, 10))}s" if scope.horizon else ""
-        if self.chance(0.15):
+        if self.chance(0.15) and not self.rostered:
             head += self.note("while: forget", f" forget {self.rng.choice((10, 12, 15))}s")
         line = f"  while {self.words.condition(scope)}"
+        if self.chance(0.5):  # what only outputs look at is no part of the laws
+            latest = self.rng.choice(scope.events).name
+            self.of = lambda name: f"{latest}.{name}"
+            line += self.note("while: outputs of the latest event", f" or {latest}.u > 4")
+        else:
+            self.of = lambda name: name if name in keys else {"k": '"1"', "m": '"p"', "u": "2"}[name]
         if self.chance(0.3):
             line += self.note("while: for", f" for {self.rng.choice((1, 2, 4))}s")
         if self.chance(0.3):

@@ -468,9 +468,10 @@ class TreeRuns:
 
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
         captured = self.captured(self.settled(self.items, run.state))
-        outcome = Outcome(
-            self.rule.name, "fired", t, self.key, tuple(tuple(captured.get(i, ())) for i in self.positive)
-        )
+        last = captured.get(self.positive[-1], [max(ordinals(run.state))])[-1]
+        seat = Place(self.events, self.key, last, self.time(last), 0, last, captured)
+        told = tuple(tuple(self.label(e) for e in captured.get(i, ())) for i in self.positive)
+        outcome = Outcome(self.rule.name, "fired", t, self.key, told, place=seat)
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))
 
     # The shape of the rule.
@@ -507,6 +508,11 @@ class TreeRuns:
     def guards(self, items: Items, at: int, place: int) -> tuple[int, ...]:
         """The guards between two places."""
         return tuple(i for i in items[at + 1 : place] if not isinstance(i, Group) and self.steps[i].negated)
+
+    def label(self, ordinal: int) -> int | Outcome:
+        """What a captured event is known by: its place among the events that are no alerts, or the alert it is."""
+        alert = self.events[ordinal].alert
+        return alert or ordinal - sum(event.alert is not None for event in self.events[:ordinal])
 
     def time(self, ordinal: int) -> int:
         return self.events[ordinal].time_us

@@ -31,7 +31,9 @@ class Runs:
         self.policy = rule.trigger.policy
         self.steps = rule.trigger.steps
         self.positive = [i for i, step in enumerate(self.steps) if not step.negated]
-        self.bounded = self.policy == "all" or any(looks_back(step.source.where) for step in self.steps)
+        self.bounded = any(looks_back(step.source.where) for step in self.steps)
+        self.shares = self.policy == "all" and not self.bounded and shares_prefixes(rule)
+        self.bounded = self.bounded or (self.policy == "all" and not self.shares)
         self.seen: list[int] = []  # the events of the key
         self.runs: list[Run] = []  # as they came to be: in order of start, but for `all`
         self.found: list[Ranked] = []
@@ -76,11 +78,14 @@ class Runs:
                 continue
             elif self.is_complete(copy):
                 complete.append(copy)
-            elif waited + len(copies) < self.rule.max_starts:
+            elif self.shares or waited + len(copies) < self.rule.max_starts:
                 copies.append(copy)
             else:
                 self.counters.runs_dropped += 1
         self.runs += copies
+        if self.shares and len(complete) > self.rule.max_starts:
+            self.counters.matches_cut += 1
+            return complete[-self.rule.max_starts :]
         return complete
 
     def complete_each(self, complete: list[Run], e: int) -> None:
@@ -198,8 +203,10 @@ class Runs:
         return float("inf") if self.rule.within_us is None else self.time(run.start) + self.rule.within_us
 
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
-        captured = tuple(tuple(run.captured[i]) for i in self.positive)
-        outcome = Outcome(self.rule.name, "fired", t, self.key, captured)
+        last = run.captured[self.positive[-1]][-1]
+        seat = Place(self.events, self.key, last, self.time(last), 0, last, run.captured)
+        captured = tuple(tuple(self.label(e) for e in run.captured[i]) for i in self.positive)
+        outcome = Outcome(self.rule.name, "fired", t, self.key, captured, place=seat)
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))
 
     # The shape of the rule.
@@ -213,8 +220,22 @@ class Runs:
         after = self.after(at)
         return list(self.steps[at + 1 : len(self.steps) if after is None else after])
 
+    def label(self, ordinal: int) -> int | Outcome:
+        """What a captured event is known by: its place among the events that are no alerts, or the alert it is."""
+        alert = self.events[ordinal].alert
+        return alert or ordinal - sum(event.alert is not None for event in self.events[:ordinal])
+
     def time(self, ordinal: int) -> int:
         return self.events[ordinal].time_us
+
+
+def shares_prefixes(rule: Rule) -> bool:
+    """Whether `max` bounds the matches of one event and not the runs: nothing tells runs at one step apart but time."""
+    assert isinstance(rule.trigger, When)
+    first = next(i for i, step in enumerate(rule.trigger.steps) if not step.negated)
+    guards = [step for step in rule.trigger.steps[first:] if step.negated]
+    plain = all(guard.within_us is None and guard.link != "next" for guard in guards)
+    return plain and rule.within_us is not None and not rule.trigger.steps[-1].negated
 
 
 def looks_back(where: Expr | None) -> bool:

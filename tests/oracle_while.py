@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cep.lang.checked import Aggregate, LatestRef, Rule, Source, While
-from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes, value, walk, window
+from tests.oracle_values import (
+    Counters,
+    Key,
+    OracleEvent,
+    Outcome,
+    Place,
+    Ranked,
+    changes_at,
+    counted,
+    passes,
+    value,
+    walk,
+)
 
 
 def sources_of(rule: Rule) -> list[Source]:
     """The sources of every aggregate and latest value in the condition and in `until`."""
     assert isinstance(rule.trigger, While)
     parts = (rule.trigger.condition, rule.trigger.until)
-    return [e.source for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    read = [e for part in parts for e in walk(part) if isinstance(e, Aggregate | LatestRef)]
+    return [source for e in read for source in e.sources]
 
 
 class Episodes:
     """`while` for one rule and one key."""
 
-    def __init__(self, index: int, rule: Rule, key: Key, events: Sequence[OracleEvent], counters: Counters) -> None:
+    def __init__(
+        self,
+        index: int,
+        rule: Rule,
+        key: Key,
+        events: Sequence[OracleEvent],
+        counters: Counters,
+        is_enrolled: bool = False,
+    ) -> None:
         assert isinstance(rule.trigger, While)
         self.index, self.rule, self.key, self.events, self.counters = index, rule, key, events, counters
         self.trigger = rule.trigger
@@ -30,6 +50,10 @@ class Episodes:
         ]
         self.found: list[Ranked] = []
         self.now: float = -math.inf  # every instant up to and including this one has been dealt with
+        self.first: int | None = None  # when a roster's key is judged for the first time without an event
+        if is_enrolled:
+            longest = max((a.window.life_us for a in self.aggregates), default=0)
+            self.first = events[0].time_us + longest
         self.forget(since=0)
 
     def forget(self, since: int) -> None:
@@ -57,25 +81,26 @@ class Episodes:
 
     def instants(self) -> list[int]:
         """The instants still to come at which something may happen without an event."""
-        if self.newest is None:
-            return []
-        found = [*self.leavings(), *self.deadlines().values()]
+        found = [*self.comings_and_goings(), *self.deadlines().values()]
+        if self.first is not None:
+            found.append(self.first)
         return [instant for instant in found if instant > self.now]
 
-    def leavings(self) -> list[int]:
-        """Every instant at which an element leaves a window."""
-        assert self.newest is not None
-        then = self.place(self.events[self.newest].time_us)
-        everything = replace(then, now_us=-(10**18))
-        return [self.events[x].time_us + a.window_us for a in self.aggregates for x in window(a, everything)]
+    def comings_and_goings(self) -> list[int]:
+        """Every instant at which an element may leave or enter a window."""
+        if self.newest is None:
+            return []
+        now = self.place(self.events[self.newest].time_us)
+        return [t for a in self.aggregates for x in counted(a, now) for t in changes_at(a, self.events[x].time_us)]
 
     def changes(self, t: int) -> bool:
-        """Whether what leaves at t changes the value of an aggregate."""
+        """Whether what leaves or enters at t changes the value of an aggregate."""
         return any(value(a, self.place(t)) != value(a, self.place(t - 1)) for a in self.aggregates)
 
     def deadlines(self) -> dict[str, int]:
-        assert self.newest is not None
-        found = {"forget": self.events[self.newest].time_us + self.rule.forget_us}
+        found = {}
+        if self.newest is not None and self.rule.roster is None:
+            found["forget"] = self.events[self.newest].time_us + self.rule.forget_us
         if self.state == "pending":
             found["for"] = self.pending_since + self.trigger.for_us
         if self.over_since is not None:
@@ -84,15 +109,15 @@ class Episodes:
 
     def expire(self, t: int) -> None:
         """What one instant brings without an event, in the order of the law."""
-        assert self.newest is not None
-        place = (0, self.newest)
-        if t in self.leavings() and self.changes(t):
+        place = (0, -1 if self.newest is None else self.newest)
+        if t == self.first or (t in self.comings_and_goings() and self.changes(t)):
             self.judge(t, place)
         if self.deadlines().get("for") == t:
             self.open(t, place)
         elif self.deadlines().get("keep") == t:
             self.resolve(t, place)
-        if self.deadlines()["forget"] == t:
+        if self.deadlines().get("forget") == t:
+            assert self.newest is not None
             self.counters.episodes_forgotten += self.state == "open"
             self.forget(since=self.newest + 1)
 
@@ -127,8 +152,14 @@ class Episodes:
         self.tell("resolved", t, place)
 
     def tell(self, status: str, t: int, place: tuple[int, int]) -> None:
-        outcome = Outcome(self.rule.name, status, t, self.key, ())
+        outcome = Outcome(self.rule.name, status, t, self.key, (), place=self.seat(t, place))
         self.found.append(Ranked((t, *place, self.index, self.opened), outcome))
+
+    def seat(self, t: int, place: tuple[int, int]) -> Place:
+        """Where an alert's expressions are judged: also events count that the condition does not look at."""
+        is_event, ordinal = place
+        before = ordinal + 1 if is_event else sum(event.time_us < t for event in self.events)
+        return Place(self.events, self.key, None, t, self.since, before)
 
     def place(self, t: int) -> Place:
         """Now, with every event up to the newest counted."""

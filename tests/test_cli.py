@@ -145,7 +145,9 @@ def test_what_is_asked_for_often_imports_little(arguments):
 
 def test_test(cli, rules):
     assert cli("test", rules) == 0
-    assert [line.split("  ")[0] for line in cli.out.splitlines()] == ["PASS twice › more", "PASS twice › less"]
+    passed, _, wanted = cli.out.partition("\n\n")
+    assert [line.split("  ")[0] for line in passed.splitlines()] == ["PASS twice › more", "PASS twice › less"]
+    assert wanted == "Not shown by any test\n  quiet  no tests\n"
     assert cli.err.endswith("2 tests · 2 passed · 0 failed\n")
 
 
@@ -154,13 +156,23 @@ def test_test_fails(cli):
     assert cli("test", path) == 1
     assert "FAIL twice › more" in cli.out
     assert cli("test", path, "--format", "json") == 1
-    assert [result["passed"] for result in json.loads(cli.out)] == [False, True]
+    assert [result["passed"] for result in json.loads(cli.out)["tests"]] == [False, True]
+    assert [entry["rule"] for entry in json.loads(cli.out)["coverage"]] == ["twice", "quiet"]
     assert cli("test", path, "--format", "junit") == 1
     suite = ElementTree.fromstring(cli.out)
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     failed = suite.find("testcase[@name='more']")
     assert failed is not None
     assert failed.find("failure") is not None
+
+
+def test_test_of_one_rule_in_every_way(cli, rules):
+    assert cli("test", rules, "--rule", "twice", "--shuffle", "--cut", "--restart", "--seed", "5") == 0
+    assert "Not shown" not in cli.out
+    assert cli("test", rules, "--rule", "twise") == 2
+    assert 'did you mean "twice"?' in cli.err
+    assert cli("test", rules, "--rule", "quiet") == 1
+    assert "quiet has no test blocks" in cli.err
 
 
 def test_without_tests_nothing_is_proved(cli):
@@ -191,6 +203,33 @@ def test_replay(cli, rules):
     assert [rule for rule, _ in alerts(cli)] == ["twice", "quiet", "quiet", "quiet"]
     assert cli("replay", rules, "--from", events, "--format", "text") == 0
     assert cli.out.splitlines()[0] == "1970-01-01 00:16:42  HIGH      fired     twice  card=a  a: 11.00, then 12.00"
+
+
+def test_replay_shows_what_a_shadow_rule_would_do_and_what_was_held_back(cli):
+    outputs = "  limit 1 per 1h\nrule big by card when txn as a where amount > 0 alert low if a.amount > 100\n"
+    shadow = "rule trial by card mode shadow when txn where amount > 10 alert low\n" + outputs
+    rules, events = cli.file("rules.cep", SCHEMA + shadow), cli.file("events.ndjson", EVENTS)
+    assert cli("replay", rules, "--from", events) == 0
+    whole = cli.out
+    assert [alert["data"]["disposition"] for alert in map(json.loads, whole.splitlines())] == ["shadow"]
+    figures = {line[:13].strip(): line[13:].split() for line in cli.err.splitlines()}
+    assert figures["alerts"] == ["1", "trial", "shadow", "fired", "1"]
+    assert figures["held back"][1:] == ["by", "limit", "2", "·", "by", "if", "5"]
+    assert cli("replay", rules, "--from", events, "--format", "text") == 0
+    assert "  shadow fired  trial  " in cli.out
+
+
+def test_replay_asks_for_the_secret_of_hashed_fields(cli, monkeypatch):
+    hashed = SCHEMA.replace("card text", "card text hash") + "rule r by card when txn where amount > 10 alert low\n"
+    rules, events = cli.file("rules.cep", hashed), cli.file("events.ndjson", EVENTS)
+    for name in ("CEP_HASH_KEY", "CEP_HASH_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli("replay", rules, "--from", events) == 2
+    assert "CEP_HASH_KEY" in cli.err
+    monkeypatch.setenv("CEP_HASH_KEY", "a secret of a test")
+    assert cli("replay", rules, "--from", events) == 0
+    keys = [alert["data"]["key"]["card"] for alert in map(json.loads, cli.out.splitlines())]
+    assert {len(key) for key in keys} == {16}
 
 
 def test_replay_counts_what_it_cannot_use(cli, rules):
@@ -398,3 +437,32 @@ def test_warmup_without_a_place_for_the_cache(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "cache None" in done.stdout
     assert done.stderr.count("CEP_CACHE_DIR") == 1
+
+
+# --------------------------------------------------------------------------------------------- fmt
+
+
+def test_fmt_writes_in_place_and_is_done(cli):
+    path = cli.file("r.cep", SCHEMA + "rule   r by card when  txn # odd\n")
+    assert cli("fmt", "--check", path) == 1
+    assert cli.out == f"{path} is not formatted\n"
+    assert cli("fmt", "--diff", path) == 1
+    assert "+rule r by card when txn  # odd\n" in cli.out
+    assert cli("fmt", path) == 0
+    assert Path(path).read_text("utf-8") == SCHEMA + "rule r by card when txn  # odd\n"
+    assert cli("fmt", "--check", str(cli.folder)) == 0
+    assert (cli.out, cli.err) == ("", "1 file · 0 would change\n")
+
+
+def test_fmt_leaves_alone_what_does_not_parse(cli):
+    path = cli.file("r.cep", "rule   r wen a")
+    assert cli("fmt", path) == 1
+    assert "CEP104" in cli.err
+    assert "1 left alone" in cli.err
+    assert Path(path).read_text("utf-8") == "rule   r wen a"
+
+
+def test_fmt_of_stdin(cli, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("let   a=1"))
+    assert cli("fmt", "-") == 0
+    assert (cli.out, cli.err) == ("let a = 1\n", "")

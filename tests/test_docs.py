@@ -22,11 +22,12 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 SCHEMA, *EXAMPLES = blocks("docs/language.md", "cep")
+FILES = dict(zip(("merchants.csv", "devices.csv"), blocks("docs/language.md", "csv"), strict=True))
 
 
 @pytest.mark.parametrize("text", [*(SCHEMA + example for example in EXAMPLES), *blocks("README.md", "cep")])
 def test_rules(text):
-    loaded = check_texts({"example.cep": text})
+    loaded = check_texts({"example.cep": text} | FILES)
     assert loaded.diagnostics == ()
     assert loaded.ruleset is not None
     results = run_tests(loaded.ruleset, compile_rules(loaded.ruleset))

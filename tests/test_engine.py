@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cep.compile import compile_rules
+from cep.engine.identity import ids, of_entry
+from cep.engine.inputs import captured as captured_by
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.kernels.matches import KEY, REFS, STATUS, TIME
-from cep.lang import check_texts
 from cep.layout import NULL, EpisodePlan, Program
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
@@ -30,35 +31,48 @@ def key_value(word: int, kind: str, state: EngineState) -> object:
     return bool(word) if kind == "flag" else word
 
 
-def outcomes(program: Program, state: EngineState, output: StepOutput) -> list[oracle.Outcome]:
-    """A step's matches in the oracle's form."""
+def outcomes(
+    program: Program, state: EngineState, output: StepOutput, known: dict[bytes, oracle.Outcome]
+) -> list[oracle.Outcome]:
+    """A step's alerts in the oracle's form. known: those that rules listen to, by id; the new ones are added."""
     made = []
+    events = state.captures.events
     for place, at in output.order.tolist():
         matches = output.matches[place]
         rule, row, counts = program.rules[matches.rule], matches.row[at], matches.count[at]
-        captured: list[tuple[int, ...]] = []
+        captured: list[tuple[int | oracle.Outcome, ...]] = []
         reference = int(row[REFS])
         for count in counts.tolist():
-            captured.append(tuple(matches.reference[reference : reference + count].tolist()))
+            rows = state.captures.rows(matches.reference[reference : reference + count])
+            entries = zip(events.stream[rows], events.entry_ms[rows], events.entry_seq[rows], strict=True)
+            captured.append(tuple(int(q) - 1 if s >= 0 else known[entry_bytes(ms, q)] for s, ms, q in entries))
             reference += count
         key = tuple(key_value(int(row[KEY + i]), kind, state) for i, (_, kind) in enumerate(rule.keys))
         steps = () if isinstance(rule.plan, EpisodePlan) else tuple(captured)
-        made.append(oracle.Outcome(rule.name, STATUSES[row[STATUS]], int(row[TIME]), key, steps))
+        made.append(
+            oracle.Outcome(rule.name, STATUSES[row[STATUS]], int(row[TIME]), key, steps, int(matches.clause[at]))
+        )
+        if rule.feeding is not None:
+            (digest,) = ids(state, rule, row[None], captured_by(state, rule, matches).take(np.array([at])))
+            known[digest] = made[-1]
     return made
+
+
+def entry_bytes(ms: np.int64, seq: np.int64) -> bytes:
+    return bytes.fromhex(of_entry(int(ms), int(seq)))
 
 
 def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
     """What the engine makes of a case whose stream is cut at the given places."""
-    loaded = check_texts({"case.cep": case.text})
-    assert loaded.ruleset is not None, loaded.diagnostics
-    program = compile_rules(loaded.ruleset)
+    program = compile_rules(case.ruleset)
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     made: list[oracle.Outcome] = []
+    known: dict[bytes, oracle.Outcome] = {}
     for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
         output = step(program, state, batch_of(program, state.strings, events[first:last], first))
-        made += outcomes(program, state, output)
-    return made + outcomes(program, state, drain(program, state, case.until_us))
+        made += outcomes(program, state, output, known)
+    return made + outcomes(program, state, drain(program, state, case.until_us), known)
 
 
 def random_cuts(seed: int, length: int) -> list[int]:
@@ -79,9 +93,7 @@ def difference(case: Case, cuts: list[int], made: list[oracle.Outcome], expected
 
 def check_seed(seed: int) -> None:
     case = random_case(seed)
-    loaded = check_texts({"case.cep": case.text})
-    assert loaded.ruleset is not None
-    expected = oracle.run(loaded.ruleset, case.events, case.until_us)
+    expected = oracle.run(case.ruleset, case.events, case.until_us)
     for cuts in ([], random_cuts(seed, len(case.events))):
         made = engine_outcomes(case, cuts)
         assert made == expected, difference(case, cuts, made, expected)

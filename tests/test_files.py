@@ -105,7 +105,7 @@ def test_sinks(tmp_path: Path) -> None:
 
 
 def test_snapshots_newest_that_is_not_past(tmp_path: Path) -> None:
-    store = DirectorySnapshots(tmp_path / "s", "mine")
+    store = DirectorySnapshots(tmp_path / "s", "mine", ["a", "b"])
     for n in range(1, 6):
         store.save({0: EntryId(n, 0), 1: EntryId(1, n)}, b"state %d" % n)
     assert len(list((tmp_path / "s").iterdir())) == KEEP
@@ -113,11 +113,13 @@ def test_snapshots_newest_that_is_not_past(tmp_path: Path) -> None:
     assert store.load({0: EntryId(4, 9), 1: EntryId(9, 0)}) == ({0: EntryId(4, 0), 1: EntryId(1, 4)}, b"state 4")
     assert store.load({0: EntryId(9, 9)}) is None
     assert store.load({0: EntryId(1, 0), 1: EntryId(9, 0)}) is None
-    assert DirectorySnapshots(tmp_path / "s", "another's").load({0: EntryId(9, 0), 1: EntryId(9, 0)}) is None
+    assert (
+        DirectorySnapshots(tmp_path / "s", "another's", ["a", "b"]).load({0: EntryId(9, 0), 1: EntryId(9, 0)}) is None
+    )
 
 
 def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
-    store = DirectorySnapshots(tmp_path, "mine")
+    store = DirectorySnapshots(tmp_path, "mine", ["a"])
     store.save({0: EntryId(1, 0)}, b"old")
     store.save({0: EntryId(2, 0)}, b"new")
     newest = max(tmp_path.iterdir())

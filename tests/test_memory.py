@@ -44,14 +44,15 @@ def test_forgetting_at_every_step_changes_nothing(block: int) -> None:
         rng = random.Random(seed)
         events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
         made: list[oracle.Outcome] = []
+        known: dict[bytes, oracle.Outcome] = {}
         first = 0
         while first < len(events):
             last = first + rng.choice((1, 1, 2, 5))
             forgetful(state, first)
             batch = batch_of(program, state.strings, events[first:last], first)
-            made += outcomes(program, state, step(program, state, batch))
+            made += outcomes(program, state, step(program, state, batch), known)
             first = last
-        made += outcomes(program, state, drain(program, state, case.until_us))
+        made += outcomes(program, state, drain(program, state, case.until_us), known)
         expected = oracle.run(case.ruleset, case.events, case.until_us)
         assert made == expected, difference(case, [], made, expected)
 
@@ -128,3 +129,29 @@ def test_runs_with_structure_are_freed(rule: str) -> None:
         assert (graph.waiting(), int(graph.paths.count[ALL_NODES])) == (0, 0)
     assert sizes[1] == sizes[-1]
     assert graph.keys.count[LIVE] <= 3
+
+
+def test_combinations_hold_what_can_still_match_and_no_more() -> None:
+    text = """
+stream s
+event a from s (k text, n integer)
+rule r by k within 1m
+  match all
+  when a where n == 0
+  then a where n == 1
+  then a where n == 2
+"""
+    ruleset = check_texts({"a.cep": text}).ruleset
+    assert ruleset is not None
+    program = compile_rules(ruleset)
+    state = EngineState.create(program)
+    held = []
+    for minute in range(20):
+        events = [
+            VirtualEvent(0, (60 * minute + i % 60) * 1_000_000, {"k": "k", "n": i % 2})  # never the last step
+            for i in range(60)
+        ]
+        step(program, state, batch_of(program, state.strings, events, 60 * minute))
+        held.append(len(state.rules[0].combinations.node))
+    assert state.rules[0].waiting() <= 60
+    assert held[0] == held[-1]

@@ -20,13 +20,14 @@ SHIPPED = ["cep", "adapters", "rules", "pyproject.toml", "grammar.lark", "README
 BUILD = "from setuptools import build_meta; build_meta.build_{}('out')"
 
 # Who may import whom: each name stands for a module and what is in it. Imports run downwards only.
-CORE = {"cep.errors", "cep.layout", "cep.kernels", "cep.engine"}
+CORE = {"cep.cron", "cep.errors", "cep.layout", "cep.kernels", "cep.engine"}
 DECODING = {"cep.values", "cep.projection", "cep.ports", "cep.errors", "cep.layout", "cep.engine"}
 LAYERS: dict[str, set[str]] = {
     "cep.errors": set(),
+    "cep.cron": set(),
     "cep.layout": set(),
     "cep.ports": {"cep.errors"},
-    "cep.lang": {"cep.errors"},
+    "cep.lang": {"cep.errors", "cep.cron"},
     "cep.compile": {"cep.lang", "cep.layout", "cep.errors"},
     "cep.kernels": {"cep.layout"},
     "cep.engine": CORE,
@@ -39,6 +40,7 @@ LAYERS: dict[str, set[str]] = {
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
     "cep.adapters.files": {"cep.ports", "cep.errors", "cep.decode"},
     "cep.adapters.redis": {"cep.ports", "cep.errors"},
+    "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},
 }
 OUTSIDE_KERNELS = {"numpy", "numba"}

@@ -17,6 +17,7 @@ from tests.servers import Server, own_server, server, shared_server
 
 __all__ = ["own_server", "server", "shared_server"]
 META = "cep:{g}:meta"
+OUTPUTS = ("alerts", "alerts:dlq", "alerts:late", "alerts:shadow")
 
 
 def a_log(server: Server, streams: tuple[str, ...] = ("a", "b"), **options: bool) -> RedisLog:
@@ -84,7 +85,7 @@ def test_commit_moves_everything_at_once(server: Server) -> None:
     log.open()
     bad = BadEvent(1, EntryId(5, 0), 2, "field", "$.x", "text \ud800 expected", b"\xff{", 3)
     late = LateEvent(0, EntryId(3, 1), 0, b"{}")
-    log.commit(Commit({0: EntryId(3, 1), 1: EntryId(5, 0)}, [b"one", b"two"], [bad], [late]))
+    log.commit(Commit({0: EntryId(3, 1), 1: EntryId(5, 0)}, [b"one", b"two"], [bad], [late], [b"on trial"]))
     log.commit(Commit({0: EntryId(4, 0)}, [b"three"]))
     log.commit(Commit({0: EntryId(5, 0)}))
     client = server.client()
@@ -97,6 +98,7 @@ def test_commit_moves_everything_at_once(server: Server) -> None:
     assert (dead_id, dead[b"stream"], dead[b"id"], dead[b"index"]) == (b"1-0", b"b", b"5-0", b"2")
     assert (dead[b"reason"], dead[b"path"], dead[b"count"], dead[b"excerpt"]) == (b"field", b"$.x", b"3", b"\xff{")
     assert client.xrange("alerts:late") == [(b"1-0", {b"stream": b"a", b"id": b"3-1", b"index": b"0", b"event": b"{}"})]
+    assert client.xrange("alerts:shadow") == [(b"1-0", {b"alert": b"on trial"})]
     client.xadd("a", {"e": "1"}, id="9-0")
     client.xadd("b", {"e": "1"}, id="9-0")
     assert a_log(server).open() == {0: EntryId(5, 0), 1: EntryId(5, 0)}
@@ -128,7 +130,7 @@ def test_a_commit_sent_twice_is_applied_once_and_another_in_its_place_is_refused
     assert server.client().xlen("alerts") == 1
 
 
-@pytest.mark.parametrize("key", [META, "alerts", "alerts:dlq", "alerts:late"])
+@pytest.mark.parametrize("key", [META, *OUTPUTS])
 def test_a_commit_that_cannot_be_whole_changes_nothing(server: Server, key: str) -> None:
     client, log = server.client(), a_log(server)
     log.open()
@@ -137,9 +139,9 @@ def test_a_commit_that_cannot_be_whole_changes_nothing(server: Server, key: str)
     client.set(key, "in the way")
     bad, late = BadEvent(0, EntryId(1, 0), 0, "json", "", "", b""), LateEvent(0, EntryId(1, 0), 0, b"")
     with pytest.raises(ConfigurationError, match="rename one of the two"):
-        log.commit(Commit({0: EntryId(1, 0)}, [b"1"], [bad], [late]))
+        log.commit(Commit({0: EntryId(1, 0)}, [b"1"], [bad], [late], [b"2"]))
     assert client.hgetall(META) == before if key != META else client.get(META) == b"in the way"
-    assert [k for k in ("alerts", "alerts:dlq", "alerts:late") if k != key and client.exists(k)] == []
+    assert [k for k in OUTPUTS if k != key and client.exists(k)] == []
 
 
 def test_the_commit_gets_through_when_memory_is_full(server: Server) -> None:

@@ -25,6 +25,7 @@ class _Annotations(msgspec.Struct):
 
 class _Data(msgspec.Struct):
     status: str
+    disposition: str
     severity: str
     rule: _Rule
     key: dict[str, str | int | float | bool | None]
@@ -51,7 +52,7 @@ class AlertLines:
     def write(self, alerts: Sequence[bytes]) -> None:
         """Append alerts; they are on their way when it returns."""
         shown = [parse(alert) for alert in alerts]
-        self.counts.update((alert.data.rule.id, alert.data.status) for alert in shown)
+        self.counts.update((alert.data.rule.id, _fate(alert.data)) for alert in shown)
         if self._lines is not None:
             self._lines.write(alerts)
         elif shown:
@@ -68,8 +69,13 @@ def line(alert: Shown, stream: TextIO) -> str:
     level = paint(f"{data.severity.upper():<8}", _COLOURS.get(data.severity, "bold"), stream)
     key = " ".join(f"{name}={value}" for name, value in data.key.items())
     rule = paint(data.rule.id, "bold", stream)
-    parts = (_clock(alert.time), level, f"{data.status:<8}", rule, key, data.annotations.summary)
+    parts = (_clock(alert.time), level, f"{_fate(data):<8}", rule, key, data.annotations.summary)
     return "  ".join(part for part in parts if part)
+
+
+def _fate(data: _Data) -> str:
+    """`fired`, `resolved`, or what would have been if the rule were not in mode shadow."""
+    return f"shadow {data.status}" if data.disposition == "shadow" else data.status
 
 
 def by_rule(counts: Counter[tuple[str, str]]) -> dict[str, int]:

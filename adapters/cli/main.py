@@ -42,6 +42,8 @@ def check(
     *path: Annotated[str, Parameter(required=True)],
     format: Literal["text", "json", "github"] = "text",
     strict: Annotated[bool, Parameter(negative=())] = False,
+    cost: Annotated[bool, Parameter(name=("--cost", "-v"), negative=())] = False,
+    retention: str | None = None,
 ) -> int:
     """Check rule files: every mistake in one pass.
 
@@ -53,15 +55,71 @@ def check(
         text, one JSON document, or annotations as GitHub shows them.
     strict
         Warnings are findings too.
+    cost
+        Say what each rule remembers for a key, and what bounds it; JSON always does.
+    retention
+        How far back the streams reach, such as 7d: longer windows are warned of.
     """
     from cep.adapters.cli.rules import check
 
-    return check(path, format, strict)
+    return check(path, format, strict, cost, retention)
+
+
+@app.command
+def fmt(
+    *path: Annotated[str, Parameter(required=True)],
+    check: Annotated[bool, Parameter(negative=())] = False,
+    diff: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write rule files in their one layout. Comments stay, and what does not parse is left alone.
+
+    Parameters
+    ----------
+    path
+        Rule files, or folders of them; - takes a text from stdin to stdout.
+    check
+        Change nothing; exit with 1 when something would change.
+    diff
+        The same, and show what would change.
+    """
+    from cep.adapters.cli.fmt import fmt
+
+    return fmt(path, check, diff)
+
+
+@app.command
+def graph(
+    rule: str,
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "mermaid", "dot", "svg", "json"] = "text",
+) -> int:
+    """Draw a rule: the chain of a `when`, the states of a `while`.
+
+    Parameters
+    ----------
+    rule
+        The rule's name.
+    path
+        Rule files, or folders of them.
+    format
+        text for the terminal, a Mermaid state diagram, a Graphviz digraph, an SVG image, or one JSON document.
+    """
+    from cep.adapters.cli.graph import draw
+
+    return draw(rule, path, format)
 
 
 @app.command(name="test")
-def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["text", "json", "junit"] = "text") -> int:
-    """Run the `test` blocks of rule files on the engine.
+def verify(
+    *path: Annotated[str, Parameter(required=True)],
+    format: Literal["text", "json", "junit"] = "text",
+    rule: str | None = None,
+    shuffle: Annotated[bool, Parameter(negative=())] = False,
+    cut: Annotated[bool, Parameter(negative=())] = False,
+    restart: Annotated[bool, Parameter(negative=())] = False,
+    seed: int = 1,
+) -> int:
+    """Run the `test` blocks of rule files on the engine, and say what they do not show.
 
     Parameters
     ----------
@@ -69,10 +127,20 @@ def verify(*path: Annotated[str, Parameter(required=True)], format: Literal["tex
         Rule files, or folders of them.
     format
         text, one JSON document, or JUnit's XML.
+    rule
+        Run the tests of this rule only.
+    shuffle
+        Run each test again with its events out of order, by less than their stream's `late`.
+    cut
+        Run each test again with every event in a batch of its own.
+    restart
+        Run each test again, writing and reading a snapshot after every event.
+    seed
+        Of --shuffle.
     """
-    from cep.adapters.cli.tests import test
+    from cep.adapters.cli.tests import Trials, test
 
-    return test(path, format)
+    return test(path, format, rule, Trials(shuffle, cut, restart, seed))
 
 
 @app.command
@@ -137,7 +205,7 @@ def run(
     group
         Names the detector: of one group, the process that was started last runs.
     alerts
-        The stream of alerts; dead letters and late events go to KEY:dlq and KEY:late.
+        The stream of alerts; dead letters, late events and alerts of shadow rules go to KEY:dlq, KEY:late, KEY:shadow.
     snapshots
         A folder for snapshots. Without one a start reads the streams from their beginning.
     snapshot_seconds
@@ -184,6 +252,28 @@ def warmup() -> int:
     from cep.adapters.cli.warmup import warmup
 
     return warmup()
+
+
+@app.command(name="import")
+def import_(
+    system: Literal["sigma", "prometheus", "eql"],
+    *file: Annotated[str, Parameter(required=True)],
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+) -> int:
+    """Translate the rules of another system, with a note for all that could not be carried over.
+
+    Parameters
+    ----------
+    system
+        sigma (correlations and detections), prometheus (alerting rules), or eql (queries, also in TOML).
+    file
+        Files of one rule set, which become one rule file.
+    out
+        Where to write it; by default to stdout.
+    """
+    from cep.adapters.cli.imports import import_rules
+
+    return import_rules(system, file, out)
 
 
 @app.command

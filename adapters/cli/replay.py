@@ -23,6 +23,7 @@ from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.source import STDIN, Progress, read_files, total_bytes
 from cep.detector import RuleDetector
 from cep.engine.order import BEGINNING
+from cep.engine.state import Counters
 from cep.layout import Program
 from cep.ports import BadEvent, Entries
 from cep.runtime import Outcome
@@ -99,7 +100,7 @@ class Tally:
         }
         return json.dumps(document, ensure_ascii=False)
 
-    def summary(self, without_key: int, seconds: float) -> str:
+    def summary(self, counters: Counters, seconds: float) -> str:
         """The figures, one a line."""
         alerts = by_rule(self._alerts.counts)
         speed = f"{self.events / seconds:,.0f}/s in {seconds:.1f} s" if self.events else ""
@@ -109,10 +110,18 @@ class Tally:
                 "bad": (self.bad.total(), tally(self.bad)),
                 "unknown types": (self.unknown.total(), tally(self.unknown)),
                 "late": (self.late, ""),
-                "without key": (without_key, ""),
+                "without key": (counters.without_key, ""),
+                "outside rosters": (counters.outside_roster, ""),
+                "failed calls": (counters.failed_calls, ""),
                 "alerts": (sum(alerts.values()), tally(alerts)),
+                "held back": (counters.limited + counters.conditional, _held_back(counters)),
             }
         )
+
+
+def _held_back(counters: Counters) -> str:
+    """Of how many matches `limit` let no alert be made, and for how many no condition of an alert held."""
+    return tally(+Counter({"by limit": counters.limited, "by if": counters.conditional}))
 
 
 def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None) -> int:
@@ -136,7 +145,7 @@ def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, 
             for outcome in outcomes(program, detector, files, inputs, advance):
                 tally.take(outcome)
             tally.take(_ending(detector, drain))
-        say(tally.summary(detector.state.counters.without_key, time.perf_counter() - began))
+        say(tally.summary(detector.state.counters, time.perf_counter() - began))
     return OK
 
 

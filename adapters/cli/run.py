@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from cep.adapters.cli.console import FAILED, OK, CommandError, is_terminal
+from cep.adapters.cli.console import FAILED, OK, CommandError
 from cep.adapters.cli.detector import build
-from cep.adapters.cli.rules import accepted
+from cep.adapters.cli.journal import Journal
+from cep.adapters.cli.reload import Watcher
+from cep.adapters.cli.rules import without_mistakes
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session, public_name
-from cep.engine.snapshot import identity
+from cep.adapters.redis.tables import RedisTables
 from cep.layout import Program
 from cep.ports import LogError
 from cep.runtime import Counters, HistoryError, Options, Runtime
@@ -48,32 +47,21 @@ class Service:
         raise CommandError(f"no server is given: say --redis redis://HOST:PORT/0, or set CEP_REDIS_URL or {_URL_FILE}")
 
     def store(self, program: Program) -> DirectorySnapshots | None:
-        """The snapshots of this group and these rules."""
+        """The snapshots of this group."""
         if self.snapshots is None:
             return None
-        return DirectorySnapshots(self.snapshots, f"{self.group}:{identity(program)}")
-
-
-class Journal:
-    """Log lines on stderr: a JSON object each, or for people."""
-
-    def __init__(self, form: str | None) -> None:
-        self._as_json = form == "json" or (form is None and not is_terminal(sys.stderr))
-
-    def write(self, message: str, fields: Mapping[str, object], level: str = "info") -> None:
-        """One line."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        if self._as_json:
-            line = json.dumps({"time": now, "level": level, "message": message, **fields}, ensure_ascii=False)
-        else:
-            line = "  ".join([now, f"{level:<7}", message, *(f"{name}={value}" for name, value in fields.items())])
-        print(line, file=sys.stderr, flush=True)
+        return DirectorySnapshots(self.snapshots, self.group, [stream.name for stream in program.streams])
 
 
 def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
-    """Run until a signal: finish the batch, commit, keep a snapshot."""
+    """Run until a signal: finish the batch, commit, keep a snapshot. Changed rules take over meanwhile."""
     journal = Journal(log_format)
-    program, detector = build(accepted(paths))
+    tables = RedisTables(service.url)
+    try:
+        loaded, rules = without_mistakes(paths, tables.read)
+    except LogError as error:
+        raise _unreached(error) from error
+    program, detector = build(rules)
     url = service.url()
     store = service.store(program)
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
@@ -81,10 +69,19 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
     stop = threading.Event()
     options = Options(snapshot_s=service.snapshot_s)
+    watcher = Watcher(paths, loaded, tables, program, journal)
     runtime = Runtime(
-        log, detector, store, options=options, stop=stop, report=lambda message: journal.write(message, {}, "warning")
+        log,
+        detector,
+        store,
+        options=options,
+        stop=stop,
+        report=lambda message: journal.write(message, {}, "warning"),
+        changed=watcher.changed,
     )
     stop_on_signals(stop)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: watcher.again())
     began = {"server": public_name(url), "group": service.group, "alerts": service.alerts, "rules": len(program.rules)}
     journal.write("started", began)
     reporter = threading.Thread(target=_report, args=(journal, runtime.counters, stop, report_s), daemon=True)
@@ -97,6 +94,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     finally:
         stop.set()
         reporter.join()
+        watcher.close()
     journal.write("stopped", _figures(runtime.counters))
     return OK
 
@@ -118,12 +116,15 @@ def _reach(url: str) -> None:
     try:
         Session(url).close()
     except LogError as error:
-        message = f"cannot connect to {error}: start the server, or give another address with --redis"
-        raise CommandError(message, FAILED) from error
+        raise _unreached(error) from error
+
+
+def _unreached(error: LogError) -> CommandError:
+    return CommandError(f"cannot connect to {error}: start the server, or give another address with --redis", FAILED)
 
 
 def _figures(counters: Counters) -> dict[str, int]:
-    names = ("events", "alerts", "bad", "late", "batches", "replayed", "snapshots")
+    names = ("events", "alerts", "shadow", "bad", "late", "batches", "replayed", "snapshots", "changes")
     return {name: getattr(counters, name) for name in names} | {"unknown": sum(counters.unknown.values())}
 
 

@@ -33,6 +33,7 @@ rule r by k within 1m when 1+ (a as p then optional a where m > p.last.m) as g t
   until a where x < 0 and count(g) > 9
 rule s by k within 1m when any of (a as p, a) then no a where x > p.x within 5s""",
     "sequences": "rule r by k within 1m match each when 2+ a where x > 0 then no a where x < 0 within 5s",
+    "combinations": "rule r by k within 1m match all when a where x > 0 then a where x > 1",
     "aggregates": """
 rule r by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x) < 9 and count(distinct a.n) > 0
   and avg(a.x) > 0 and km(x, x, n, n) >= 0""",

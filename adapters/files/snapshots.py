@@ -1,14 +1,15 @@
 """Snapshots in a directory: one file each, whole or not there, damaged ones refused.
 
-A file is MAGIC, the digest of all that follows, the length of the header, the header (JSON: the offsets, and
-`identity`, which says whose state it is), the data. It appears under its name only when all of it is on the disk.
+A file is MAGIC, the digest of all that follows, the length of the header, the header (JSON: the offset of each stream
+by name, and `identity`, which says whose state it is), the data. It appears under its name only when all of it is on
+the disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,20 +24,24 @@ _SUFFIX = ".snapshot"
 
 class _Header(msgspec.Struct):
     identity: str
-    offsets: dict[int, tuple[int, int]]
+    offsets: dict[str, tuple[int, int]]
     data_bytes: int
 
 
 class DirectorySnapshots:
-    """A `SnapshotStore`. `identity` names log and rule set; snapshots of another identity are passed over."""
+    """A `SnapshotStore` of a log's streams. `identity` names the log; snapshots of another one are passed over.
 
-    def __init__(self, directory: str | os.PathLike[str], identity: str) -> None:
-        self._directory, self._identity = Path(directory), identity
+    Streams are kept by name, so that their numbers may change with the rules.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], identity: str, streams: Sequence[str]) -> None:
+        self._directory, self._identity, self._streams = Path(directory), identity, list(streams)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def save(self, offsets: Offsets, data: bytes) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
-        header = msgspec.json.encode(_Header(self._identity, dict(offsets), len(data)))
+        named = {self._streams[stream]: (at.ms, at.seq) for stream, at in offsets.items()}
+        header = msgspec.json.encode(_Header(self._identity, named, len(data)))
         head = len(header).to_bytes(4, "little") + header
         digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES)
         digest.update(data)
@@ -79,7 +84,9 @@ class DirectorySnapshots:
         data = bytes(body[4 + length :])
         if header.identity != self._identity or len(data) != header.data_bytes:
             return None
-        return {stream: EntryId(*at) for stream, at in header.offsets.items()}, data
+        numbers = {name: number for number, name in enumerate(self._streams)}
+        offsets = {numbers[name]: EntryId(*at) for name, at in header.offsets.items() if name in numbers}
+        return offsets, data
 
     def _sync(self) -> None:
         descriptor = os.open(self._directory, os.O_RDONLY)

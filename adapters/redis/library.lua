@@ -1,7 +1,7 @@
-#!lua name=cep_v1
+#!lua name=cep_v2
 
 -- The commit of a batch. Scripts do not roll back, so every check stands before the first write.
--- KEYS: meta, alerts, dead letters, late events. meta is a hash: token, seq, digest, and "offset:<stream>" for each stream.
+-- KEYS: meta, alerts, dead letters, late events, shadow alerts. meta is a hash: token, seq, digest, and "offset:<stream>" for each stream.
 
 local function is_a(kind, key)
   local found = redis.call('TYPE', key)['ok']
@@ -19,7 +19,7 @@ end
 
 local function outputs_refuse(keys, seq)
   if not is_a('hash', keys[1]) then return redis.error_reply('CEPTYPE ' .. keys[1] .. ' is not a hash') end
-  for i = 2, 4 do
+  for i = 2, 5 do
     if not is_a('stream', keys[i]) then return redis.error_reply('CEPTYPE ' .. keys[i] .. ' is not a stream') end
     if not accepts(keys[i], seq) then return redis.error_reply('CEPFOREIGN ' .. keys[i]) end
   end
@@ -34,8 +34,8 @@ local function acquire(keys, args)
   return redis.call('HGETALL', keys[1])
 end
 
--- ARGV: token, seq, digest; then four lists, each with its length before it: meta fields and values of offsets,
--- alerts, dead letters (8 fields and values each), late events (4 fields and values each).
+-- ARGV: token, seq, digest; then five lists, each with its length before it: meta fields and values of offsets,
+-- alerts, dead letters (8 fields and values each), late events (4 fields and values each), shadow alerts.
 local function commit(keys, args)
   local token, seq, digest = args[1], tonumber(args[2]), args[3]
   if not is_a('hash', keys[1]) then return redis.error_reply('CEPTYPE ' .. keys[1] .. ' is not a hash') end
@@ -66,8 +66,9 @@ local function commit(keys, args)
   append(keys[2], 2)
   append(keys[3], 16)
   append(keys[4], 8)
+  append(keys[5], 2)
   return 'OK'
 end
 
-redis.register_function{ function_name = 'cep_v1_acquire', callback = acquire, flags = { 'allow-oom' } }
-redis.register_function{ function_name = 'cep_v1_commit', callback = commit, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'cep_v2_acquire', callback = acquire, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'cep_v2_commit', callback = commit, flags = { 'allow-oom' } }

@@ -1,8 +1,9 @@
 """Redis Streams as a `Log`: XREAD from our own offsets, and a commit that is one function call.
 
 Key names: an input stream's key is its name; `cep:{group}:meta` holds the offsets and who may move them; alerts, dead
-letters and late events go to the streams `alerts`, `alerts:dlq` and `alerts:late` (or another name for `alerts`), which
-belong to one group alone. Their ids are `<seq>-<i>`, output i of commit seq.
+letters, late events and the alerts of shadow rules go to the streams `alerts`, `alerts:dlq`, `alerts:late` and
+`alerts:shadow` (or another name for `alerts`), which belong to one group alone. Their ids are `<seq>-<i>`, output i of
+commit seq.
 
 Nobody else may trim or delete what has not been applied yet.
 """
@@ -35,7 +36,7 @@ class RedisLog:
         self, url: str, streams: Sequence[str], group: str, alerts: str = "alerts", allow_volatile: bool = False
     ) -> None:
         self._url, self._streams, self._allow_volatile = url, list(streams), allow_volatile
-        self._keys = [f"cep:{{{group}}}:meta", alerts, f"{alerts}:dlq", f"{alerts}:late"]
+        self._keys = [f"cep:{{{group}}}:meta", alerts, *(f"{alerts}:{part}" for part in ("dlq", "late", "shadow"))]
         self._session: Session | None = None
         self._token, self._seq = "", 0
         self._count = COUNT_MAX // 2
@@ -49,7 +50,7 @@ class RedisLog:
         load_library(session)
         self._token = os.urandom(16).hex()
         try:
-            reply = session.call("FCALL", "cep_v1_acquire", len(self._keys), *self._keys, self._token)
+            reply = session.call("FCALL", "cep_v2_acquire", len(self._keys), *self._keys, self._token)
         except ReplyError as error:
             raise self._refusal(error) from error
         meta = {key.decode(): value.decode() for key, value in zip(reply[::2], reply[1::2], strict=True)}
@@ -81,12 +82,13 @@ class RedisLog:
             [word for alert in commit.alerts for word in (b"alert", alert)],
             [word for bad in commit.dead for word in self._dead_letter(bad)],
             [word for late in commit.late for word in self._late_event(late)],
+            [word for alert in commit.shadow for word in (b"alert", alert)],
         ]
         words = [word for part in lists for word in (b"%d" % len(part), *part)]
         digest = hashlib.blake2b(b"\0".join(words), digest_size=16).hexdigest()
         head = (self._token, self._seq + 1, digest)
         try:
-            self._opened().call("FCALL", "cep_v1_commit", len(self._keys), *self._keys, *head, *words)
+            self._opened().call("FCALL", "cep_v2_commit", len(self._keys), *self._keys, *head, *words)
         except ReplyError as error:
             raise self._refusal(error) from error
         self._seq += 1

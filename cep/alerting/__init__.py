@@ -1,7 +1,7 @@
-"""Matches → alerts: which ones `limit` lets through, and the document that each becomes.
+"""Alerts as documents: what `step` found, for those who read it.
 
-Alerts are a pure function of the matches and of what `limit` remembers: no clock, no randomness. A step's matches are
-to be turned into alerts once and before the next step, for `limit` counts them and the next step may forget events.
+An alert is a pure function of its match: no clock, no randomness. A step's alerts are to be made before the next step,
+which may forget the events that they show.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cep.alerting.document import BYTES_MAX, SCHEMA, Alert, Matches, alerts, bodies
-from cep.alerting.inputs import captured, input_words
-from cep.alerting.limited import let_through
+from cep.engine.inputs import captured, input_words
+from cep.engine.matched import RuleMatches, StepOutput
 from cep.engine.state import EngineState
-from cep.engine.step import RuleMatches, StepOutput
 from cep.layout import Program
 
 Made = TypeVar("Made", Alert, bytes)
@@ -41,23 +39,21 @@ class Alerting:
         self, state: EngineState, output: StepOutput, make: Callable[[Matches, str], list[Made]]
     ) -> list[Made]:
         made: dict[int, Made] = {}
-        for place, matches in enumerate(output.matches):
+        for place, found in enumerate(output.matches):
             at = np.flatnonzero(output.order[:, 0] == place)
-            chosen, passing = self._let_through(state, matches, output.order[at, 1])
-            made.update(zip(at[passing].tolist(), make(chosen, self._source), strict=True))
+            # Matches of one clause at a time: what it says is worked out for all of them together.
+            clause = found.clause[output.order[at, 1]]
+            for number in np.unique(clause).tolist():
+                chosen = at[clause == number]
+                matches = self._matches(state, found, output.order[chosen, 1], number)
+                made.update(zip(chosen.tolist(), make(matches, self._source), strict=True))
         return [made[place] for place in sorted(made)]
 
-    def _let_through(
-        self, state: EngineState, matches: RuleMatches, order: npt.NDArray[np.intp]
-    ) -> tuple[Matches, npt.NDArray[np.intp]]:
-        """The matches of one rule that pass, in order, and their places in `order`."""
-        rule = self._program.rules[matches.rule]
-        what = captured(state, rule, matches)
-        inputs = input_words(state, rule, matches, what)
-        passing = let_through(self._program, state, matches.rule, matches.row[order], inputs[order])
-        rows = order[passing]
-        chosen = Matches(self._program, state, rule, matches.row[rows], inputs[rows], what.take(rows))
-        return chosen, passing
+    def _matches(self, state: EngineState, found: RuleMatches, rows: np.ndarray, clause: int) -> Matches:
+        rule = self._program.rules[found.rule]
+        what = captured(state, rule, found)
+        inputs = input_words(state, rule, found, what)
+        return Matches(self._program, state, rule, rule.clauses[clause], found.row[rows], inputs[rows], what.take(rows))
 
 
 __all__ = ["BYTES_MAX", "SCHEMA", "Alert", "Alerting"]

@@ -1,14 +1,13 @@
 """One rule's matches → alerts: CloudEvents 1.0 in structured JSON, as `cep/schema/alert.v1.schema.json` has them.
 
-An alert is a pure function of its match: its `id` of the rule, its version, the status, the key, the time and the ids
-of the captured entries; its `dedupeKey` of the rule and the key alone. There is no wall clock in it.
+An alert is a pure function of its match; see `engine.identity` for its `id`. There is no wall clock in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,18 @@ import numpy.typing as npt
 import orjson
 
 from cep.alerting.evidence import shown, steps
-from cep.alerting.inputs import Captured
 from cep.alerting.outputs import Outputs
-from cep.alerting.values import Column, Value, duration, objects, quoted, rows_of, times
+from cep.engine.identity import STATUSES, dedupe_keys, ids
+from cep.engine.inputs import Captured
 from cep.engine.state import EngineState
+from cep.engine.values import Column, Value, duration, objects, quoted, rows_of, times
 from cep.kernels.matches import START, STATUS, TIME
-from cep.layout import EpisodePlan, Program, RuleSpec
+from cep.layout import Clause, EpisodePlan, Program, RuleSpec
 
 Ints = npt.NDArray[np.int64]
 Document = dict[str, Any]
 
 SCHEMA = "urn:cep:schema:alert.v1"
-STATUSES = ("fired", "resolved")  # by `Status`
 BYTES_MAX = 65_536  # what everything between us and the reader is able to forward
 _SHRINKING = ((16, 1024), (4, 256), (1, 64), (0, 16))  # events of a step and characters of a value, ever fewer
 _VALUES = ("key", "labels", "annotations", "shows")  # the parts of `data` whose texts come from events
@@ -35,7 +34,10 @@ _VALUES = ("key", "labels", "annotations", "shows")  # the parts of `data` whose
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert: key, shows and labels as values in their kind's unit, and the document as JSON."""
+    """An alert: key, shows and labels as values in their kind's unit, and the document as JSON.
+
+    The values are in clear, for tests; in the document nothing private is.
+    """
 
     rule: str
     status: str
@@ -43,16 +45,18 @@ class Alert:
     key: dict[str, Value]
     shows: dict[str, Value]
     labels: dict[str, Value]
+    level: str
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The m matches of one rule that become alerts. row: (m, COLUMNS) of `kernels.matches`; inputs: (m, inputs)."""
+    """m matches of one rule that alert by one clause. row: (m, COLUMNS) of `kernels.matches`; inputs: (m, inputs)."""
 
     program: Program
     state: EngineState
     rule: RuleSpec
+    clause: Clause
     row: Ints
     inputs: Ints
     captured: Captured
@@ -67,6 +71,7 @@ def alerts(matches: Matches, source: str) -> list[Alert]:
         _records(told.keys()),
         _records({name: told.values(place) for name, place in rule.shows}),
         _records({name: told.values(place) for name, place in rule.labels}),
+        repeat(matches.clause.level),
         bodies(matches, source),
         strict=False,
     )
@@ -84,26 +89,28 @@ def bodies(matches: Matches, source: str) -> list[bytes]:
 
 
 def _documents(matches: Matches, source: str) -> Iterator[str]:
-    rule, row, what = matches.rule, matches.row, matches.captured
+    rule, clause, row, what = matches.rule, matches.clause, matches.row, matches.captured
     told = Outputs(matches.state, rule, row, matches.inputs)
     statuses = row[:, STATUS].tolist()
     subjects, moments = list(map(quoted, told.subjects())), list(map(quoted, times(row[:, TIME])))
     starts, begins = _instants(matches, moments)
     keys = list(objects(told.keys_in_json())) if rule.keys else ["{}"] * len(row)
-    ids, repeats = _ids(matches, keys)
-    seen = shown(matches.program, what, matches.state.strings)
+    seen = shown(matches.program, matches.state, what)
+    summary: Column = map(quoted, told.messages(clause.message)) if clause.message else subjects
     about: dict[str, Column] = {} if rule.about is None else {"about": quoted(rule.about)}
     data: dict[str, Column] = {
         "status": [f'"{STATUSES[status]}"' for status in statuses],
         "startsAt": starts,
         "endsAt": [moment if status else "null" for status, moment in zip(statuses, moments, strict=True)],
-        "dedupeKey": repeats,
+        "dedupeKey": [f'"{digest.hex()}"' for digest in dedupe_keys(matches.state, rule, row)],
+        "disposition": '"shadow"' if rule.is_shadow else '"delivered"',
+        "to": orjson.dumps(rule.to).decode(),
         "rule": _rule(rule),
-        "severity": quoted(rule.level),
+        "severity": quoted(clause.level),
         "score": "null" if rule.score is None else told.in_json(rule.score),
         "key": keys,
         "labels": objects({name: map(quoted, told.in_text(place)) for name, place in rule.labels}),
-        "annotations": objects({"summary": map(quoted, told.messages()) if rule.message else subjects} | about),
+        "annotations": objects({"summary": summary} | about),
         "shows": objects({name: told.in_json(place) for name, place in rule.shows}),
         "window": objects({"start": begins, "end": moments, "within": _within(rule)}),
         "evidence": objects({"steps": steps(matches.program, rule, what, row, seen)}),
@@ -112,7 +119,7 @@ def _documents(matches: Matches, source: str) -> Iterator[str]:
     return objects(
         {
             "specversion": '"1.0"',
-            "id": ids,
+            "id": [f'"{digest.hex()}"' for digest in ids(matches.state, rule, row, what)],
             "source": quoted(source),
             "type": [f'"cep.alert.{STATUSES[status]}.v1"' for status in statuses],
             "subject": subjects,
@@ -149,32 +156,6 @@ def _instants(matches: Matches, moments: list[str]) -> tuple[list[str], list[str
     if rule.within_us is None:
         return starts, starts
     return starts, list(map(quoted, times(row[:, TIME] - rule.within_us)))
-
-
-def _ids(matches: Matches, keys: list[str]) -> tuple[list[str], list[str]]:
-    """The `id` and the `dedupeKey` of each alert."""
-    rule, row = matches.rule, matches.row
-    of_rule = blake2b(orjson.dumps(rule.name), digest_size=16)
-    of_status = [blake2b(orjson.dumps([rule.name, rule.version, word]), digest_size=16) for word in STATUSES]
-    ids, repeats = [], []
-    columns = zip(row[:, STATUS].tolist(), row[:, TIME].tolist(), keys, _entries(matches.captured), strict=True)
-    for status, time_us, key, entries in columns:
-        identity, dedupe = of_status[status].copy(), of_rule.copy()
-        identity.update(f"{key} {time_us} ".encode() + entries)
-        dedupe.update(key.encode())
-        ids.append(f'"{identity.hexdigest()}"')
-        repeats.append(f'"{dedupe.hexdigest()}"')
-    return ids, repeats
-
-
-def _entries(what: Captured) -> Iterator[bytes]:
-    """Which entries each match captured: stream, entry id and place in the entry, as words of a fixed byte order."""
-    events, rows = what.events, what.rows
-    columns = (events.stream[rows], events.entry_ms[rows], events.entry_seq[rows], events.entry_index[rows])
-    table = np.stack(columns, axis=1).astype("<i8")
-    words, size = table.tobytes(), table.strides[0]
-    begin, end = what.first[:, 0], what.first[:, -1] + what.held[:, -1]
-    return (words[size * a : size * b] for a, b in zip(begin.tolist(), end.tolist(), strict=True))
 
 
 def _bounded(body: bytes) -> bytes:

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cep.alerting.inputs import Captured, spread
-from cep.alerting.values import Column, in_json, objects, quoted, rows_of, times, values_of
+from cep.alerting.privacy import said_in_json
 from cep.engine.batch import Batch
-from cep.engine.strings import Strings
+from cep.engine.identity import of_entry
+from cep.engine.inputs import Captured, spread
+from cep.engine.state import EngineState
+from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
 from cep.kernels.keys import NEVER
-from cep.kernels.matches import TIME
-from cep.layout import Program, RuleSpec, StepText
+from cep.kernels.matches import START, TIME
+from cep.layout import ALERTS, EpisodePlan, Program, RuleSpec, StepText
 
 Ints = npt.NDArray[np.int64]
 
 EVENTS_MAX = 100
+ALERT_STREAM = "alerts"  # what evidence calls the stream of alerts that are evidence themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Shown:
         return (f"[{','.join(self.events[a:b])}]" for a, b in zip(begin, end, strict=True))
 
 
-def shown(program: Program, what: Captured, strings: Strings) -> Shown:
+def shown(program: Program, state: EngineState, what: Captured) -> Shown:
     """The events that alerts show of what their matches captured."""
     share = max(2, EVENTS_MAX // what.held.shape[1])
     length = np.minimum(what.held, share)
@@ -51,7 +54,7 @@ def shown(program: Program, what: Captured, strings: Strings) -> Shown:
     longer = np.flatnonzero((what.held > share).ravel())
     at[starts[longer] + share - 1] = (what.first + what.held).ravel()[longer] - 1
     rows, places = np.unique(what.rows[at], return_inverse=True)
-    events = _as_json(program, what.events.take(rows), strings)
+    events = _as_json(program, state, what.events.take(rows))
     begin = starts.reshape(length.shape)
     return Shown(
         [events[place] for place in places.tolist()],
@@ -60,28 +63,31 @@ def shown(program: Program, what: Captured, strings: Strings) -> Shown:
     )
 
 
-def _as_json(program: Program, events: Batch, strings: Strings) -> list[str]:
+def _as_json(program: Program, state: EngineState, events: Batch) -> list[str]:
     """Each event with its entry and the fields that some rule names."""
     made: dict[int, str] = {}
     for number in np.unique(events.event).tolist():
         at = np.flatnonzero(events.event == number)
-        made.update(zip(at.tolist(), _of_event(program, number, events.take(at), strings), strict=True))
+        made.update(zip(at.tolist(), _of_event(program, state, number, events.take(at)), strict=True))
     return [made[place] for place in range(len(events))]
 
 
-def _of_event(program: Program, number: int, events: Batch, strings: Strings) -> Iterator[str]:
-    """Events of one root event."""
+def _of_event(program: Program, state: EngineState, number: int, events: Batch) -> Iterator[str]:
+    """Events of one root event. One that is itself an alert has the alert's id, and the rule's name for an event."""
     event = program.events[number]
-    kinds = {name: program.columns[slot].kind for name, slot in event.slots}
-    data = {
-        name: in_json(values_of(events.words[slot], kinds[name], strings), kinds[name]) for name, slot in event.slots
-    }
+    private = dict(event.private)
+    data = {}
+    for name, slot in event.slots:
+        kind = program.columns[slot].kind
+        values = values_of(events.words[slot], kind, state.strings)
+        data[name] = said_in_json(values, kind, private.get(name), state.secret)
     entries = zip(events.entry_ms.tolist(), events.entry_seq.tolist(), strict=True)
+    is_alert = event.stream == ALERTS
     return objects(
         {
             "event": quoted(event.name),
-            "stream": quoted(program.streams[event.stream].name),
-            "id": map('"%d-%d"'.__mod__, entries),
+            "stream": quoted(ALERT_STREAM if is_alert else program.streams[event.stream].name),
+            "id": [f'"{of_entry(ms, seq) if is_alert else f"{ms}-{seq}"}"' for ms, seq in entries],
             "index": events.entry_index.tolist(),
             "time": map(quoted, times(events.time_us)),
             "data": objects(data),
@@ -91,9 +97,8 @@ def _of_event(program: Program, number: int, events: Batch, strings: Strings) ->
 
 def steps(program: Program, rule: RuleSpec, what: Captured, row: Ints, seen: Shown) -> Iterator[str]:
     """The steps of each match, in the order of the rule. An episode has one: what was seen last when it opened."""
-    if not rule.steps:
-        names = [quoted(program.events[number].name) for number in what.events.event[what.ends(0, last=True)].tolist()]
-        return map("[%s]".__mod__, rows_of([objects({"step": names, "count": "1", "events": seen.of_step(0)})]))
+    if isinstance(rule.plan, EpisodePlan):
+        return map("[%s]".__mod__, _of_episodes(program, rule.plan, what, row, seen))
     columns = []
     place = -1
     for step in rule.steps:
@@ -104,6 +109,25 @@ def steps(program: Program, rule: RuleSpec, what: Captured, row: Ints, seen: Sho
             captured = {"count": what.count[:, place].tolist(), "events": seen.of_step(place)}
             columns.append(objects(_said(step) | captured))
     return (f"[{','.join(row)}]" for row in rows_of(columns))
+
+
+def _of_episodes(program: Program, plan: EpisodePlan, what: Captured, row: Ints, seen: Shown) -> Iterator[str]:
+    """The event seen last; of a roster's key that has never been heard from, that there was none."""
+    heard = np.flatnonzero(what.held[:, 0])
+    known = program.events[program.predicates[plan.feeds[0].predicate].event].name
+    names = np.full(len(row), quoted(known), object)
+    names[heard] = [quoted(program.events[n].name) for n in what.events.event[what.take(heard).ends(0, last=True)]]
+    present = objects({"step": names.tolist(), "count": "1", "events": seen.of_step(0)})
+    absent = objects(
+        {
+            "step": quoted(known),
+            "absent": "true",
+            "from": map(quoted, times(row[:, START] - plan.roster_us)),
+            "until": map(quoted, times(row[:, START])),
+        }
+    )
+    pairs = zip(what.held[:, 0].tolist(), present, absent, strict=True)
+    return (event if held else absence for held, event, absence in pairs)
 
 
 def _said(step: StepText) -> dict[str, Column]:

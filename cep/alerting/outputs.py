@@ -1,4 +1,4 @@
-"""What matches say: their keys, and the values of the rule's output expressions."""
+"""What alerts say: keys, values and messages, in which nothing private stands in clear."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from cep.alerting.inputs import output_words
-from cep.alerting.values import Value, in_json, in_text, rows_of, values_of
+from cep.alerting.privacy import said, said_in_json
+from cep.engine.inputs import key_values, output_values
 from cep.engine.state import EngineState
+from cep.engine.values import Value, rows_of
 from cep.kernels.matches import KEY
-from cep.layout import Output, RuleSpec
+from cep.layout import RuleSpec
 
 Ints = npt.NDArray[np.int64]
-
-
-def key_values(state: EngineState, rule: RuleSpec, words: Ints) -> dict[str, list[Value]]:
-    """The parts of keys by name, from their words, shape (m, parts at least)."""
-    return {name: values_of(words[:, i], kind, state.strings) for i, (name, kind) in enumerate(rule.keys)}
-
-
-def output_values(state: EngineState, output: Output, inputs: Ints) -> list[Value]:
-    """An output's value in each match."""
-    return values_of(output_words(state, output, inputs), output.kind, state.strings)
 
 
 class Outputs:
@@ -36,37 +27,44 @@ class Outputs:
         self._known: dict[int, list[Value]] = {}
 
     def values(self, place: int) -> list[Value]:
-        """The values of an output."""
+        """The values of an output, in clear."""
         if place not in self._known:
             self._known[place] = output_values(self._state, self._rule.outputs[place], self._inputs)
         return self._known[place]
 
     def in_json(self, place: int) -> list[str]:
         """An output as JSON has it."""
-        return in_json(self.values(place), self._rule.outputs[place].kind)
+        output = self._rule.outputs[place]
+        return said_in_json(self.values(place), output.kind, output.private, self._state.secret)
 
     def in_text(self, place: int) -> list[str]:
         """An output as messages have it."""
-        return in_text(self.values(place), self._rule.outputs[place].kind)
+        output = self._rule.outputs[place]
+        return said(self.values(place), output.kind, output.private, self._state.secret)
 
     def keys(self) -> dict[str, list[Value]]:
-        """The parts of the key, by name."""
+        """The parts of the key by name, in clear."""
         return self._keys
 
     def keys_in_json(self) -> dict[str, list[str]]:
         """The parts of the key as JSON has them."""
-        return {name: in_json(self._keys[name], kind) for name, kind in self._rule.keys}
+        return {
+            name: said_in_json(self._keys[name], kind, private, self._state.secret)
+            for (name, kind), private in zip(self._rule.keys, self._rule.private, strict=True)
+        }
 
     def subjects(self) -> list[str]:
         """`rule/name=value,name=value`."""
-        parts = [[f"{name}={text}" for text in in_text(self._keys[name], kind)] for name, kind in self._rule.keys]
-        said = (",".join(row) for row in rows_of(parts))
-        return [
-            f"{self._rule.name}/{key}" if key else self._rule.name for _, key in zip(self._inputs, said, strict=False)
+        rule = self._rule
+        parts = [
+            [f"{name}={text}" for text in said(self._keys[name], kind, private, self._state.secret)]
+            for (name, kind), private in zip(rule.keys, rule.private, strict=True)
         ]
+        keys = (",".join(row) for row in rows_of(parts))
+        return [f"{rule.name}/{key}" if key else rule.name for _, key in zip(self._inputs, keys, strict=False)]
 
-    def messages(self) -> Iterator[str]:
-        """The messages; empty where the rule has none."""
+    def messages(self, message: tuple[str | int, ...]) -> Iterator[str]:
+        """A clause's messages; empty where it has none."""
         n = len(self._inputs)
-        parts = [[part] * n if isinstance(part, str) else self.in_text(part) for part in self._rule.message]
+        parts = [[part] * n if isinstance(part, str) else self.in_text(part) for part in message]
         return ("".join(row) for row in rows_of(parts))

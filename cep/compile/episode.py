@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec, inward
-from cep.compile.expressions import TextTest, walk
+from cep.compile.expressions import as_fields, walk
 from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
-from cep.layout import EpisodePlan, Feed, Opcode
+from cep.layout import END_OF_TIME, EpisodePlan, Feed, Opcode
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load
@@ -33,17 +33,14 @@ class ConditionWords:
             if isinstance(part, Aggregate) and part not in self.aggregates:
                 self.aggregates.append(part)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """Where the condition finds a leaf."""
+    def load(self, leaf: Expr) -> Load:
+        """Where the condition finds a leaf, or a derivation of one event's latest values."""
         if isinstance(leaf, Aggregate):
-            assert test is None, "text operations stand inside of aggregates"
             return Opcode.RUN, self.aggregates.index(leaf)
-        assert isinstance(leaf, LatestRef), f"{leaf} has no meaning in a condition"
-        coder = self.context.coder
-        slot = 0 if leaf.field == "time" else coder.fields[leaf.source.event, leaf.field]
-        if test:
-            slot = coder.text_slot(slot, test)
-        value = (leaf.source, slot)
+        sources = {part.source for part in walk(leaf) if isinstance(part, LatestRef)}
+        assert len(sources) == 1, f"{leaf} has no meaning in a condition"
+        source = sources.pop()
+        value = (source, self.context.coder.value_slot(source.event, as_fields(leaf)))
         if value not in self.latest:
             self.latest.append(value)
         return Opcode.RUN, len(self.aggregates) + self.latest.index(value)
@@ -52,6 +49,7 @@ class ConditionWords:
 def output_expressions(rule: Rule) -> list[Expr]:
     """Every expression that an alert of the rule says."""
     said = [expr for _, expr in (*rule.shows, *rule.labels)]
+    said += [clause.condition for clause in rule.alerts if clause.condition is not None]
     for clause in rule.alerts:
         if clause.message is not None:
             said += [part for part in clause.message.parts if not isinstance(part, str)]
@@ -76,12 +74,13 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         words.collect(expr)
     code = coder.expression(judged, words.load)
     until = -1 if ends is None else coder.expression(ends, words.load)
-    judged_sources = {a.source for a in words.aggregates[:judged_aggregates]} | {source for source, _ in words.latest}
+    judged_sources = {s for a in words.aggregates[:judged_aggregates] for s in a.sources}
+    judged_sources |= {source for source, _ in words.latest}
     for expr in output_expressions(rule):
         for part in walk(expr):
             if isinstance(part, LatestRef):
-                words.load(part, None)
-    sources = list(dict.fromkeys([a.source for a in words.aggregates] + [source for source, _ in words.latest]))
+                words.load(part)
+    sources = list(dict.fromkeys([s for a in words.aggregates for s in a.sources] + [s for s, _ in words.latest]))
     bits = {source: 1 << i for i, source in enumerate(sources)}
     plan = EpisodePlan(
         key_parts=len(rule.keys),
@@ -89,14 +88,17 @@ def compile_episode(context: Context, rule: Rule, condition: While) -> tuple[Epi
         until=until,
         for_us=condition.for_us,
         keep_us=condition.keep_us,
-        forget_us=rule.forget_us,
+        forget_us=rule.forget_us if rule.roster is None else END_OF_TIME,
         aggregates=tuple(aggregate_spec(coder, a) for a in words.aggregates),
         aggregate_bits=tuple(bits[a.source] for a in words.aggregates),
+        reset_bits=tuple(bits[a.window.since] if a.window.since else 0 for a in words.aggregates),
         judged=judged_aggregates,
         judged_bits=sum(bits[source] for source in judged_sources),
         latest=tuple((bits[source], slot) for source, slot in words.latest),
         feeds=tuple(Feed(context.source(source), bits[source], context.key(source)) for source in sources),
         rises_in_time=not falls(judged),
+        roster=rule.roster,
+        roster_us=max((a.window.life_us for a in words.aggregates[:judged_aggregates]), default=0),
     )
     return plan, words
 
@@ -115,9 +117,9 @@ def falls(expr: Expr) -> bool:
 
 
 def _goes(expr: Expr, *, down: bool) -> bool:
-    """Whether a value can only go down (or only up) as elements leave."""
+    """Whether a value can only go down (or only up) as elements leave, and none enters without an event."""
     if isinstance(expr, Aggregate):
-        return expr.function in FALLING if down else expr.function == "min"
+        return not expr.window.delayed and (expr.function in FALLING if down else expr.function == "min")
     if isinstance(expr, Op) and expr.name in ("add", "convert"):
         return all(_goes(arg, down=down) for arg in expr.args)
     return not any(isinstance(part, Aggregate) for part in walk(expr))

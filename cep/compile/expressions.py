@@ -28,15 +28,17 @@ from cep.layout import (
     MONEY_UNITS,
     STACK_DEPTH,
     TIME_SLOT,
+    CalendarColumn,
     ColumnSpec,
     ComputedColumn,
+    Derivation,
+    DerivedColumn,
     FloatFunction,
     Opcode,
-    TextColumn,
 )
 
 Load = tuple[Opcode, int]
-Loads = Callable[[Expr, "TextTest | None"], Load]
+Loads = Callable[[Expr], Load]  # of a leaf, or of a derivation of leaves
 
 SCALES = {Kind.MONEY: MONEY_UNITS, Kind.INTEGER: 1, Kind.DURATION: 1, Kind.TIME: 1, Kind.FLAG: 1}
 UNIT_US = {"seconds": 1_000_000, "minutes": 60_000_000, "hours": 3_600_000_000, "days": 86_400_000_000}
@@ -77,15 +79,9 @@ FUNCTIONS = {
     "log10": FloatFunction.LOG10,
 }
 TEXT_OPS = {"matches", "starts_with", "ends_with", "contains", "cidr", "lower", "upper", "length"}
+DERIVATIONS = {*TEXT_OPS, "lookup", "listed", "rostered", "hour_of", "weekday_of", "day_of", "scheduled", "call"}
 LEAVES = (FieldRef, KeyRef, CaptureRef, CaptureAggregate, GroupCapture, LatestRef, Aggregate)
 IN_CHAIN_MAX = 4  # a longer list of texts is looked up once for each distinct text
-
-
-@dataclass(frozen=True, slots=True)
-class TextTest:
-    """Operations on a text leaf, innermost first: (operation, patterns)."""
-
-    steps: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def is_float(kind: Kind) -> bool:
@@ -99,6 +95,43 @@ def walk(expr: Expr) -> Iterator[Expr]:
     if isinstance(expr, Op):
         for part in expr.args:
             yield from walk(part)
+
+
+def is_derived(expr: Expr) -> bool:
+    """Whether the expression is worked out for whole columns, outside of the kernels."""
+    if not isinstance(expr, Op):
+        return False
+    if expr.name == "in":
+        arg = expr.args[0]
+        has_no_column = isinstance(arg, Aggregate | CaptureAggregate) and arg.function == "top"
+        return arg.kind is Kind.TEXT and len(expr.args) > IN_CHAIN_MAX and not has_no_column
+    return expr.name in DERIVATIONS
+
+
+def derivation(op: Op) -> tuple[Derivation, tuple[Expr, ...]]:
+    """A derivation and its arguments; the constants after the first one are its parameters, those of a call not."""
+    if op.name == "call":
+        parameters, args = _texts(op.args[:1]), op.args[1:]
+    else:
+        parameters, args = _texts(op.args[1:]), op.args[:1]
+    if op.name == "in":
+        parameters = tuple(sorted(set(parameters)))
+    return Derivation(op.name, parameters, tuple(arg.kind.value for arg in args), op.kind.value), args
+
+
+def _texts(consts: tuple[Expr, ...]) -> tuple[str, ...]:
+    return tuple(str(const.value) for const in consts if isinstance(const, Const))
+
+
+def as_fields(expr: Expr) -> Expr:
+    """An expression about one captured or latest event as one about that event when it came."""
+    if isinstance(expr, CaptureRef):
+        return FieldRef(expr.event, expr.field, expr.kind)
+    if isinstance(expr, LatestRef):
+        return FieldRef(expr.source.event, expr.field, expr.kind)
+    if isinstance(expr, Op):
+        return replace(expr, args=tuple(map(as_fields, expr.args)))
+    return expr
 
 
 def conjuncts(expr: Expr | None) -> list[Expr]:
@@ -116,8 +149,8 @@ class Coder:
 
     columns: list[ColumnSpec]
     fields: dict[tuple[int, str], int]  # (event, field) → base slot
-    texts: list[TextColumn] = field(default_factory=list)
-    computed: list[ComputedColumn] = field(default_factory=list)
+    derived: list[DerivedColumn | ComputedColumn] = field(default_factory=list)
+    calendars: list[CalendarColumn] = field(default_factory=list)
     code: list[tuple[int, int]] = field(default_factory=list)
     consts: list[int] = field(default_factory=list)
     const_texts: list[tuple[int, str]] = field(default_factory=list)
@@ -142,40 +175,57 @@ class Coder:
         """The base column of a field."""
         return TIME_SLOT if ref.field == "time" else self.fields[ref.event, ref.field]
 
-    def text_slot(self, source: int, test: TextTest) -> int:
-        """The column that holds the outcome of text operations on column `source`."""
-        for operation, patterns in test.steps:
-            key = ("text", source, operation, patterns)
-            if key not in self._known:
-                self._known[key] = self.new_slot()
-                self.texts.append(TextColumn(self._known[key], source, operation, patterns))
-            source = self._known[key]
-        return source
+    def worked_out(self) -> Iterator[tuple[Expr, int]]:
+        """What was made a column, in the order of making, and the column."""
+        for what, slot in self._known.items():
+            if isinstance(what, tuple) and what[0] == "column":
+                yield what[2], slot
 
     def stored(self, slot: int) -> int:
-        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show."""
-        if slot < len(self.columns):
+        """Where a captured event keeps column `slot`: the decoded columns in place, then those that alerts show.
+
+        A feature's column has a negative place until the features' plans are made.
+        """
+        if 0 <= slot < len(self.columns):
             return slot
         if slot not in self.shown:
             self.shown.append(slot)
         return len(self.columns) + self.shown.index(slot)
 
     def value_slot(self, event: int, expr: Expr) -> int:
-        """The column of an aggregate's argument: the field's own, or one that is computed."""
+        """The column of an expression over one event: the field's own, or one that is worked out."""
         if isinstance(expr, FieldRef):
             return self.slot(expr)
-        key = ("computed", event, expr)
+        key = ("column", event, expr)
         if key not in self._known:
-            code = self.expression(expr, self.event_load)
-            self._known[key] = self.new_slot()
-            self.computed.append(ComputedColumn(self._known[key], event, code, is_float(expr.kind)))
+            made = self._derived(event, expr) if is_derived(expr) else self._computed(event, expr)
+            self._known[key] = made.slot
+            self.derived.append(made)
         return self._known[key]
 
-    def event_load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """The load of a field of the event being judged."""
-        assert isinstance(leaf, FieldRef), f"{leaf} has no meaning in a filter on one event"
-        slot = self.slot(leaf)
-        return Opcode.EVENT, self.text_slot(slot, test) if test else slot
+    def _derived(self, event: int, expr: Expr) -> DerivedColumn:
+        assert isinstance(expr, Op)
+        what, args = derivation(expr)
+        sources = tuple(self.value_slot(event, arg) for arg in args)
+        return DerivedColumn(self.new_slot(), event, sources, what)
+
+    def _computed(self, event: int, expr: Expr) -> ComputedColumn:
+        code = self.expression(expr, self.event_load)
+        return ComputedColumn(self.new_slot(), event, code, is_float(expr.kind))
+
+    def calendar_slot(self, zone: str, length_us: int) -> int:
+        """The column of the ends of a calendar's stretches."""
+        key = ("calendar", zone, length_us)
+        if key not in self._known:
+            self._known[key] = self.new_slot()
+            self.calendars.append(CalendarColumn(self._known[key], zone, length_us))
+        return self._known[key]
+
+    def event_load(self, leaf: Expr) -> Load:
+        """The load of a field of the event being judged, or of a derivation of its fields."""
+        events = {part.event for part in walk(leaf) if isinstance(part, FieldRef)}
+        assert len(events) == 1, f"{leaf} has no meaning in a filter on one event"
+        return Opcode.EVENT, self.value_slot(events.pop(), leaf)
 
     def constant(self, const: Const) -> int:
         """The place of a constant's word."""
@@ -215,15 +265,14 @@ class Coder:
             counted = replace(expr, function="count", kind=Kind.INTEGER)
             yield from self._instructions(Op("div", (summed, counted), Kind.NUMBER), loads)
         elif isinstance(expr, LEAVES):
-            yield loads(expr, None)
+            yield loads(expr)
         else:
             yield from self._operation(expr, loads)
 
     def _operation(self, op: Op, loads: Loads) -> Iterator[Load]:
         name, args = op.name, op.args
-        text = _text_test(op)
-        if text is not None:
-            yield loads(*text)
+        if is_derived(op):
+            yield loads(op)
         elif name in ("and", "or"):
             yield from self._instructions(args[0], loads)
             for arg in args[1:]:
@@ -250,7 +299,11 @@ class Coder:
 
     def _arithmetic(self, op: Op, loads: Loads) -> Iterator[Load]:
         name, args = op.name, op.args
-        if name in UNIT_US:
+        if name == "given":
+            for arg in args:
+                yield from self._instructions(arg, loads)
+            yield (Opcode.GIVEN_F if is_float(op.kind) else Opcode.GIVEN_I), 0
+        elif name in UNIT_US:
             yield from self._instructions(args[0], loads)
             yield Opcode.TO_FLOAT, UNIT_US[name]
         elif name == "convert" and op.kind is Kind.MONEY:
@@ -291,22 +344,6 @@ class Coder:
         yield from self._instructions(expr, loads)
         if not is_float(expr.kind):
             yield Opcode.TO_FLOAT, SCALES[expr.kind]
-
-
-def _text_test(op: Op) -> tuple[Expr, TextTest] | None:
-    """The leaf and the chain of text operations that `op` is, if it is one."""
-    name, arg = op.name, op.args[0]
-    if name == "in" and arg.kind is Kind.TEXT and len(op.args) > IN_CHAIN_MAX and not isinstance(arg, KeyRef):
-        pass
-    elif name not in TEXT_OPS:
-        return None
-    patterns = tuple(str(part.value) for part in op.args[1:] if isinstance(part, Const))
-    step = (name, tuple(sorted(set(patterns))) if name == "in" else patterns)
-    if isinstance(arg, Op):
-        inner = _text_test(arg)
-        assert inner is not None, f"{arg.name} gives no text"
-        return inner[0], TextTest((*inner[1].steps, step))
-    return arg, TextTest((step,))
 
 
 def _depth(instructions: list[Load]) -> int:

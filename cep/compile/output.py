@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import TextTest, is_float
+from cep.compile.expressions import SCALES, derivation, is_derived, is_float
+from cep.compile.features import key_group
+from cep.lang.alerts import COMMON, OWN
 from cep.lang.checked import (
+    ALERTS,
     Aggregate,
+    AlertClause,
     CaptureAggregate,
     CaptureRef,
     Expr,
@@ -15,18 +19,23 @@ from cep.lang.checked import (
     GroupCapture,
     KeyRef,
     LatestRef,
+    Op,
     Rule,
     Template,
     When,
 )
+from cep.lang.privacy import privacy
 from cep.layout import (
+    Clause,
     EpisodePlan,
+    Feeding,
     Input,
     InputKind,
     LimitSpec,
     Opcode,
     Output,
     RuleSpec,
+    Said,
     SequencePlan,
     StepText,
 )
@@ -44,9 +53,8 @@ _AGGREGATES = {
     "first": InputKind.FIRST_VALUE,
     "last": InputKind.LAST_VALUE,
     "count_distinct": InputKind.DISTINCT,
-    "of_first": InputKind.FIRST,
-    "of_last": InputKind.LAST,
 }
+_ENDS = {"of_first": InputKind.FIRST, "of_last": InputKind.LAST}
 
 
 @dataclass(slots=True)
@@ -61,30 +69,43 @@ class _Outputs:
 
     def add(self, expr: Expr) -> int:
         """The place of an expression among the outputs."""
-        made = Output(self.context.coder.expression(expr, self.load), expr.kind.value)
+        private = privacy(expr, self.context.rules.events, self.rule.keys)
+        made = Output(self.context.coder.expression(expr, self.load), expr.kind.value, private)
         if made not in self.outputs:
             self.outputs.append(made)
         return self.outputs.index(made)
+
+    def clause(self, clause: AlertClause) -> Clause:
+        """A clause with places for its expressions."""
+        condition = -1 if clause.condition is None else self.add(clause.condition)
+        return Clause(clause.level, self.message(clause.message), condition)
 
     def message(self, template: Template | None) -> tuple[str | int, ...]:
         """The template with places for its expressions."""
         parts = template.parts if template else ()
         return tuple(part if isinstance(part, str) else self.add(part) for part in parts)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """The input word for a leaf."""
-        made = self._source(leaf)
-        if test:
-            made = replace(made, texts=test.steps)
+    def load(self, leaf: Expr) -> Load:
+        """The input word for a leaf, or for a derivation of any expressions."""
+        made = self._derived(leaf) if is_derived(leaf) else self._source(leaf)
         if made not in self.inputs:
             self.inputs.append(made)
         return Opcode.RUN, self.inputs.index(made)
 
+    def _derived(self, expr: Expr) -> Input:
+        """A derivation; its arguments read inputs that stand before it."""
+        assert isinstance(expr, Op)
+        what, args = derivation(expr)
+        codes = tuple(self.context.coder.expression(arg, self.load) for arg in args)
+        return Input(InputKind.DERIVED, real=is_float(expr.kind), derivation=what, args=codes)
+
     def _source(self, leaf: Expr) -> Input:
         """Where the leaf's word comes from."""
+        if isinstance(leaf, Aggregate) and self.words is None:
+            return self._before_last(leaf)
         if isinstance(leaf, Aggregate | LatestRef):
-            assert self.words is not None, "a sequence's outputs do not read windows"
-            _, place = self.words.load(leaf, None)
+            assert self.words is not None, "a sequence has no latest values"
+            _, place = self.words.load(leaf)
             return Input(InputKind.VALUE, place, real=is_float(leaf.kind))
         if isinstance(leaf, KeyRef):
             return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))
@@ -97,6 +118,14 @@ class _Outputs:
         source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
         return Input(source, self._step(leaf.step), slot, is_float(leaf.kind))
 
+    def _before_last(self, leaf: Aggregate) -> Input:
+        """A window as it stood before the last event captured: a column that is kept with that event."""
+        assert isinstance(self.rule.trigger, When)
+        steps = self.rule.trigger.steps
+        place = max(i for i, step in enumerate(steps) if not step.negated)
+        slot = self.context.shown_feature(leaf, steps[place].source, key_group(self.rule))
+        return Input(InputKind.LAST, self._step(place), self.context.coder.stored(slot), is_float(leaf.kind))
+
     def _aggregate(self, leaf: CaptureAggregate) -> Input:
         step = self._step(leaf.step)
         if leaf.argument is None:
@@ -104,7 +133,11 @@ class _Outputs:
         assert isinstance(self.rule.trigger, When)
         event = self.rule.trigger.steps[leaf.step].source.event
         slot = self.context.coder.stored(self.context.coder.value_slot(event, leaf.argument))
-        return Input(_AGGREGATES[leaf.function], step, slot, is_float(leaf.argument.kind))
+        real, scale = is_float(leaf.argument.kind), SCALES.get(leaf.argument.kind, 1)
+        if leaf.function in _AGGREGATES:
+            return Input(_AGGREGATES[leaf.function], step, slot, real)
+        real_out = is_float(leaf.kind)
+        return Input(InputKind.STATISTIC, step, slot, real, function=leaf.function, scale=scale, real_out=real_out)
 
     def _of_group(self, leaf: GroupCapture) -> Input:
         """About the events of several steps; a bare count has no slots."""
@@ -115,8 +148,22 @@ class _Outputs:
             values = zip(leaf.steps, leaf.arguments, strict=True)
             slots = [coder.stored(coder.value_slot(steps[step].source.event, arg)) for step, arg in values]
         members = tuple((self._step(step), slot) for step, slot in zip(leaf.steps, slots, strict=True))
-        real = bool(leaf.arguments) and is_float(leaf.arguments[0].kind)
-        return Input(_AGGREGATES[leaf.function], real=real, members=members)
+        if not leaf.arguments:
+            return Input(InputKind.COUNT, members=members)
+        kind = leaf.arguments[0].kind
+        if leaf.function in _ENDS or leaf.function in _AGGREGATES:
+            source = _ENDS.get(leaf.function) or _AGGREGATES[leaf.function]
+            return Input(source, real=is_float(kind), members=members)
+        scale, real_out = SCALES.get(kind, 1), is_float(leaf.kind)
+        function = leaf.function
+        return Input(
+            InputKind.STATISTIC,
+            real=is_float(kind),
+            function=function,
+            scale=scale,
+            real_out=real_out,
+            members=members,
+        )
 
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""
@@ -128,8 +175,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
     """The compiled rule: its plan and everything its alerts say."""
     plan, words = (compiled, None) if isinstance(compiled, SequencePlan) else compiled
     said = _Outputs(context, rule, words)
-    clause = rule.alerts[0] if rule.alerts else None
-    message = said.message(clause.message if clause else None)
+    clauses = tuple(said.clause(clause) for clause in rule.alerts)
     shows = tuple((name, said.add(expr)) for name, expr in rule.shows)
     labels = tuple((name, said.add(expr)) for name, expr in rule.labels)
     score = said.add(rule.score) if rule.score is not None else None
@@ -141,7 +187,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
         version=rule.version,
         file=rule.span.file,
         line=rule.span.line,
-        level=clause.level if clause else "info",
+        clauses=clauses or (Clause("info"),),
         owner=rule.owner,
         about=rule.about,
         tags=rule.tags,
@@ -149,14 +195,32 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
         plan=plan,
         inputs=tuple(said.inputs),
         outputs=tuple(said.outputs),
-        message=message,
         shows=shows,
         labels=labels,
         score=score,
         limit=limit,
         within_us=rule.within_us,
         steps=_steps(rule),
+        to=rule.to,
+        private=tuple(key.privacy for key in rule.keys),
+        is_shadow=rule.mode == "shadow",
+        feeding=_feeding(context, rule, shows, labels),
     )
+
+
+def _feeding(
+    context: Context, rule: Rule, shows: tuple[tuple[str, int], ...], labels: tuple[tuple[str, int], ...]
+) -> Feeding | None:
+    """What the rule's alerts are to others; those of a shadow rule are nothing."""
+    fed = next((fed for fed in context.rules.fed if fed.rule == rule.name), None)
+    if fed is None or rule.mode != "live":
+        return None
+    said: dict[tuple[str, ...], tuple[Said, int]] = {(name,): (Said[name.upper()], -1) for name in COMMON}
+    said |= {(OWN, name): (Said.OUTPUT, place) for name, place in (*labels, *shows)}
+    said |= {(OWN, key.name): (Said.KEY, i) for i, key in enumerate(rule.keys)}
+    slots = enumerate(context.coder.columns)
+    columns = [(slot, *said[c.path]) for slot, c in slots if c.stream == ALERTS and said.get(c.path)]
+    return Feeding(fed.fired, fed.resolved, tuple(columns))
 
 
 def _steps(rule: Rule) -> tuple[StepText, ...]:

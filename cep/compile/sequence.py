@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import inward
-from cep.compile.expressions import COMPARISONS, Coder, TextTest, conjuncts, is_float, walk
+from cep.compile.expressions import COMPARISONS, Coder, as_fields, conjuncts, is_float, walk
+from cep.compile.features import key_group
 from cep.compile.graph import build_graph
 from cep.lang.checked import (
     CaptureAggregate,
@@ -57,18 +58,19 @@ class _Captures:
             self.words.append(made)
         return self.words.index(made)
 
-    def load(self, leaf: Expr, test: TextTest | None) -> Load:
-        """Where a filter with look-back finds a leaf."""
-        if isinstance(leaf, CaptureRef):
-            slot = self.coder.fields[leaf.event, leaf.field] if leaf.field != "time" else 0
-            if test:
-                slot = self.coder.text_slot(slot, test)
-            what = Capture.FIRST if leaf.which == "first" else Capture.LAST
-            return Opcode.RUN, self.word(leaf.step, what, slot)
-        if isinstance(leaf, CaptureAggregate | GroupCapture):
-            assert test is None, "text operations stand inside of aggregates"
-            return Opcode.RUN, self._aggregate(leaf) if isinstance(leaf, CaptureAggregate) else self._of_group(leaf)
-        return self.coder.event_load(leaf, test)
+    def load(self, leaf: Expr) -> Load:
+        """Where a filter with look-back finds a leaf, or a derivation of one event's fields."""
+        if isinstance(leaf, CaptureAggregate):
+            return Opcode.RUN, self._aggregate(leaf)
+        if isinstance(leaf, GroupCapture):
+            return Opcode.RUN, self._of_group(leaf)
+        step = _captured_step(leaf)
+        return self.coder.event_load(leaf) if step is None else (Opcode.RUN, self._captured(step, leaf))
+
+    def _captured(self, step: int, expr: Expr) -> int:
+        """The word that keeps an expression about one captured event."""
+        slot = self.coder.value_slot(self.steps[step].source.event, as_fields(expr))
+        return self.word(step, Capture.FIRST if _of_first(expr) else Capture.LAST, slot)
 
     def compare(self, condition: Expr, event: int) -> Compare | None:
         """The condition as a comparison of one captured word with one column of the event, if it is that."""
@@ -84,8 +86,7 @@ class _Captures:
         else:
             return None
         integer, real, swapped = COMPARISONS[condition.name]
-        past, which = _as_fields(theirs)
-        word = self.word(step, which, self.coder.value_slot(self.steps[step].source.event, past))
+        word = self._captured(step, theirs)
         opcode = real if is_float(mine.kind) else integer
         return Compare(opcode, word, self.coder.value_slot(event, mine), flipped != swapped)
 
@@ -121,16 +122,9 @@ def _captured_step(expr: Expr) -> int | None:
     return None if found is None else found[0]
 
 
-def _as_fields(expr: Expr) -> tuple[Expr, Capture]:
-    """The expression as one about the event when it was captured, and which of a loop's events that is."""
-    if isinstance(expr, CaptureRef):
-        which = Capture.FIRST if expr.which == "first" else Capture.LAST
-        return FieldRef(expr.event, expr.field, expr.kind), which
-    if not isinstance(expr, Op):
-        return expr, Capture.LAST
-    parts = [_as_fields(arg) for arg in expr.args]
-    which = Capture.FIRST if any(part is Capture.FIRST for _, part in parts) else Capture.LAST
-    return replace(expr, args=tuple(part for part, _ in parts)), which
+def _of_first(expr: Expr) -> bool:
+    """Whether an expression about one captured event is about the first of a loop's events."""
+    return any(isinstance(part, CaptureRef) and part.which == "first" for part in walk(expr))
 
 
 def looks_back(expr: Expr) -> bool:
@@ -142,13 +136,11 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
     """Steps, the guards before each, the trailing guards, and which rows enter with which bits."""
     positive = {i: n for n, i in enumerate(i for i, step in enumerate(when.steps) if not step.negated)}
     captures = _Captures(context.coder, when.steps, positive)
-    group = ("by", *((key.name, key.kind) for key in rule.keys))
+    group = key_group(rule)
     loads = context.features.load(context.coder)
 
-    def load(leaf: Expr, test: TextTest | None) -> Load:
-        if isinstance(leaf, CaptureRef | CaptureAggregate | GroupCapture):
-            return captures.load(leaf, test)
-        return loads(leaf, test)
+    def load(leaf: Expr) -> Load:
+        return captures.load(leaf) if looks_back(leaf) else loads(leaf)
 
     feeds: list[Feed] = []
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cep.kernels import elements as el
 from cep.kernels import keys as key_kernels
-from cep.kernels import windows as window_kernels
+from cep.kernels.distinct import reindex
+from cep.kernels.elements import Windows
 from cep.kernels.keys import BUCKETS, NEVER, TICKS_PER_SPAN, KeySpace
 from cep.kernels.matches import COLUMNS, Matches
-from cep.kernels.windows import Windows
-from cep.layout import AggregateSpec
+from cep.layout import AggregateSpec, Form, Function
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -62,50 +63,66 @@ def grow_keys(keys: KeySpace) -> KeySpace:
 
 def new_windows(aggregates: Sequence[AggregateSpec]) -> Windows:
     """Windows for a plan's aggregates, all empty."""
-    table = np.array(
-        [[a.function, a.value, a.window_us, a.scale, a.real_in, a.real] for a in aggregates], np.int64
-    ).reshape(len(aggregates), 6)
-    count = np.zeros(window_kernels.COUNTS, np.int64)
-    count[window_kernels.FREE] = -1
-    slots = np.zeros((FIRST_SLOTS, window_kernels.COLUMNS * len(aggregates)), np.int64)
+    table = np.array([_table_row(a) for a in aggregates], np.int64).reshape(len(aggregates), el.TABLE_COLUMNS)
+    count = np.zeros(el.COUNTS, np.int64)
+    count[el.FREE] = -1
+    slots = np.zeros((FIRST_SLOTS, el.COLUMNS * len(aggregates)), np.int64)
+    further = el.EXTRA_COLUMNS * len(aggregates) if table[:, el.FURTHER].any() else 0
+    extra = np.zeros((FIRST_SLOTS, further), np.int64)
+    _blank_windows(slots, extra)
+    ranked = np.isin(table[:, el.FUNCTION], (el.RANK, el.TOP)).any()
     scratch = np.zeros(1, np.int64)
-    windows = Windows(
+    return Windows(
         table=table,
-        slots=_blank_windows(slots),
+        slots=slots,
         slots_real=slots.view(np.float64),
-        element=np.full((FIRST_ROWS, window_kernels.ELEMENT_COLUMNS), -1, np.int64),
+        extra=extra,
+        extra_real=extra.view(np.float64),
+        element=np.full((FIRST_ROWS, el.ELEMENT_COLUMNS), -1, np.int64),
+        tree=np.zeros((FIRST_ROWS if ranked else 0, el.TREE_COLUMNS), np.int64),
         index=np.full(4 * FIRST_ROWS, -1, np.int32),
         count=count,
         scratch=scratch,
         scratch_real=scratch.view(np.float64),
     )
-    return windows
 
 
-def _blank_windows(slots: Ints) -> Ints:
+def _table_row(a: AggregateSpec) -> list[int]:
+    """An aggregate as kernels read it."""
+    row = [0] * el.TABLE_COLUMNS
+    row[el.FUNCTION], row[el.VALUE], row[el.LENGTH_US], row[el.STEP_US] = a.function, a.value, a.length_us, a.step_us
+    row[el.NEWEST], row[el.OFFSET_US], row[el.UNTIL_SLOT], row[el.SCALE] = a.count, a.offset_us, a.until, a.scale
+    row[el.REAL_IN], row[el.REAL], row[el.PARAMETER], row[el.FORM] = a.real_in, a.real, a.parameter, a.form
+    row[el.WHOLE] = a.form in (Form.EACH, Form.SESSION)
+    row[el.DELAYED] = a.form is Form.EVERY or a.offset_us > 0
+    row[el.FURTHER] = a.function >= Function.PREV or a.form is not Form.OVER or a.offset_us > 0 or a.count > 0
+    return row
+
+
+def _blank_windows(slots: Ints, extra: Ints) -> None:
     """Empty windows: no first and no last element."""
-    slots[:, window_kernels.HEAD :: window_kernels.COLUMNS] = -1
-    slots[:, window_kernels.TAIL :: window_kernels.COLUMNS] = -1
-    return slots
+    slots[:, el.HEAD :: el.COLUMNS] = -1
+    slots[:, el.TAIL :: el.COLUMNS] = -1
+    for column in el.LINKS:
+        extra[:, column :: el.EXTRA_COLUMNS] = -1
 
 
 def grow_windows(windows: Windows, slots: int) -> Windows:
     """As many slots as given, and twice the elements when they are about to run out."""
     if slots > len(windows.slots):
-        longer = grown(windows.slots, slots)
-        _blank_windows(longer[len(windows.slots) :])
+        longer, further = grown(windows.slots, slots), grown(windows.extra, slots)
+        _blank_windows(longer[len(windows.slots) :], further[len(windows.slots) :])
         windows = windows._replace(slots=longer, slots_real=longer.view(np.float64))
+        windows = windows._replace(extra=further, extra_real=further.view(np.float64))
     elements = len(windows.element)
-    if windows.count[window_kernels.USED] + len(windows.table) > elements - 1:
+    if windows.count[el.USED] + len(windows.table) > elements - 1:
         windows = windows._replace(element=grown(windows.element, 2 * elements))
-        if _has_distinct(windows):
+        if len(windows.tree):
+            windows = windows._replace(tree=grown(windows.tree, 2 * elements))
+        if np.isin(windows.table[:, el.FUNCTION], (el.DISTINCT, el.NEW, el.TOP)).any():
             windows = windows._replace(index=np.full(8 * elements, -1, np.int32))
-            window_kernels.reindex(windows)
+            reindex(windows)
     return windows
-
-
-def _has_distinct(windows: Windows) -> bool:
-    return bool((windows.table[:, window_kernels.FUNCTION] == window_kernels.DISTINCT).any())
 
 
 def copies(row: Ints, length: int) -> Ints:
@@ -147,7 +164,8 @@ def named_arrays(prefix: str, table: Any) -> dict[str, Array]:
 
 
 def restored(prefix: str, table: Any, arrays: dict[str, Array]) -> Any:
-    """The NamedTuple with its arrays taken from `arrays` by name, float views made anew."""
-    found = {name: arrays[f"{prefix}.{name}"] for name in table._fields if not name.endswith("_real")}
+    """The NamedTuple with its arrays taken from `arrays` by name where they are there, float views made anew."""
+    named = named_arrays(prefix, table)
+    found = {name.removeprefix(f"{prefix}."): arrays.get(name, array) for name, array in named.items()}
     views = {name: found[name[: -len("_real")]].view(np.float64) for name in table._fields if name.endswith("_real")}
     return table._replace(**found, **views)

@@ -15,10 +15,11 @@ from cep.engine.arrays import (
     new_windows,
 )
 from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_episodes
 from cep.kernels import episodes as ek
+from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
-from cep.kernels.windows import WORD
 from cep.layout import EpisodePlan
 
 
@@ -27,13 +28,14 @@ class EpisodeState(Keyed):
 
     def __init__(self, plan: EpisodePlan, nulls: Ints) -> None:
         """`nulls`: null as each latest value's column spells it."""
-        longest = max((a.window_us for a in plan.aggregates), default=0)
+        longest = max((a.life_us for a in plan.aggregates), default=0)
         values = len(plan.aggregates) + len(plan.latest)
-        self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, plan.forget_us // 64))
+        quiet_us = 0 if plan.roster else plan.forget_us // 64
+        self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, quiet_us))
         self.windows = new_windows(plan.aggregates)
         self.matches = new_matches(1, values)
         self._blank = np.zeros(ek.STATE_COLUMNS, np.int64)
-        self._blank[ek.OVER], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
+        self._blank[[ek.OVER, ek.FIRST]], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
         self.episodes = ek.Episodes(
             plan=np.array(
                 [
@@ -46,10 +48,12 @@ class EpisodeState(Keyed):
                     longest,
                     plan.judged,
                     plan.judged_bits,
+                    plan.roster is not None,
                 ],
                 np.int64,
             ),
             bits=np.array(plan.aggregate_bits, np.int64),
+            resets=np.array(plan.reset_bits, np.int64),
             latest=np.array(plan.latest, np.int64).reshape(-1, 2),
             nulls=nulls,
             state=copies(self._blank, FIRST_SLOTS),
@@ -57,6 +61,15 @@ class EpisodeState(Keyed):
             inputs=np.zeros(values, np.int64),
             count=np.zeros(1, np.int64),
         )
+
+    def enrol(self, members: Ints, first_us: int) -> None:
+        """See to it that the keys are those of the roster, whose words are given, ascending. `first_us`: see kernel."""
+        live = np.flatnonzero(self.keys.slots[: int(self.keys.count[TOP]), HASH] >= 0)
+        present = self.keys.slots[live, KEY]
+        ek.dismiss(self.episodes, self.keys, self.windows, live[~np.isin(present, members)])
+        new = np.setdiff1d(members, present)
+        taken = self.resolve(Rows(new, np.full(len(new), ALL_BITS), new[None, :]), ALL_BITS, self._grow_slots)
+        ek.enrol(self.episodes, self.keys, taken.slots, first_us)
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Apply the rows."""
@@ -102,6 +115,10 @@ class EpisodeState(Keyed):
         is_open = (self.keys.slots[:, HASH] >= 0) & (self.episodes.state[:, ek.PHASE] == ek.OPEN)
         return self.keys.slots[is_open, KEY:]
 
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_episodes(self.episodes, slot, now_us)
+
     def waiting(self) -> int:
         """How many episodes are open."""
         live = self.keys.slots[:, HASH] >= 0
@@ -110,6 +127,10 @@ class EpisodeState(Keyed):
     def dropped(self) -> int:
         """How many open episodes were forgotten with their quiet key."""
         return int(self.episodes.count[ek.FORGOTTEN])
+
+    def cut(self) -> int:
+        """How often a window met its limit, so that what it says is an estimate or of its newest elements only."""
+        return int(self.windows.count[CUT])
 
     def _grow_slots(self, slots: int) -> None:
         e = self.episodes

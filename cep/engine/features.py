@@ -8,10 +8,10 @@ import numpy.typing as npt
 from cep.engine.arrays import grow_windows, new_keys, new_windows
 from cep.engine.plans import Keyed, Rows
 from cep.kernels import features as fk
+from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import KEY
 from cep.kernels.runs import Machine
-from cep.kernels.windows import WORD
-from cep.layout import READ_SHIFT, FeaturePlan
+from cep.layout import NAN_WORD, NULL, READ_SHIFT, FeaturePlan
 
 ENTERS = (1 << READ_SHIFT) - 1  # the bits of a row that enters a window
 
@@ -20,12 +20,15 @@ class FeatureState(Keyed):
     """Windows over what came before, by key."""
 
     def __init__(self, plan: FeaturePlan) -> None:
-        self.keys = new_keys(max(a.window_us for a in plan.aggregates))
+        self.keys = new_keys(max(a.life_us for a in plan.aggregates))
         self.windows = new_windows(plan.aggregates)
         self.outputs = np.array(plan.outputs, np.int64)
+        self._unknown = [NAN_WORD if a.real else NULL for a in plan.aggregates] if plan.own_key else []
 
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""
+        for slot, word in zip(self.outputs, self._unknown, strict=False):
+            machine.words[slot] = word  # a row without the own key reads nothing
         taken = self.resolve(rows, ENTERS, self._grow_slots)
         reached = 0
         while True:
@@ -40,6 +43,10 @@ class FeatureState(Keyed):
     def words(self) -> list[npt.NDArray[np.int64]]:
         """Every array in which the id of a text may stand."""
         return [self.keys.slots[:, KEY:], self.windows.element[:, WORD]]
+
+    def cut(self) -> int:
+        """How often a window met its limit, so that what it says is an estimate or of its newest elements only."""
+        return int(self.windows.count[CUT])
 
     def sweep(self, until_us: int) -> None:
         """Let go of what has left its window."""

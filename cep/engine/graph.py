@@ -17,6 +17,7 @@ from cep.engine.arrays import (
     new_matches,
 )
 from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_graph
 from cep.kernels import graph as gk
 from cep.kernels import paths as pk
 from cep.kernels import runs as rk
@@ -263,6 +264,10 @@ class GraphState(Keyed):
         p = self.paths
         words = p.run[self._live_rows(), pk.WORD : p.plan[pk.REFS]]
         return [self.keys.slots[:, KEY:], words, p.node[: p.count[pk.NODE_TOP], pk.NODE_VALUE :]]
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """See `PlanState`."""
+        return of_graph(self.paths, slot, now_us)
 
     def waiting(self) -> int:
         """How many runs wait."""

@@ -1,4 +1,4 @@
-"""What `limit` has let through: the periods that still run, and the episodes whose opening was suppressed.
+"""What alerts go by: the periods of `limit` that still run, and by which clause an open episode spoke, if by any.
 
 The state is bounded: a period is dropped once it has ended, and alerts come in order of time, so the periods of a rule
 stand in the order in which they end. An episode that is forgotten never resolves, so the caller says now and then
@@ -15,19 +15,19 @@ from cep.layout import LimitSpec
 
 Key = tuple[str | float | int | bool | None, ...]
 
-COMPACT_AT = 1024  # suppressed episodes of one rule; below that, asking which are open is not worth it
+COMPACT_AT = 1024  # remembered episodes of one rule; below that, asking which are open is not worth it
+CONDITIONAL, LIMITED = -1, -2  # instead of a clause: none of them held, and `limit` had let enough through
 
 
 @dataclass(slots=True)
 class RuleLimit:
-    """One rule's part. periods: limit key → (begin, alerts let through). suppressed: keys of silent open episodes.
+    """One rule's part. periods: limit key → (begin, alerts let through).
 
-    count: how many alerts were suppressed since the beginning.
+    opened: key of an open episode → the clause by which it opened, or why it is silent; 0 is left out.
     """
 
     periods: dict[Key, tuple[int, int]] = field(default_factory=dict)
-    suppressed: set[Key] = field(default_factory=set)
-    count: int = 0
+    opened: dict[Key, int] = field(default_factory=dict)
     compact_at: int = COMPACT_AT
 
     def lets_through(self, key: Key, time_us: int, limit: LimitSpec) -> bool:
@@ -39,35 +39,38 @@ class RuleLimit:
             del self.periods[oldest]
         begin, passed = self.periods.get(key, (time_us, 0))
         if passed >= limit.count:
-            self.count += 1
             return False
         self.periods[key] = begin, passed + 1
         return True
 
-    def opens(self, episode: Key, *, passes: bool) -> None:
-        """An episode has opened; one that did not pass will resolve in silence."""
-        if passes:
-            self.suppressed.discard(episode)
-        else:
-            self.suppressed.add(episode)
+    def opens(self, episode: Key, clause: int) -> None:
+        """An episode has opened by this clause; below 0: in silence."""
+        self.opened.pop(episode, None)
+        if clause:
+            self.opened[episode] = clause
 
-    def resolves(self, episode: Key) -> bool:
-        """Whether the resolution of an episode passes."""
-        if episode not in self.suppressed:
-            return True
-        self.suppressed.discard(episode)
-        self.count += 1
-        return False
+    def resolves(self, episode: Key) -> int:
+        """By which clause the episode that resolves had opened."""
+        return self.opened.pop(episode, 0)
+
+    def suit(self, limit: LimitSpec | None, clauses: int) -> None:
+        """Go on under a rule that may have been changed: what is open stays so, periods of no limit are forgotten.
+
+        A clause that the rule has no more is taken for its last one.
+        """
+        if limit is None:
+            self.periods = {}
+        self.opened = {key: min(clause, clauses - 1) for key, clause in self.opened.items()}
 
     def keep(self, open_episodes: Iterable[Key]) -> None:
-        """Forget the suppressed episodes that are not open any more."""
-        self.suppressed.intersection_update(open_episodes)
-        self.compact_at = max(COMPACT_AT, 2 * len(self.suppressed))
+        """Forget the episodes that are not open any more."""
+        self.opened = {key: self.opened[key] for key in open_episodes if key in self.opened}
+        self.compact_at = max(COMPACT_AT, 2 * len(self.opened))
 
 
 @dataclass(slots=True)
 class Limits:
-    """The limits of all rules, by name."""
+    """What all rules go by, by name."""
 
     rules: dict[str, RuleLimit] = field(default_factory=dict)
 
@@ -80,8 +83,7 @@ class Limits:
         return {
             name: [
                 [[list(key), begin, passed] for key, (begin, passed) in part.periods.items()],
-                sorted(map(list, part.suppressed), key=repr),
-                part.count,
+                [[list(key), clause] for key, clause in part.opened.items()],
             ]
             for name, part in self.rules.items()
         }
@@ -89,11 +91,9 @@ class Limits:
     def load(self, dumped: dict[str, Any]) -> None:
         """Become the value that `dump` was made from."""
         self.rules = {}
-        for name, (periods, suppressed, count) in dumped.items():
-            silent = {tuple(key) for key in suppressed}
+        for name, (periods, opened) in dumped.items():
             self.rules[name] = RuleLimit(
                 {tuple(key): (begin, passed) for key, begin, passed in periods},
-                silent,
-                count,
-                max(COMPACT_AT, 2 * len(silent)),
+                {tuple(key): clause for key, clause in opened},
+                max(COMPACT_AT, 2 * len(opened)),
             )

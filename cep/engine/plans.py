@@ -43,6 +43,7 @@ class Taken:
 class PlanState(Protocol):
     """What `step` asks of every plan that makes matches."""
 
+    keys: KeySpace
     matches: Matches
 
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
@@ -56,6 +57,15 @@ class PlanState(Protocol):
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for after the sweep up to `now_us`, and can still get; empty when for nothing.
+
+        Of a sequence: the places of positive steps, for each run that of the step it is in while that is below its
+        minimum, and else that of the step behind, which of the last step is the number of steps. A run whose horizon is
+        over waits no more, nor does one that can take nothing more of its step, when the gap of the one behind is
+        over. Of a condition: {0} when an event of the key still counts and the condition does not hold.
+        """
 
 
 class Keyed:

@@ -1,4 +1,4 @@
-"""The state of a `when` rule: a chain where no filter looks back, a probe otherwise, behind one interface.
+"""The state of a `when` rule: a chain where no filter looks back, combinations for most `match all`, else a probe.
 
 A sequence with structure is run by a graph, which stands in a module of its own.
 """
@@ -19,8 +19,10 @@ from cep.engine.arrays import (
     new_keys,
     new_matches,
 )
+from cep.engine.combinations import CombinationState, shares_prefixes
 from cep.engine.graph import POLICIES, GraphState, compare_rows, initial_word
 from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.waits import of_chain, of_probe
 from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
@@ -32,10 +34,12 @@ from cep.layout import Capture, Guard, SequencePlan, StepSpec
 NO_LIMIT = 2**62
 
 
-def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState | GraphState:
+def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState | CombinationState | GraphState:
     """The empty state of a sequence. `nulls`: null as each column spells it, shape (slots,)."""
     if plan.graph is not None:
         return GraphState(plan, plan.graph, nulls)
+    if shares_prefixes(plan):
+        return CombinationState(plan)
     return ProbeState(plan, nulls) if needs_probe(plan) else ChainState(plan)
 
 
@@ -219,6 +223,10 @@ class ChainState(Keyed):
         """Every array in which the id of a text may stand."""
         return [self.keys.slots[:, KEY:]]
 
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_chain(self.chain, slot, now_us)
+
     def waiting(self) -> int:
         """How many runs wait."""
         return int(self.chain.count[fk.RUNS])
@@ -358,6 +366,10 @@ class ProbeState(Keyed):
         p = self.probe
         words = p.run[self._live_rows(), rk.WORD : p.plan[rk.REFS]]
         return [self.keys.slots[:, KEY:], words, p.node[: p.count[rk.NODE_TOP], rk.NODE_WORD :]]
+
+    def waiting_at(self, slot: int, now_us: int) -> set[int]:
+        """What the key in `slot` waits for; see PlanState."""
+        return of_probe(self.probe, slot, now_us)
 
     def waiting(self) -> int:
         """How many runs wait."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cep.engine.calendars import Calendar
 from cep.engine.captures import Captures
+from cep.engine.combinations import CombinationState
+from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.graph import GraphState
@@ -15,8 +18,7 @@ from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.strings import Strings
-from cep.engine.texts import TextMemory
-from cep.layout import NAN_WORD, NULL, STACK_DEPTH, Program, SequencePlan
+from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, SequencePlan
 
 Ints = npt.NDArray[np.int64]
 
@@ -29,27 +31,37 @@ class Counters:
     late: int = 0
     without_key: int = 0
     matches: int = 0
+    outside_roster: int = 0
+    failed_calls: int = 0
+    limited: int = 0  # matches that `limit` let make no alert
+    conditional: int = 0  # matches of which no clause held
+    shadow: int = 0  # alerts of shadow rules
 
 
 @dataclass(slots=True)
 class EngineState:
     """The state of a program: what `step` reads and changes, and nothing else remembers anything.
 
+    enrolled: whether the keys of rosters have been seen to since this state was made or restored.
     scratch: memory that steps use again, for a page of fresh memory costs more than what is written to it.
-    next_ordinal: of the next event to be released. consts: the program's, with this state's text ids filled in.
+    next_ordinal: of the next event that a stratum reads. secret: what digests of private values are keyed with, no part
+    of snapshots. consts: the program's, with this state's text ids filled in.
     """
 
     strings: Strings
-    texts: TextMemory
+    derived: Derived
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | GraphState | EpisodeState]
+    rules: list[ChainState | ProbeState | CombinationState | GraphState | EpisodeState]
+    calendars: list[Calendar]
     code: Ints
     consts: Ints
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
+    secret: bytes = b""
+    enrolled: bool = False
     scratch: dict[str, Ints] = field(default_factory=dict)
     stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
 
@@ -59,6 +71,21 @@ class EngineState:
         if flat is None or len(flat) < rows * columns:
             flat = self.scratch[name] = np.empty(rows * columns, np.int64)
         return flat[: rows * columns].reshape(rows, columns)
+
+    def enrol(self, program: Program, now_us: int) -> None:
+        """Give the conditions over rosters their keys, when a program meets its first event, at `now_us`.
+
+        A state that was restored has them already, unless the rosters have changed.
+        """
+        if self.enrolled:
+            return
+        self.enrolled = True
+        members = {(table.name, table.key): [key for key, _ in table.rows] for table in program.tables}
+        for plan_state, rule in zip(self.rules, program.rules, strict=True):
+            if isinstance(plan_state, EpisodeState) and isinstance(rule.plan, EpisodePlan) and rule.plan.roster:
+                kind = rule.keys[0][1]
+                words = [word_of(key, kind, self.strings) for key in members[rule.plan.roster, kind]]
+                plan_state.enrol(np.unique(np.array(words, np.int64)), now_us + rule.plan.roster_us)
 
     @staticmethod
     def create(program: Program) -> EngineState:
@@ -70,7 +97,7 @@ class EngineState:
         nulls = null_words(program)
         return EngineState(
             strings=strings,
-            texts=TextMemory(program),
+            derived=Derived(program),
             order=new_order(program),
             captures=Captures(len(program.stored)),
             features=[FeatureState(plan) for plan in program.features],
@@ -80,6 +107,7 @@ class EngineState:
                 else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
                 for rule in program.rules
             ],
+            calendars=[Calendar(column) for column in program.calendars],
             code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
             consts=consts,
         )
@@ -88,10 +116,10 @@ class EngineState:
 def null_words(program: Program) -> Ints:
     """Null as each column spells it, shape (slots,)."""
     nulls = np.full(program.slots, NULL, np.int64)
-    for slot, column in enumerate(program.columns):
-        if column.kind == "number":
+    for slot, decoded in enumerate(program.columns):
+        if decoded.kind == "number":
             nulls[slot] = NAN_WORD
-    for computed in program.computed:
-        if computed.real:
-            nulls[computed.slot] = NAN_WORD
+    for column in program.derived:
+        if column.real:
+            nulls[column.slot] = NAN_WORD
     return nulls

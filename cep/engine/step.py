@@ -1,53 +1,30 @@
-"""`step`: (program, state, batch) → matches. No clock, no I/O, no randomness, no Python object per event.
+"""`step`: (program, state, batch) → matches, and which of them are alerts. No clock, no I/O, no randomness.
 
-Every stage is a function over columns: order → text columns → filters → features → plans → matches in order. The
-outcome is a function of the events in the order of law 2 alone; how they are cut into batches changes nothing.
+Every stage is a function over columns: order → derived columns → filters → features → plans → matches in order →
+alerts, which are events to the rules of the next stratum. The outcome is a function of the events in the order of law 2
+alone; how they are cut into batches changes nothing.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch, empty
+from cep.engine.chain import Sequence, as_events
+from cep.engine.dispositions import alerting
+from cep.engine.matched import RuleMatches, StepOutput, in_order, taken
 from cep.engine.order import late_rows, release
-from cep.engine.plans import PlanState, Rows
+from cep.engine.plans import Rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
-from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, ROWS, START, TIME
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, Feed, Program
+from cep.layout import END_OF_TIME, NAN_WORD, NULL, DerivedColumn, Feed, Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 
 PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
-END_OF_TIME = 2**61  # µs; later than any event, and far from where sums would overflow
 NO_WORDS = np.zeros(1, np.int64)
-
-
-@dataclass(slots=True)
-class RuleMatches:
-    """The matches of one rule, m of them. row: (m, COLUMNS) of kernels.matches; reference: ordinals, rule by rule."""
-
-    rule: int
-    row: Ints
-    count: Ints
-    value: Ints
-    reference: Ints
-
-
-@dataclass(slots=True)
-class StepOutput:
-    """matches: by rule. order: (total, 2), the rule's place in `matches` and the row in it, in the order of alerts.
-
-    late: rows of the given batch that came too late.
-    """
-
-    matches: list[RuleMatches]
-    order: Ints
-    late: npt.NDArray[np.intp]
 
 
 def step(program: Program, state: EngineState, batch: Batch, ended: frozenset[int] = frozenset()) -> StepOutput:
@@ -70,31 +47,57 @@ def drain(program: Program, state: EngineState, until_us: int | None = None) -> 
 def _advance(
     program: Program, state: EngineState, batch: Batch, until_us: int, late: npt.NDArray[np.intp]
 ) -> StepOutput:
+    """Let every stratum read what is released. Without rules over alerts there is one, and the order is its own."""
+    state.counters.events += len(batch)
+    if len(batch):
+        state.enrol(program, int(batch.time_us[0]))
+    if len(program.strata) == 1:
+        matches, _ = _run(program, state, program.strata[0], batch, until_us)
+        order = alerting(program, state, matches, in_order(program, state, matches))
+        return StepOutput(matches, order, late)
+    sequence, made, orders = Sequence(program, batch), list[RuleMatches](), [np.empty((0, 2), np.int64)]
+    for stratum in program.strata:
+        matches, base = _run(program, state, stratum, sequence.read(stratum), until_us)
+        order = alerting(program, state, matches, in_order(program, state, matches))
+        if len(order):
+            row = np.array([matches[place].row[at] for place, at in order.tolist()])
+            sequence.put(as_events(program, state, matches, order), row, base)
+            orders.append(order + np.array([len(made), 0]))
+            made += matches
+    return StepOutput(made, np.concatenate(orders)[sequence.alerts()], late)
+
+
+def _run(
+    program: Program, state: EngineState, stratum: Stratum, batch: Batch, until_us: int
+) -> tuple[list[RuleMatches], int]:
+    """Let the plans of a stratum read its events; the matches of each rule, and the first event's ordinal."""
     n = len(batch)
     base = state.next_ordinal
+    features, rules = [state.features[i] for i in stratum.features], [state.rules[i] for i in stratum.rules]
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
-    state.texts.fill(words, state.strings)
+    for calendar in state.calendars:
+        calendar.fill(words)
     machine = Machine(
         state.code, state.consts, words, words.view(np.float64), state.stack, state.stack.view(np.float64)
     )
     keep = np.zeros(n, np.uint8)
     if n:
         selected = _Selection(program, machine, batch)
-        for feature, feature_plan in zip(state.features, program.features, strict=True):
-            feature.feed(machine, selected.rows(feature_plan.feeds, state))
-        for plan_state, rule in zip(state.rules, program.rules, strict=True):
-            plan_state.feed(machine, selected.rows(rule.plan.feeds, state), keep, base)
-    for plan_state in state.rules:
+        selected.derive(state)
+        for number, feature in zip(stratum.features, features, strict=True):
+            feature.feed(machine, selected.rows(program.features[number].feeds, state))
+        for number, plan_state in zip(stratum.rules, rules, strict=True):
+            plan_state.feed(machine, selected.rows(program.rules[number].plan.feeds, state), keep, base)
+    for plan_state in rules:
         plan_state.sweep(machine, until_us)
-    for feature in state.features:
+    for feature in features:
         feature.sweep(until_us)
     state.next_ordinal += n
-    state.counters.events += n
     _capture(program, state, batch, words, np.flatnonzero(keep), base)
-    matches = [m for i, s in enumerate(state.rules) if (m := _taken(i, s)) is not None]
+    matches = [m for i, s in zip(stratum.rules, rules, strict=True) if (m := taken(i, s)) is not None]
     state.counters.matches += sum(len(m.row) for m in matches)
-    return StepOutput(matches, _in_order(program, state, matches), late)
+    return matches, base
 
 
 class _Selection:
@@ -106,22 +109,26 @@ class _Selection:
         self._event = batch.event
         self._by_event: dict[int, Ints] = {}
         self._passing: dict[int, Ints] = {}
-        for column in program.computed:
-            mk.compute(
-                machine.code,
-                column.code,
-                machine.consts,
-                machine.words,
-                self._of_event(column.event),
-                column.slot,
-                NO_WORDS,
-                machine.stack,
-                machine.real,
-            )
+
+    def derive(self, state: EngineState) -> None:
+        """Fill the columns that are worked out of others, in the order in which they need each other."""
+        m = self._machine
+        for column in self._program.derived:
+            rows = self._of_event(column.event)
+            if isinstance(column, DerivedColumn):
+                args = [m.words[source, rows] for source in column.sources]
+                m.words[column.slot, rows] = state.derived.words(column.derivation, args, state.strings)
+                if column.derivation.operation == "rostered":
+                    state.counters.outside_roster += int((m.words[column.slot, rows] == 0).sum())
+            else:
+                mk.compute(m.code, column.code, m.consts, m.words, rows, column.slot, NO_WORDS, m.stack, m.real)
+        state.counters.failed_calls += state.derived.failures()
 
     def _of_event(self, event: int) -> Ints:
         if event not in self._by_event:
-            self._by_event[event] = np.flatnonzero(self._event == event)
+            of = self._program.events[event].of
+            chosen = np.isin(self._event, (event, *of)) if of else self._event == event
+            self._by_event[event] = np.flatnonzero(chosen)
         return self._by_event[event]
 
     def _pass(self, index: int) -> Ints:
@@ -186,58 +193,6 @@ def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, ro
     state.captures.append(base + rows, taken)
 
 
-def _taken(rule: int, plan: PlanState) -> RuleMatches | None:
-    """The matches in a plan's buffer, which is empty afterwards."""
-    matches = plan.matches
-    n, references = int(matches.used[ROWS]), int(matches.used[REFERENCES])
-    if n == 0:
-        return None
-    matches.used[:] = 0
-    return RuleMatches(
-        rule,
-        matches.row[:n].copy(),
-        matches.count[:n].copy(),
-        matches.value[:n].copy(),
-        matches.reference[:references].copy(),
-    )
-
-
-def _in_order(program: Program, state: EngineState, matches: list[RuleMatches]) -> Ints:
-    """The order of alerts: time, deadlines before events, place, rule, start, and last the key's value."""
-    if not matches:
-        return np.empty((0, 2), np.int64)
-    rows = np.concatenate([m.row for m in matches])
-    place = np.concatenate([np.full(len(m.row), i) for i, m in enumerate(matches)])
-    row = np.concatenate([np.arange(len(m.row)) for m in matches])
-    ranks = (rows[:, START], place, rows[:, PLACE], rows[:, KIND], rows[:, TIME])
-    by = np.lexsort((row, *ranks))
-    same = np.ones(max(len(by) - 1, 0), np.bool_)
-    for rank in ranks:
-        same &= rank[by[1:]] == rank[by[:-1]]
-    for first, last in _stretches(same):
-        # One event of two keys, or the deadlines of two keys that share their last event.
-        rule = program.rules[matches[place[by[first]]].rule]
-        kinds = [kind for _, kind in rule.keys]
-        by[first:last] = sorted(by[first:last], key=lambda i: _key_values(rows[i], kinds, state))
-    return np.stack((place[by], row[by]), axis=1)
-
-
-def _stretches(same: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The stretches [first, last) of places that are equal to their neighbour."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], same.astype(np.int8), [0]))))
-    return [(int(first), int(last) + 1) for first, last in edges.reshape(-1, 2)]
-
-
-def _key_values(row: Ints, kinds: list[str], state: EngineState) -> list[str | int | float]:
-    """A match's key as values that compare in the same way on every machine."""
-    values: list[str | int | float] = []
-    for i, kind in enumerate(kinds):
-        word = int(row[KEY + i])
-        text = state.strings.text(word) if kind == "text" else None
-        values.append(text if text is not None else word)
-    return values
-
-
 def _compact(state: EngineState, batch: Batch) -> None:
     """Forget captured events and texts that nothing refers to, once there are twice as many as at the last time."""
     captures = state.captures
@@ -245,7 +200,7 @@ def _compact(state: EngineState, batch: Batch) -> None:
         captures.forget(np.concatenate([NO_WORDS[:0], *(rule.references() for rule in state.rules)]))
     if len(state.strings) >= state.strings.compact_at:
         state.strings.keep(_live_texts(state, batch))
-        state.texts.clear()
+        state.derived.clear()
 
 
 def _live_texts(state: EngineState, batch: Batch) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Text operations: each is worked out once for every distinct text, then gathered by id.
+"""Text operations: each is a function of one text, and worked out once for every distinct text.
 
 `matches` has RE2 semantics: linear in the text, whatever the author wrote.
 """
@@ -13,9 +13,10 @@ import numpy.typing as npt
 import re2
 
 from cep.engine.strings import Strings
-from cep.layout import NULL, Program, TextColumn
+from cep.layout import NULL
 
 Ints = npt.NDArray[np.int64]
+Outcome = Callable[[str, Strings], int]  # a text → the word that it gives
 UNKNOWN = NULL + 1  # not worked out yet
 
 
@@ -32,16 +33,15 @@ def _cidr(networks: tuple[str, ...]) -> Callable[[str], bool]:
     return inside
 
 
-def text_function(column: TextColumn) -> Callable[[str], bool | int | str]:
-    """The operation of a text column, as a function of one text."""
-    patterns = column.patterns
-    if column.operation == "matches":
+def text_function(operation: str, patterns: tuple[str, ...]) -> Callable[[str], bool | int | str]:
+    """A text operation, as a function of one text."""
+    if operation == "matches":
         search = re2.compile(patterns[0]).search
         return lambda text: search(text) is not None
-    if column.operation == "in":
+    if operation == "in":
         members = frozenset(patterns)
         return lambda text: text in members
-    if column.operation == "cidr":
+    if operation == "cidr":
         return _cidr(patterns)
     functions: dict[str, Callable[[str], bool | int | str]] = {
         "starts_with": lambda text: text.startswith(patterns[0]),
@@ -51,38 +51,29 @@ def text_function(column: TextColumn) -> Callable[[str], bool | int | str]:
         "upper": str.upper,
         "length": len,
     }
-    return functions[column.operation]
+    return functions[operation]
 
 
 class TextMemory:
-    """For each text column, the outcome for every text id seen so far. A cache: it is not part of snapshots."""
+    """The outcome of one operation for every text id seen so far. A cache: it is not part of snapshots."""
 
-    def __init__(self, program: Program) -> None:
-        self._columns = [(column, text_function(column)) for column in program.texts]
-        self._known = [np.empty(0, np.int64) for _ in program.texts]
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._known = np.empty(0, np.int64)
 
-    def fill(self, words: Ints, strings: Strings) -> None:
-        """Work out the text columns of a batch's words, shape (slots, n)."""
-        for i, (column, function) in enumerate(self._columns):
-            ids = words[column.source]
-            present = ids != NULL
-            known = self._ready(i, function, np.unique(ids[present]), strings)
-            words[column.slot] = NULL
-            words[column.slot, present] = known[ids[present]]
+    def words(self, ids: Ints, strings: Strings) -> Ints:
+        """The outcome for each text, none of which is null, shape (n,)."""
+        distinct = np.unique(ids)
+        if len(distinct) and distinct[-1] >= len(self._known):
+            longer = np.full(max(2 * len(self._known), int(distinct[-1]) + 1, 1024), UNKNOWN, np.int64)
+            longer[: len(self._known)] = self._known
+            self._known = longer
+        for number in distinct[self._known[distinct] == UNKNOWN].tolist():
+            text = strings.text(number)
+            assert text is not None, "a column holds the id of a text that has been forgotten"
+            self._known[number] = self._outcome(text, strings)
+        return self._known[ids]
 
     def clear(self) -> None:
         """Forget all outcomes: ids have been given to other texts."""
-        self._known = [np.empty(0, np.int64) for _ in self._columns]
-
-    def _ready(self, i: int, function: Callable[[str], bool | int | str], ids: Ints, strings: Strings) -> Ints:
-        known = self._known[i]
-        if len(ids) and ids[-1] >= len(known):
-            longer = np.full(max(2 * len(known), int(ids[-1]) + 1, 1024), UNKNOWN, np.int64)
-            longer[: len(known)] = known
-            known = self._known[i] = longer
-        for number in ids[known[ids] == UNKNOWN].tolist():
-            text = strings.text(number)
-            assert text is not None, "a column holds the id of a text that has been forgotten"
-            outcome = function(text)
-            known[number] = strings.id(outcome) if isinstance(outcome, str) else int(outcome)
-        return known
+        self._known = np.empty(0, np.int64)

@@ -1,7 +1,8 @@
 """Conditions that hold for a while: windows, latest values, the condition, and the episode, one key at a time.
 
-The condition is judged after each event of its key and at each instant at which an element leaves a window. Where it
-cannot become true without an event and no episode is open or pending, elements leave unobserved and cost no timer.
+The condition is judged after each event of its key and at each instant at which an element leaves or enters a window.
+Where it cannot become true without an event and no episode is open or pending, elements leave unobserved and cost no
+timer.
 The laws are those of docs/semantics.md, "`while`: episodes".
 """
 
@@ -13,30 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit
-from cep.kernels.keys import (
-    DUE,
-    NEVER,
-    KeySpace,
-    next_due,
-    remove,
-    schedule,
-)
+from cep.kernels.elements import USED, Windows
+from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
-from cep.kernels.windows import COLUMNS, HEAD, LENGTH, USED, VALUE, Windows, empty, expire, next_expiry, push, value
+from cep.kernels.windows import advance, advance_all, arrive, drop_all, empty, next_change, value, wipe
 from cep.kernels.windows import clear as clear_windows
 
 Ints = npt.NDArray[np.int64]
 
 # Places in Episodes.plan.
 # JUDGED: how many aggregates the condition and `until` read (the others are only shown); JUDGED_BITS: their sources'.
-CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS = range(9)
+# ROSTERED: the keys are those of a roster, which stay.
+CONDITION, UNTIL, FOR, KEEP, FORGET, RISES, LONGEST, JUDGED, JUDGED_BITS, ROSTERED = range(10)
 
 # Columns of Episodes.state. SINCE: when the pending began; of a key that has not been judged yet, its last event.
-# OVER: since when the episode is over, NEVER if it is not.
-PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT = range(7)
-STATE_COLUMNS = 7
+# OVER: since when the episode is over, NEVER if it is not. FIRST: when a key of a roster is judged without an event of
+# its own, NEVER once it has been. OPENED_EVENT, LAST_EVENT: -1 before a key of a roster has had one.
+PHASE, SINCE, OVER, OPENED, OPENED_EVENT, LAST_TIME, LAST_EVENT, FIRST = range(8)
+STATE_COLUMNS = 8
 CLOSED, PENDING, OPEN, SPENT = range(4)  # SPENT: resolved while the condition still held
 
 # Columns of Episodes.sources: an aggregate's or latest value's bit, and the latest value's slot.
@@ -49,13 +46,16 @@ UNSEEN = 2**61  # LAST_TIME of a key that has not been judged: too late ever to 
 
 
 class Episodes(NamedTuple):
-    """plan; bits: (aggregates,); latest: (values, 2), bit and column. nulls: (values,), null as the column spells it.
+    """plan; bits, resets: (aggregates,), of the rows that enter, and of those since which it counts (0: none).
+
+    latest: (values, 2), bit and column. nulls: (values,), null as the column spells it.
 
     state: (slots, STATE_COLUMNS). now: (slots, values), the latest values. inputs: scratch, the condition's words.
     """
 
     plan: Ints
     bits: Ints
+    resets: Ints
     latest: Ints
     nulls: Ints
     state: Ints
@@ -70,7 +70,7 @@ def clear(e: Episodes, windows: Windows, slot: int) -> None:
     clear_windows(windows, slot)
     for column in range(STATE_COLUMNS):
         e.state[slot, column] = 0
-    e.state[slot, OVER] = NEVER
+    e.state[slot, OVER] = e.state[slot, FIRST] = NEVER
     e.state[slot, LAST_TIME] = UNSEEN
     for v in range(len(e.nulls)):
         e.now[slot, v] = e.nulls[v]
@@ -90,8 +90,11 @@ def gather(e: Episodes, windows: Windows, slot: int) -> None:
 def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int, status: int) -> None:
     """Write an opening or a resolution, with the words of the condition at that instant."""
     at = begin(matches, keys, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
-    matches.count[at, 0] = 1
-    refer(matches, e.state[slot, OPENED_EVENT])
+    if e.state[slot, OPENED_EVENT] >= 0:
+        matches.count[at, 0] = 1
+        refer(matches, e.state[slot, OPENED_EVENT])
+    else:
+        matches.count[at, 0] = 0
     for i in range(len(e.inputs)):
         matches.value[at, i] = e.inputs[i]
 
@@ -144,7 +147,7 @@ def resolve(e: Episodes, m: Machine, keys: KeySpace, matches: Matches, slot: int
 def next_deadline(e: Episodes, slot: int) -> int:
     """When `for`, `keep` or `forget` next has something to say."""
     state = e.state[slot]
-    soonest = state[LAST_TIME] + e.plan[FORGET]
+    soonest = min(state[LAST_TIME] + e.plan[FORGET], state[FIRST])
     if state[PHASE] == PENDING:
         soonest = min(soonest, state[SINCE] + e.plan[FOR])
     elif state[PHASE] == OPEN and state[OVER] != NEVER:
@@ -154,37 +157,52 @@ def next_deadline(e: Episodes, slot: int) -> int:
 
 @jit
 def watched(e: Episodes, slot: int) -> bool:
-    """Whether an element that leaves a window can matter now."""
+    """Whether an element that leaves or enters a window can matter now."""
     return e.plan[RISES] == 1 or e.state[slot, PHASE] != CLOSED
 
 
 @jit
 def leave(e: Episodes, windows: Windows, slot: int, now_us: int) -> bool:
-    """Elements leave their windows; whether that changes a value of the condition."""
+    """Elements leave and enter their windows; whether that changes a value of the condition."""
     changed = False
     for a in range(len(e.bits)):
-        if windows.slots[slot, COLUMNS * a + HEAD] < 0:
-            continue
         before = value(windows, slot, a)
-        if expire(windows, slot, a, now_us) and a < e.plan[JUDGED] and value(windows, slot, a) != before:
+        if advance(windows, slot, a, now_us) and a < e.plan[JUDGED] and value(windows, slot, a) != before:
             changed = True
     return changed
+
+
+@inline
+def can_report(matches: Matches) -> bool:
+    """Whether there is room for what one instant can bring: a judgement and a deadline, with an opening or an end each.
+
+    An event judged at that instant finds room too.
+    """
+    return matches.used[ROWS] + 8 <= matches.row.shape[0] and matches.used[REFERENCES] + 8 <= len(matches.reference)
 
 
 @jit
 def settle(
     e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, slot: int, until_us: int
-) -> None:
-    """Everything that happens at or before `until_us` without an event, in order of time."""
+) -> bool:
+    """Everything that happens at or before `until_us` without an event, in order of time.
+
+    False when space has run out before that: what has been done stays done, and it can be called again.
+    """
     while True:
         now_us = next_deadline(e, slot)
         if watched(e, slot):
-            now_us = min(now_us, next_expiry(windows, slot))
+            now_us = min(now_us, next_change(windows, slot))
         if now_us > until_us:
-            return
+            return True
+        if not can_report(matches):
+            return False
         changed = leave(e, windows, slot, now_us)
         state = e.state[slot]
-        if changed and watched(e, slot):
+        begins = state[FIRST] <= now_us
+        if begins:
+            state[FIRST] = NEVER
+        if begins or (changed and watched(e, slot)):
             judge(e, m, keys, windows, matches, slot, now_us, DEADLINE)
         if state[PHASE] == PENDING and state[SINCE] + e.plan[FOR] <= now_us:
             gather(e, windows, slot)
@@ -194,7 +212,7 @@ def settle(
             resolve(e, m, keys, matches, slot, now_us, DEADLINE)
         if state[LAST_TIME] + e.plan[FORGET] <= now_us:
             forget(e, windows, slot)
-            return
+            return True
 
 
 @jit
@@ -203,8 +221,7 @@ def forget(e: Episodes, windows: Windows, slot: int) -> None:
     if e.state[slot, PHASE] == OPEN:
         e.count[FORGOTTEN] += 1
     last_time, last_event = e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT]
-    for a in range(len(e.bits)):
-        expire(windows, slot, a, np.int64(NEVER))
+    wipe(windows, slot)
     clear(e, windows, slot)
     e.state[slot, LAST_TIME], e.state[slot, LAST_EVENT] = last_time, last_event
 
@@ -222,26 +239,30 @@ def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
     """When the slot has to be visited if no event comes: something may flip, or all of it may be freed."""
     soonest = min(next_deadline(e, slot), last_seen(e, slot) + e.plan[FORGET])
     if watched(e, slot):
-        soonest = min(soonest, next_expiry(windows, slot))
-    elif e.latest.shape[0] == 0:
+        soonest = min(soonest, next_change(windows, slot))
+    elif e.latest.shape[0] == 0 and e.plan[ROSTERED] == 0:
         soonest = min(soonest, max(last_seen(e, slot) + e.plan[LONGEST], now_us + 1))
     return max(soonest, now_us + 1)
 
 
 @jit
-def room(e: Episodes, keys: KeySpace, windows: Windows, matches: Matches, slot: int) -> bool:
-    """Whether one more event of this slot (-1: of a new one) is sure to find all the space it may need."""
-    reports = np.int64(8)
-    if slot >= 0 and e.plan[RISES]:
-        # Each element that leaves can open or resolve once; otherwise only an event opens.
-        for a in range(len(e.bits)):
-            reports += 2 * windows.slots[slot, COLUMNS * a + LENGTH]
-    aggregates = len(e.bits)
-    if windows.count[USED] + aggregates > len(windows.element):
-        return False
-    if matches.used[ROWS] + reports > matches.row.shape[0]:
-        return False
-    return matches.used[REFERENCES] + reports <= len(matches.reference)
+def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
+    """The keys of a roster that are new, by their slots, are judged for the first time at `first_us`."""
+    for slot in slots:
+        e.state[slot, FIRST] = first_us
+        e.state[slot, OPENED_EVENT] = e.state[slot, LAST_EVENT] = -1
+        schedule(keys, slot, first_us)
+
+
+@jit
+def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
+    """Keys that have left the roster lose their state; an open episode is counted as forgotten."""
+    for slot in slots:
+        forget(e, windows, slot)
+        clear(e, windows, slot)
+        if keys.slots[slot, DUE] != NEVER:
+            unlink(keys, slot)
+        remove(keys, slot)
 
 
 @jit
@@ -266,15 +287,17 @@ def feed(
     """
     for i in range(begin_at, len(rows)):
         slot, row, row_bits = slots[i], rows[i], bits[i]
-        if not room(e, keys, windows, matches, slot):
+        if windows.count[USED] + len(e.bits) > len(windows.element) or not can_report(matches):
             return i
         now_us = m.words[0, row]
-        settle(e, m, keys, windows, matches, slot, now_us)
+        if not settle(e, m, keys, windows, matches, slot, now_us):
+            return i
         for a in range(len(e.bits)):
-            expire(windows, slot, a, now_us)
-            if row_bits & e.bits[a]:
-                source = windows.table[a, VALUE]
-                push(windows, slot, a, now_us, m.words[source, row] if source >= 0 else 0)
+            advance(windows, slot, a, now_us)
+            if row_bits & e.resets[a]:
+                drop_all(windows, slot, a)
+            elif row_bits & e.bits[a]:
+                arrive(windows, slot, a, now_us, m.words, row)
         for v in range(e.latest.shape[0]):
             if row_bits & e.latest[v, BIT]:
                 e.now[slot, v] = m.words[e.latest[v, SLOT], row]
@@ -296,17 +319,14 @@ def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Ma
         slot = next_due(keys, until_us)
         if slot < 0:
             return True
-        if not room(e, keys, windows, matches, slot):
+        if not settle(e, m, keys, windows, matches, slot, until_us):
             schedule(keys, slot, until_us)
             return False
-        settle(e, m, keys, windows, matches, slot, until_us)
-        for a in range(len(e.bits)):
-            expire(windows, slot, a, until_us)
+        advance_all(windows, slot, until_us)
         gone = last_seen(e, slot) + e.plan[FORGET] <= until_us
-        idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot)
+        idle = e.state[slot, PHASE] == CLOSED and empty(windows, slot) and e.plan[ROSTERED] == 0
         if gone or (idle and e.latest.shape[0] == 0):
-            for a in range(len(e.bits)):
-                expire(windows, slot, a, np.int64(NEVER))
+            wipe(windows, slot)
             clear(e, windows, slot)
             remove(keys, slot)
         else:

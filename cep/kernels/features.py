@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import jit
+from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
-from cep.kernels.windows import USED, VALUE, Windows, clear, empty, expire, push, value
-from cep.layout import READ_SHIFT
+from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, lacks, value
+from cep.layout import NULL, READ_SHIFT, RESET_SHIFT
 
 Ints = npt.NDArray[np.int64]
 
 
 @jit
-def null_of(windows: Windows, a: int) -> int:
-    """What aggregate `a` gives for a key that has never been seen: `value` of an empty slot, without one.
-
-    The last slot is never given to a key.
-    """
-    return value(windows, windows.slots.shape[0] - 1, a)
+def unseen(windows: Windows, slot: int, a: int, word: int) -> int:
+    """For `new`: whether the row's own value is none of the window's; null when it has none."""
+    if math.isnan(as_float(windows, word)) if windows.table[a, REAL_IN] else word == NULL:
+        return np.int64(NULL)
+    if windows.table[a, REAL_IN] and as_float(windows, word) == 0:  # also of -0
+        word = np.int64(0)
+    return np.int64(lacks(windows, slot, a, word))
 
 
 @jit
@@ -32,7 +36,7 @@ def feed(
     outputs: Ints,
     begin_at: int,
 ) -> int:
-    """Read, then enter, rows[begin_at:]; the place reached, less than len(rows) when space has run out.
+    """Read, then begin anew or enter, rows[begin_at:]; the place reached, less than len(rows) when space has run out.
 
     rows, bits, slots: (m,), slot -1 for a key that holds nothing.
     words: (slots, n), of which column outputs[a] is filled for the rows that read a.
@@ -45,16 +49,23 @@ def feed(
         now_us = words[0, row]
         for a in range(aggregates):
             if row_bits >> (READ_SHIFT + a) & 1:
+                seen = slot
                 if slot < 0:
-                    words[outputs[a], row] = null_of(windows, a)
+                    seen = windows.slots.shape[0] - 1  # never given to a key, so always empty
                 else:
-                    expire(windows, slot, a, now_us)
-                    words[outputs[a], row] = value(windows, slot, a)
+                    advance(windows, slot, a, now_us)
+                if windows.table[a, FUNCTION] == NEW:
+                    words[outputs[a], row] = unseen(windows, seen, a, words[windows.table[a, VALUE], row])
+                else:
+                    words[outputs[a], row] = value(windows, seen, a)
+        if slot < 0:
+            continue
         for a in range(aggregates):
-            if row_bits >> a & 1:
-                expire(windows, slot, a, now_us)
-                source = windows.table[a, VALUE]
-                push(windows, slot, a, now_us, words[source, row] if source >= 0 else 0)
+            if row_bits >> (RESET_SHIFT + a) & 1:
+                drop_all(windows, slot, a)
+            elif row_bits >> a & 1:
+                advance(windows, slot, a, now_us)
+                arrive(windows, slot, a, now_us, words, row)
     return len(rows)
 
 
@@ -65,8 +76,7 @@ def tidy(keys: KeySpace, windows: Windows, until_us: int) -> None:
         slot = hand(keys)
         if slot < 0:
             continue
-        for a in range(windows.table.shape[0]):
-            expire(windows, slot, a, until_us)
+        advance_all(windows, slot, until_us)
         if empty(windows, slot):
             clear(windows, slot)
             remove(keys, slot)

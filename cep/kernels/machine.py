@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import jit
-from cep.layout import EARTH_RADIUS_KM, NULL, FloatFunction, Opcode
+from cep.layout import EARTH_RADIUS_KM, NAN_WORD, NULL, FloatFunction, Opcode
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,6 +27,7 @@ EQ_F, NE_F, LT_F, LE_F = int(Opcode.EQ_F), int(Opcode.NE_F), int(Opcode.LT_F), i
 AND, OR, NOT = int(Opcode.AND), int(Opcode.OR), int(Opcode.NOT)
 MISSING_I, MISSING_F = int(Opcode.MISSING_I), int(Opcode.MISSING_F)
 CALL_F, KM, ABS_I = int(Opcode.CALL_F), int(Opcode.KM), int(Opcode.ABS_I)
+GIVEN_I, GIVEN_F = int(Opcode.GIVEN_I), int(Opcode.GIVEN_F)
 MIN_I, MAX_I, MIN_F, MAX_F = int(Opcode.MIN_I), int(Opcode.MAX_I), int(Opcode.MIN_F), int(Opcode.MAX_F)
 
 NEG, ABS = int(FloatFunction.NEG), int(FloatFunction.ABS)
@@ -184,6 +185,10 @@ def evaluate(code: Ints, at: int, consts: Ints, words: Ints, row: int, run: Ints
             real[top] = float_function(arg, real[top])
         elif op == ABS_I:
             stack[top] = abs(stack[top])  # null is its own
+        elif op == GIVEN_I or op == GIVEN_F:
+            top -= 1
+            if stack[top + 1] != 1:
+                stack[top] = NULL if op == GIVEN_I else NAN_WORD
         else:
             top -= 3
             real[top] = great_circle_km(real[top], real[top + 1], real[top + 2], real[top + 3])

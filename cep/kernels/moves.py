@@ -261,3 +261,30 @@ def stirring(p: Paths, run: int, region: int, upcoming: int, now_us: int) -> tup
             if complete and p.stir[r] == 1 and is_ready(p, run, region):
                 lively = True
     return able, lively
+
+
+@jit
+def awaited(p: Paths, slot: int, run: int, now_us: int) -> int:
+    """The steps that a run waits for, one bit each, and behind them one for the end."""
+    found, upcoming = np.int64(0), p.slots[slot, KEY_EVENTS]
+    look(p, run)
+    for r in range(p.regions.shape[0]):
+        if p.live[r] == 0:
+            continue
+        stage = p.run[run, region_at(p, r) + POSITION]
+        first, last = p.regions[r, BEGIN_FROM], p.regions[r, BEGIN_TO]
+        if stage >= 0:
+            first, last = p.stages[stage, EDGE_FROM], p.stages[stage, EDGE_TO]
+            climb(p, run, r)
+        for edge in range(first, last):
+            kind, mark = p.edges[edge, KIND], mark_of(p, edge) if stage >= 0 else np.int64(-1)
+            at = source(p, r, mark)
+            if stage >= 0 and (not is_usable(p, run, r, edge) or (kind == LOOP and p.open[0] == 1)):
+                continue
+            if p.run[run, at + BARRED] & p.edges[edge, MASK]:
+                continue
+            if kind == END:
+                found |= ONE << p.plan[STEPS]
+            elif in_time(p, run, edge, r, at, upcoming, now_us):
+                found |= ONE << p.edges[edge, TARGET]
+    return found

@@ -7,25 +7,38 @@ is an error, the checked rule set.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cep.lang.check import Loaded
+    from cep.lang.check import Loaded, Trees
 
 __all__ = ["check_texts", "load"]
 
 
-def load(paths: Sequence[str | Path]) -> Loaded:
-    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import."""
+def load(paths: Sequence[str | Path], remote: Callable[[str], str] | None = None, trees: Trees | None = None) -> Loaded:
+    """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import.
+
+    remote: reads the Redis hash of a table, as a JSON object of texts; without it such a table is empty.
+    trees: what the call before has parsed; what has not changed since is not parsed again.
+    """
     from cep.lang.check import check
-    from cep.lang.files import read_beside, read_files
+    from cep.lang.files import Beside, read_files
     from cep.lang.report import Report
+    from cep.lang.tables import REDIS
 
     report = Report()
     texts = read_files(paths, report)
-    return check(texts, lambda asking, path: read_beside(asking, path, texts, report), report)
+    beside = Beside(texts, report)
+
+    def read(asking: str, path: str) -> tuple[str, str] | None:
+        if path.startswith(REDIS):
+            return None if remote is None else (path, remote(path.removeprefix(REDIS)))
+        return beside(asking, path)
+
+    return replace(check(texts, read, report, trees), beside=frozenset(beside.asked))
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:

@@ -2,30 +2,42 @@
 
 The argument speaks of one event, which it names: `sum(txn.amount)`, `count(d)`. In the aggregate's own `where` that
 event's fields need no name, as in a step. A window's filter cannot look at captured events: one window serves every run
-of a key.
+of a key. What windows keep is a smaller set than what authors write: a rate, and the z-score of a judged event, are
+arithmetic over other aggregates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, CaptureAggregate, Expr, GroupCapture, Source
+from cep.lang.checked import (
+    EWMA_HALVINGS,
+    Aggregate,
+    CaptureAggregate,
+    CaptureRef,
+    Const,
+    Expr,
+    FieldRef,
+    GroupCapture,
+    Kind,
+    Op,
+    Source,
+    Window,
+)
 from cep.lang.functions import aggregate_kind
-from cep.lang.operators import conjunction
+from cep.lang.names import asks_status, rebase
+from cep.lang.operators import conjunction, to_number
+from cep.lang.report import listed
+from cep.lang.windows import has_own_key, judged_view, own_key, window
 
 if TYPE_CHECKING:
     from cep.lang.infer import Bound, Inference, Scope
 
-_UNBUILT_WINDOWS = {
-    "over_last": ("CEP914", 'windows "over last N"'),
-    "over_each": ("CEP914", 'windows "over each"'),
-    "over_session": ("CEP914", 'windows "over session"'),
-    "by": ("CEP916", 'an aggregate\'s own "by"'),
-    "since": ("CEP915", '"since"'),
-    "offset": ("CEP915", '"offset"'),
-}
+_IN_FILTERS = ("count", "sum", "avg", "min", "max", "first", "last", "count_distinct")
+_OF_NO_CAPTURE = ("rate", "ewma", "new", "zscore")
 
 
 def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
@@ -45,7 +57,7 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
         return _of_captured(infer, node, subject, scope.aliases[subject.text], scope)
     if subject.text in scope.later or subject.text in scope.absent or subject.text in scope.refused:
         infer.unbound(subject, scope)
-    elif subject.text in scope.own_names and subject.text not in infer.names.views:
+    elif subject.text in scope.own_names and not infer.names.is_event(subject.text):
         page.error("CEP109", subject.at, f'"{subject.text}" is the one event being judged', "name the event itself")
     else:
         return _of_window(infer, node, subject, scope)
@@ -53,6 +65,8 @@ def aggregate(infer: Inference, node: ast.Call, scope: Scope) -> Expr | None:
 
 
 def _function(node: ast.Call) -> str:
+    if node.function.text == "median":
+        return "p50"
     return "count_distinct" if node.distinct else node.function.text
 
 
@@ -60,7 +74,7 @@ def _subject(infer: Inference, node: ast.Call, scope: Scope) -> ast.Name | None:
     """The one event or alias that the argument speaks of; reported when there is none or more."""
     argument = node.args[0]
     if isinstance(argument, ast.Name):
-        if node.function.text == "count" and not node.distinct:
+        if node.function.text in ("count", "rate") and not node.distinct:
             return argument
         owner = scope.own or (scope.captured and scope.captured.view) or scope.single
         example = f"{node.function.text}({owner.name if owner else 'EVENT'}.{argument.text})"
@@ -86,19 +100,34 @@ def nearest_event(infer: Inference) -> str:
 
 
 def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
+    """An aggregate over what a step captured; its own `where` leaves out values, so it becomes part of the argument."""
     function = _function(node)
-    if node.where is not None or node.windows:
-        infer.page.error("CEP917", node.at, f'a window or filter over the captured "{subject.text}" is not built yet')
+    page = infer.page
+    if node.windows:
+        hint = "what a step has captured is counted as a whole; a window is over an event"
+        page.error("CEP347", node.windows[0].at, f'a window over the captured "{subject.text}" has no meaning', hint)
+        return None
+    if function in _OF_NO_CAPTURE:
+        hint = "it needs a window over an event"
+        page.error("CEP347", node.at, f'{function}() of the captured "{subject.text}" has no meaning', hint)
+        return None
+    if scope.own is not None and function not in _IN_FILTERS:
+        hint = f"a filter that looks back has {listed(_IN_FILTERS[:-1])}; the alert can show {node.function.text}()"
+        page.error("CEP348", node.at, f"{node.function.text}() of captured events stands in outputs only", hint)
         return None
     if bound.members:
         return _of_group(infer, node, subject, bound, scope)
-    if isinstance(node.args[0], ast.Name):
-        return CaptureAggregate(function, bound.step, None, aggregate_kind(function, None))
     inner = _inner(bound.view, subject.text, scope)
-    argument = infer.expr(node.args[0], inner)
-    if argument is None:
+    bare_count = isinstance(node.args[0], ast.Name)
+    argument = None if bare_count else infer.expr(node.args[0], inner)
+    where = infer.flag(node.where, replace(inner, bare=True))
+    if (argument is None and not bare_count) or (where is None and node.where is not None):
         return None
-    return CaptureAggregate(function, bound.step, argument, aggregate_kind(function, argument))
+    kind = aggregate_kind(function, argument)
+    if where is not None:
+        counted = argument or Const(1, Kind.INTEGER)
+        argument = Op("given", (counted, where), counted.kind)
+    return CaptureAggregate(function, bound.step, argument, kind)
 
 
 def _of_group(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
@@ -120,27 +149,80 @@ def _of_group(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound,
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:
     function = _function(node)
     page = infer.page
-    view = infer.names.view(subject, page, scope.rule)
-    window_us = _window_us(infer, node, scope)
-    if scope.aggregates == "unbuilt":
-        page.error(
-            "CEP925", node.at, 'windows in the outputs of a "when" are not built yet', "aggregate an alias: count(d)"
-        )
-        return None
+    asks = asks_status((subject.text,), node.where, *node.args)
+    view = infer.names.view(subject, page, scope.rule, asks_status=asks)
     if scope.aggregates != "built":
         page.error("CEP308", node.at, scope.aggregates)
         return None
     if view is None:
         return None
+    by = own_key(infer, node, view, scope)
+    if has_own_key(infer, node, scope) and by is None:
+        return None
+    over = window(infer, node, by, scope)
     inner = _inner(view, subject.text, scope)
     bare_count = isinstance(node.args[0], ast.Name)
     argument = None if bare_count else infer.expr(node.args[0], inner)
     where = infer.flag(node.where, replace(inner, bare=True))
     refused = (argument is None and not bare_count) or (where is None and node.where is not None)
-    if refused or window_us is None:
+    if refused or over is None or not _fits(infer, node, function, over):
         return None
-    source = Source(view.event, conjunction((view.where, where)), scope.keys.of(view, page))
-    return Aggregate(function, source, argument, window_us, aggregate_kind(function, argument))
+    key = scope.keys.of(view, page) if by is None else by.source
+    source = Source(view.event, conjunction((view.where, where)), key)
+    made = Aggregate(function, source, argument, over, aggregate_kind(function, argument), by.judged if by else None)
+    return _of_own_value(infer, node, made, scope) if function in ("new", "zscore") else _as_kept(made)
+
+
+def _fits(infer: Inference, node: ast.Call, function: str, over: Window) -> bool:
+    """Whether the function has a meaning over such a window."""
+    if function == "rate" and (over.form not in ("over", "every") or over.count or over.since):
+        hint = "as in rate(e) over 5m: it is divided by the seconds of the window"
+        infer.page.error("CEP343", node.at, "rate() needs a window of one length", hint)
+        return False
+    if function == "ewma" and (over.form != "over" or over.count or over.since or over.offset_us):
+        hint = "as in ewma(e.f) over 5m: a value weighs half as much for every 5m by which it is older than the newest"
+        infer.page.error("CEP343", node.at, "ewma() has a half-life, not a window", hint)
+        return False
+    return True
+
+
+def _as_kept(made: Aggregate) -> Expr:
+    """The aggregate in terms of what windows keep: a rate is a count or an increase, divided by seconds."""
+    if made.function == "ewma":
+        over = replace(made.window, form="session", length_us=EWMA_HALVINGS * made.window.length_us)
+        return replace(made, window=over)
+    if made.function != "rate":
+        return made
+    seconds = Const(made.window.length_us / 1_000_000, Kind.NUMBER)
+    if made.argument is None:
+        return Op("div", (replace(made, function="count", kind=Kind.INTEGER), seconds), Kind.NUMBER)
+    return Op("div", (replace(made, function="increase", kind=made.argument.kind), seconds), Kind.NUMBER)
+
+
+def _of_own_value(infer: Inference, node: ast.Call, made: Aggregate, scope: Scope) -> Expr | None:
+    """`new` and `zscore`: in a `when` of the judged event's own value, in a `while` of the latest event's."""
+    if scope.latest:
+        return made
+    judged = judged_view(scope)
+    assert judged is not None
+    assert made.argument is not None
+    if judged.event != made.source.event:
+        message = f"{made.function}() speaks of the judged event's own value, and here that is a {judged.name}"
+        infer.page.error("CEP344", node.at, message, "ask it in the step of that event")
+        return None
+    if made.function == "new":
+        return made
+    own = made.argument if scope.own is not None else rebase(made.argument, _last_of(scope))
+    average = replace(made, function="avg")
+    deviation = replace(made, function="stddev")
+    return Op("div", (Op("sub", (to_number(own), average), Kind.NUMBER), deviation), Kind.NUMBER)
+
+
+def _last_of(scope: Scope) -> Callable[[FieldRef], Expr]:
+    """Fields as those of the last event captured."""
+    bound = scope.captured
+    assert bound is not None
+    return lambda ref: CaptureRef(bound.step, "last", ref.event, ref.field, ref.kind)
 
 
 def _inner(view: object, name: str, scope: Scope) -> Scope:
@@ -158,25 +240,3 @@ def _inner(view: object, name: str, scope: Scope) -> Scope:
         aggregates="an aggregate cannot stand inside another",
         rule=scope.rule,
     )
-
-
-def _window_us(infer: Inference, node: ast.Call, scope: Scope) -> int | None:
-    """The look-back in microseconds, or None when it was reported."""
-    window_us = scope.window_us
-    built = True
-    for window in node.windows:
-        if window.form == "over" and window.step_us is None:
-            window_us = int(window.value)
-            if window_us == 0:
-                infer.page.error("CEP304", window.at, "a window is longer than nothing")
-                built = False
-            continue
-        code, what = _UNBUILT_WINDOWS.get(window.form, ("CEP914", 'windows "over D every D"'))
-        infer.page.error(
-            code, window.at, f"{what} are not built yet" if what.startswith("w") else f"{what} is not built yet"
-        )
-        built = False
-    if window_us is None and built and scope.aggregates == "built":
-        hint = f'give the rule a "within", or write {node.function.text}(…) over 1h'
-        infer.page.error("CEP306", node.at, "the aggregate has no window", hint)
-    return window_us if built else None

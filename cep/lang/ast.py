@@ -145,13 +145,24 @@ class List:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """`table NAME from "…" key COLUMN [(COLUMN KIND, …)]`."""
+
+    name: Word
+    source: String
+    key: Word
+    fields: tuple[Field, ...]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
 class External:
-    """`table`, `roster`, `function`, `model` and `schedule`: a name for something outside; `detail` is key or tz."""
+    """`roster`, `function`, `model` and `schedule`: a name for something outside; `detail` is a kind or a zone."""
 
     word: str
     name: Word
     source: String
-    detail: str | None
+    detail: Word | String | None
     at: Place
 
 
@@ -394,7 +405,7 @@ class Test:
     at: Place
 
 
-Declaration = Import | Stream | Event | Refinement | Let | List | External | Template | Use | Rule | Test
+Declaration = Import | Stream | Event | Refinement | Let | List | Table | External | Template | Use | Rule | Test
 
 
 @dataclass(frozen=True, slots=True)

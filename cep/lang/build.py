@@ -164,14 +164,16 @@ def _window(form: str) -> Callable[[list[Any]], ast.Window]:
     return lambda c: ast.Window(form, _duration(c[0]), _at(c))
 
 
-def _external(word: str) -> Callable[[list[Any]], ast.External]:
-    def build(c: list[Any]) -> ast.External:
-        detail = None
-        if len(c) > 2 and c[2] is not None:
-            detail = _plain(c[2]) if word == "table" else _text(c[2])
-        return ast.External(word, _word(c[0]), _string(c[1]), detail, _at(c))
+def _roster(c: list[Any]) -> ast.External:
+    return ast.External("roster", _word(c[0]), _string(c[1]), None, _at(c))
 
-    return build
+
+def _schedule(c: list[Any]) -> ast.External:
+    return ast.External("schedule", _word(c[0]), _string(c[1]), _maybe_string(c[2]), _at(c))
+
+
+def _brought(word: str) -> Callable[[list[Any]], ast.External]:
+    return lambda c: ast.External(word, _word(c[0]), _string(c[2]), _maybe_word(c[1]), _at(c))
 
 
 def _stream_option(word: str) -> Callable[[list[Any]], ast.StreamOption]:
@@ -277,7 +279,11 @@ PRODUCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "parameters": _words,
     "list": lambda c: ast.List(_word(c[0]), c[1], _place(c[0])),
     "list_file": lambda c: ast.List(_word(c[0]), _string(c[1]), _place(c[0])),
-    **{word: _external(word) for word in ("table", "roster", "function", "model", "schedule")},
+    "table": lambda c: ast.Table(_word(c[0]), _string(c[1]), _word(c[2]), c[3] or (), _at(c)),
+    "roster": _roster,
+    "function": _brought("function"),
+    "model": _brought("model"),
+    "schedule": _schedule,
     "template": lambda c: ast.Template(_word(c[0]), c[1], c[2], _place(c[0])),
     "use": lambda c: ast.Use(_word(c[0]), tuple(c[1:-1]), _word(c[-1]), _at(c)),
     # rules

@@ -22,6 +22,9 @@ from cep.errors import Span
 
 KEYS_MAX = 4  # parts of a rule's key
 PARTS_MAX = 60  # steps of a sequence, or sources of a condition: each is a bit of one word
+EWMA_HALVINGS = 10  # after so many half-lives without an event an ewma begins afresh
+_DAY_US = 86_400_000_000
+ALERTS = -1  # the stream of the events that alerts are: no log has it
 
 
 class Kind(Enum):
@@ -60,13 +63,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A root event: one declared `event NAME from STREAM (...)`."""
+    """A root event: one declared `event NAME from STREAM (...)`, or in the stream `ALERTS` the alerts of some rules.
+
+    `of`: the other root events that it takes in, as `alert` takes in the alerts of every rule; one of theirs is one of
+    its own. The paths of an alert's fields only tell them apart.
+    """
 
     name: str
     index: int
     stream: int
     wire_type: str  # the value at the stream's type path that marks this event
     fields: tuple[Field, ...]
+    of: tuple[int, ...] = ()
 
 
 # ---------------------------------------------------------------------------------- expressions
@@ -116,10 +124,11 @@ class CaptureRef:
 
 @dataclass(frozen=True, slots=True)
 class CaptureAggregate:
-    """An aggregate over the events that a step captured: `count(d)`, `sum(d.amount)`.
+    """An aggregate over the events that a step captured: `count(d)`, `sum(d.amount where amount > 5)`.
 
-    `argument` is over FieldRef of the step's event; None for a bare count. Functions: count sum avg min max first
-    last count_distinct.
+    `argument` is over FieldRef of the step's event; None for a bare count. An own `where` has become part of it, as
+    `given`. Functions: count sum avg min max first last count_distinct; in outputs also prev stddev p1…p99 changes
+    slope top.
     """
 
     function: str
@@ -153,21 +162,63 @@ class LatestRef:
     field: str
     kind: Kind
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which of a source's events count at an instant; docs/semantics.md, "Windows", says it to the letter.
+
+    form: "over" the last `length_us`; "every": that, as it was at the latest multiple of `step_us`; "each": the stretch
+    of `length_us` of the calendar in `zone`; "session": since the last gap of `length_us`. count: of those only the
+    newest so many (0: all). since: only those after its latest event. offset_us: the window as it was so long ago.
+    """
+
+    form: str
+    length_us: int
+    step_us: int = 0
+    count: int = 0
+    zone: str = "UTC"
+    since: Source | None = None
+    offset_us: int = 0
+
+    @property
+    def delayed(self) -> bool:
+        """Whether an event enters the window later than it happens."""
+        return self.form == "every" or self.offset_us > 0
+
+    @property
+    def life_us(self) -> int:
+        """The longest that an event can matter to the window, if no other follows."""
+        return self.length_us + self.step_us + self.offset_us + (_DAY_US if self.form == "each" else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregate over a time window of a source's events of one key.
+    """An aggregate over a window of a source's events of one key.
 
-    In a `when` it speaks of the events before the one being judged, in a `while` of all up to now (law 7). `key` is
-    None for the rule's own key (the source's `key` says which fields that is). Null arguments do not count.
-    Of no values: count, count_distinct and sum are 0, the others null. avg of money or integer is a NUMBER.
+    In a `when` it speaks of the events before the one being judged, in a `while` of all up to now (law 7). `by` is None
+    for the rule's own key, else the judged event's fields that are looked up under the source's `key`. Null arguments
+    do not count. Of no values: count, count_distinct, sum and changes are 0, the others null. avg, stddev, slope,
+    zscore and ewma are NUMBERs. Functions: count sum avg min max first last count_distinct prev stddev p1…p99 (p50 is
+    the median) changes increase slope zscore ewma top new.
     """
 
-    function: str  # count sum avg min max first last count_distinct
+    function: str
     source: Source
     argument: Expr | None
-    window_us: int
+    window: Window
     kind: Kind
+    by: tuple[FieldRef, ...] | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it reads: the events that count, and those that it counts since."""
+        since = self.window.since
+        return (self.source,) if since is None else (self.source, since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +229,14 @@ class Op:
     Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
     Logic (FLAG, three-valued): and or (of two) not. `missing` (never null). `in` (args[0] in the Consts args[1:]).
     Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
+    given (args[0] where the FLAG args[1] is true, else null; only in the argument of a CaptureAggregate).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.
-    Any null operand makes the result null, save for `missing`, `and`, `or`. div and mod by zero, and sqrt, ln, log10
-    outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
+    Of one event's fields, or in outputs of anything: lookup (key, table's name, column's name); listed and rostered
+    (key, list's or roster's name; FLAG); hour_of weekday_of day_of (time, zone; INTEGER); scheduled (time, cron, zone;
+    FLAG); call (function's name, arguments …).
+    Any null operand makes the result null, save for `missing`, `and`, `or`, `call`. div and mod by zero, and sqrt, ln,
+    log10 outside their domain, are null. div always gives NUMBER. mod has the sign of the divisor, as in Python.
     """
 
     name: str
@@ -210,10 +265,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One part of a rule's key, by the name the author wrote."""
+    """One part of a rule's key, by the name the author wrote. `privacy`: of the fields that it is, the strictest."""
 
     name: str
     kind: Kind
+    privacy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +367,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class AlertClause:
-    """`alert LEVEL "message" if condition`."""
+    """`alert LEVEL "message" if condition`. Of a rule's clauses the first whose condition holds makes the alert."""
 
     level: str
     message: Template | None
@@ -353,6 +409,50 @@ class Rule:
     about: str | None
     owner: str | None
     tags: tuple[str, ...]
+    to: tuple[str, ...] = ()
+    stratum: int = 0  # 0: it reads declared events only; s + 1: alerts of rules up to stratum s
+    roster: str | None = None  # the keys that must exist
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A rule whose alerts other rules listen to: the root events that its `fired` and its `resolved` alerts are."""
+
+    rule: str
+    fired: int
+    resolved: int
+
+
+# -------------------------------------------------------------------------------- what rules look up
+
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by key, all in their kinds' units, read in the kind of key that rules look them up by.
+
+    A list from a file and a roster are tables without columns. What a table holds is no part of a rule's version.
+    """
+
+    name: str
+    key: Kind
+    columns: tuple[tuple[str, Kind], ...]
+    rows: tuple[tuple[Value, tuple[Value | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function ("function", source "module:name") or a model ("model", source a file), and what it gives.
+
+    `folder` is that of the rule file, where modules and files are looked for.
+    """
+
+    name: str
+    what: str
+    source: str
+    folder: str
+    kind: Kind
 
 
 # ------------------------------------------------------------------------------------------ tests
@@ -372,17 +472,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`at D expect [no|resolved] rule {field: value, ...}` or `expect nothing` (rule None, negated).
+    """`at D expect [no|resolved|near] rule {field: value, ...}` or `expect nothing` (rule None, negated).
 
     It is judged when all events and deadlines up to and including `at_us` have been: the alert's time must lie in
-    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels.
+    (time of the previous `expect` of the test, at_us]. `values` are matched with the alert's key, shows and labels;
+    those of `near` with the key of what waits then. `missing`: for one of which positive steps it waits, () for any.
     """
 
     at_us: int
-    what: str  # "fired", "none", "resolved", "nothing"
+    what: str  # "fired", "none", "resolved", "near", "nothing"
     rule: str | None
     values: tuple[tuple[str, str | float | int | bool], ...]
     span: Span
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,3 +505,6 @@ class RuleSet:
     events: tuple[Event, ...]
     rules: tuple[Rule, ...]
     tests: tuple[Test, ...]
+    fed: tuple[Fed, ...] = ()
+    tables: tuple[Table, ...] = ()
+    outside: tuple[Outside, ...] = ()

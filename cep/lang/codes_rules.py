@@ -5,6 +5,8 @@ from __future__ import annotations
 from cep.lang.codes import Code
 
 _RULE = "rule r by k when a where n > 5\n"
+_PAIR = "rule r by k within 1h when a then b\n"
+_COUNT = "rule r by k within 1h while count(a) > 1\n"
 
 RULE_CODES = (
     Code(
@@ -26,7 +28,8 @@ RULE_CODES = (
     Code(
         "CEP303",
         "what can never match",
-        "A filter contradicts itself, or a `no` lasts longer than the rule's horizon.",
+        "A filter contradicts itself, alone or with that of the event that it refines, in each of its alternatives; or "
+        "a `no` lasts longer than the rule's horizon.",
         "rule r when a where n < 2 and n > 5",
         "rule r when a where n > 2 and n < 5",
     ),
@@ -96,6 +99,22 @@ RULE_CODES = (
         "rule r by k within 2h when a then b within 1h",
     ),
     Code(
+        "CEP390",
+        "a look-back longer than the streams reach (a warning)",
+        "With `cep check --retention 7d` a rule is warned of that remembers for longer than the streams keep their "
+        "entries: a start without a snapshot reads the streams again, and would not find all that the rule needs.",
+        "rule r by k within 30d when a then b",
+        "rule r by k within 1d when a then b",
+    ),
+    Code(
+        "CEP391",
+        "a rule that says nothing new (a warning)",
+        "Its filters let through only what those of another rule let through too, for the same key and horizon, and "
+        "its level is no higher. A higher level for a stronger filter is no mistake.",
+        "rule r by k when a where n > 5 alert low\nrule q by k when a where n > 2 alert low",
+        "rule r by k when a where n > 5 alert high\nrule q by k when a where n > 2 alert low",
+    ),
+    Code(
         "CEP401",
         "a test of an unknown rule",
         "A test, and each of its expectations, names a rule of the rule set.",
@@ -144,5 +163,19 @@ RULE_CODES = (
         "An alert is matched on its key, its shows and its labels.",
         _RULE + 'test r at 0s a {k: "x", n: 6} at 0s expect r {n: 6}',
         "rule r by k when a where n > 5 show n = n\n" + 'test r at 0s a {k: "x", n: 6} at 0s expect r {n: 6}',
+    ),
+    Code(
+        "CEP408",
+        "a near miss that waits for no step of the rule",
+        "`missing` names what a partial match waits for: a step of the rule, by its event or its alias.",
+        _PAIR + 'test r at 0s a {k: "x"} at 1s expect near r missing c',
+        _PAIR + 'test r at 0s a {k: "x"} at 1s expect near r missing b',
+    ),
+    Code(
+        "CEP409",
+        "a condition of which a step is missing",
+        "A `while` has no steps. It is near when it remembers something of the key and its condition does not hold.",
+        _COUNT + 'test r at 0s a {k: "x"} at 1s expect near r missing a',
+        _COUNT + 'test r at 0s a {k: "x"} at 1s expect near r',
     ),
 )

@@ -1,33 +1,24 @@
-"""Streams, events, lists and lets: from what was written to what the names stand for."""
+"""Streams, events, lists, lets and what is brought along: from what was written to what the names stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cep.lang import ast
-from cep.lang.checked import Const, Event, Field, Kind, Stream
+from cep.lang import ast, outside, templates
+from cep.lang.checked import Event, Field, Kind, Stream
 from cep.lang.contradiction import impossible
-from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS
+from cep.lang.functions import AGGREGATES, FUNCTIONS
 from cep.lang.infer import Inference, Scope
-from cep.lang.names import NamedLet, NamedList, Names, View, declare, event_fields, outgrown
+from cep.lang.names import NamedLet, Names, View, declare, event_fields, outgrown
 from cep.lang.operators import conjunction
 from cep.lang.report import Page, nearest
+from cep.lang.tables import FIELD_KINDS, Reader, entries, listing
 from cep.lang.text import Place, Text
 
 _MOST_GENERATIONS = 16
 _MOST_FIELD_NODES, _DEEPEST_FIELD = 200, 16
-FIELD_KINDS = ("text", "number", "integer", "money", "flag", "time")
-_EXTERNAL = {
-    "table": ("CEP901", "tables are"),
-    "roster": ("CEP902", "rosters are"),
-    "function": ("CEP903", "functions from a module are"),
-    "model": ("CEP904", "models are"),
-    "schedule": ("CEP905", "schedules are"),
-}
-
 Declared = tuple[Text, ast.Declaration]
-Reader = Callable[[str, str], "tuple[str, str] | None"]  # (the asking file, a path) -> (name, content) of that file
 
 
 def collect(names: Names, declared: list[Declared], read: Reader) -> None:
@@ -49,16 +40,18 @@ def collect(names: Names, declared: list[Declared], read: Reader) -> None:
             case ast.Let():
                 _let(names, node, page)
             case ast.Rule():
+                if node.name.text == "alert":
+                    page.error("CEP111", node.name.at, '"alert" is the event of all alerts, not the name of a rule')
                 names.rules[node.name.text] = node
-            case ast.External():
-                names.externals[node.name.text] = node
-                code, what = _EXTERNAL[node.word]
-                page.error(code, node.name.at, f"{what} not built yet")
-            case ast.Template() | ast.Use():
-                names.broken.add(node.name.text)
-                page.error("CEP906", node.name.at, "templates are not built yet")
+            case ast.Table() | ast.External():
+                outside.declare_outside(names, node, page, read)
+            case ast.Template():
+                templates.declare_template(names, node, text)
             case _:
                 pass
+    for text, node in fresh:
+        if isinstance(node, ast.Use):
+            templates.expand(names, node, names.report.on(text))
     _check_lets(names)
     _refinements(names, fresh)
 
@@ -122,6 +115,7 @@ def _events(names: Names, declared: Iterable[Declared]) -> None:
         name = node.name.text
         event = Event(name, len(names.events), stream.index, wire_type, tuple(_fields(node, page)))
         names.events[name] = event
+        names.has_private |= any(field.privacy is not None for field in event.fields)
         names.views[name] = View(name, event.index, event_fields(event), None)
 
 
@@ -141,8 +135,6 @@ def _fields(node: ast.Event, page: Page) -> Iterable[Field]:
             hint = nearest(part.kind.text, FIELD_KINDS) or f"kinds are {', '.join(FIELD_KINDS)}"
             page.error("CEP104", part.kind.at, f'there is no kind of field "{part.kind.text}"', hint)
             continue
-        if part.privacy is not None:
-            page.error("CEP920", part.privacy.at, f'"{part.privacy.text}" is not built yet')
         yield Field(name, Kind(part.kind.text), part.path or (name,), part.privacy.text if part.privacy else None)
 
 
@@ -214,8 +206,7 @@ def _list(names: Names, node: ast.List, page: Page, read: Reader) -> None:
                 "paths are relative to the rule file",
             )
             return
-        lines = (line.split("#", 1)[0].strip() for line in found[1].splitlines())
-        names.lists[name] = NamedList(tuple(Const(line, Kind.TEXT) for line in lines if line), True)
+        names.files[name] = listing(entries(*found))
         return
     items = Inference(names, page).constants(node.source, Scope())
     if items is None:
@@ -224,12 +215,12 @@ def _list(names: Names, node: ast.List, page: Page, read: Reader) -> None:
     kinds = {item.kind for item in items} - {Kind.INTEGER}
     if len(kinds) > 1 or (kinds and kinds != {Kind.NUMBER} and any(item.kind is Kind.INTEGER for item in items)):
         page.error("CEP202", node.source.at, "the entries of a list are of one kind")
-    names.lists[name] = NamedList(tuple(items), False)
+    names.lists[name] = tuple(items)
 
 
 def _let(names: Names, node: ast.Let, page: Page) -> None:
     name = node.name.text
-    if name in {*AGGREGATES, *FUNCTIONS, *UNBUILT_AGGREGATES, *UNBUILT_FUNCTIONS} and node.parameters is not None:
+    if name in {*AGGREGATES, *FUNCTIONS} and node.parameters is not None:
         page.error("CEP111", node.name.at, f'"{name}" is a function of the language')
     seen: dict[str, Place] = {}
     for word in node.parameters or ():

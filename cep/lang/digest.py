@@ -1,4 +1,4 @@
-"""A rule's version: a digest of its checked form, the same over formatting, comments and the order of declarations."""
+"""Digests of checked values, the same over formatting, comments and the order of declarations; a rule's version."""
 
 from __future__ import annotations
 
@@ -9,41 +9,46 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from cep.errors import Span
 from cep.lang.checked import Event, Rule
 
 
 def version(rule: Rule, events: Sequence[Event]) -> str:
     """12 hex digits that change whenever the rule's meaning does. Events enter by name, not by index."""
+    return digest(rule, events)[:12]
+
+
+def digest(value: object, events: Sequence[Event]) -> str:
+    """32 hex digits of any checked value, in which events stand by name."""
     printed: list[str] = []
-    _print(rule, [event.name for event in events], printed)
-    return hashlib.blake2b("".join(printed).encode(), digest_size=6).hexdigest()
+    _print(value, [event.name for event in events], printed)
+    return hashlib.blake2b("".join(printed).encode(), digest_size=16).hexdigest()
 
 
 def _print(value: object, events: list[str], out: list[str]) -> None:
-    if isinstance(value, Enum):
-        out.append(value.name)
-    elif isinstance(value, Span):
-        return
-    elif hasattr(value, "__dataclass_fields__"):
-        out.append(f"{type(value).__name__}(")
-        shape: Any = type(value)
-        for name in _names(shape):
-            part = getattr(value, name)
-            out.append(f"{name}=")
-            _print(events[part] if name == "event" else part, events, out)
-            out.append(",")
-        out.append(")")
-    elif isinstance(value, tuple):
+    kind: Any = type(value)
+    if kind is tuple:
         out.append("(")
-        for item in value:
+        for item in value:  # type: ignore[attr-defined]
             _print(item, events, out)
             out.append(",")
         out.append(")")
+    elif names := _names(kind):
+        out.append(f"{kind.__name__}(")
+        for name in names:
+            part = getattr(value, name)
+            out.append(f"{name}=")
+            if name == "event":
+                out.append(repr(events[part]))
+            else:
+                _print(part, events, out)
+            out.append(",")
+        out.append(")")
     else:
-        out.append(repr(value))
+        out.append(value.name if isinstance(value, Enum) else repr(value))
 
 
 @cache
 def _names(of: Any) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(of) if part.name not in ("span", "version"))
+    """The fields of a dataclass that say what a value means; none of anything else."""
+    shown = fields(of) if hasattr(of, "__dataclass_fields__") else ()
+    return tuple(part.name for part in shown if part.name not in ("span", "version", "stratum"))

@@ -14,26 +14,41 @@ def read_files(paths: Sequence[str | Path], report: Report) -> dict[str, str]:
     """The text of every `.cep` file under the paths, by its name as seen from where the paths start, in order."""
     texts: dict[str, str] = {}
     seen: set[str] = set()
-    for path in paths:
-        for name in _rule_files(os.fspath(path)):
-            if (place := os.path.realpath(name)) in seen:
-                continue
-            seen.add(place)
-            content = _read(name, report)
-            if content is not None:
-                texts[name] = content
+    for name in rule_files(paths):
+        if (place := os.path.realpath(name)) in seen:
+            continue
+        seen.add(place)
+        content = _read(name, report)
+        if content is not None:
+            texts[name] = content
     return texts
 
 
-def read_beside(asking: str, path: str, known: dict[str, str], report: Report) -> tuple[str, str] | None:
-    """The name and text of a file that `asking` speaks of; None when it is not there."""
-    name = os.path.normpath(os.path.join(os.path.dirname(asking), path))
-    for other, text in known.items():
-        if os.path.realpath(other) == os.path.realpath(name):
-            return other, text
-    if not os.path.isfile(name):
-        return None
-    return name, _read(name, report) or ""
+def rule_files(paths: Sequence[str | Path]) -> Iterator[str]:
+    """The name of every `.cep` file under the paths, in order."""
+    for path in paths:
+        yield from _rule_files(os.fspath(path))
+
+
+class Beside:
+    """Reads the files that others speak of. A file among `known` texts keeps the name that it has there.
+
+    asked: the names of the others, also of those that are not there.
+    """
+
+    def __init__(self, known: dict[str, str], report: Report) -> None:
+        self._known, self._report = known, report
+        self._names = {os.path.realpath(name): name for name in known}
+        self.asked: set[str] = set()
+
+    def __call__(self, asking: str, path: str) -> tuple[str, str] | None:
+        """The name and text of a file that `asking` speaks of; None when it is not there."""
+        name = os.path.normpath(os.path.join(os.path.dirname(asking), path))
+        other = self._names.get(os.path.realpath(name))
+        if other is not None:
+            return other, self._known[other]
+        self.asked.add(name)
+        return (name, _read(name, self._report) or "") if os.path.isfile(name) else None
 
 
 def _rule_files(path: str) -> Iterator[str]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 
-from cep.lang.checked import Const, Expr, Kind, Op
+from cep.lang.checked import Aggregate, CaptureAggregate, Const, Expr, Kind, Op
 from cep.lang.operators import KindError, article, to_number, unify
 
-AGGREGATES = ("count", "sum", "avg", "min", "max", "first", "last")
-UNBUILT_AGGREGATES = (
-    "stddev prev median rate changes slope zscore ewma top new p50 p75 p90 p95 p99".split()  # noqa: SIM905
-)
-UNBUILT_FUNCTIONS = ("hour_of", "weekday_of", "day_of")
+PERCENTILES = frozenset(f"p{percent}" for percent in range(1, 100))
+AGGREGATES = (
+    "count", "sum", "avg", "min", "max", "first", "last", "prev", "stddev", "median", "rate", "changes", "slope",
+    "zscore", "ewma", "top", "new", *sorted(PERCENTILES),
+)  # fmt: skip
+_STATISTICS = ("sum", "avg", "stddev", "slope", "zscore", "ewma", "rate")
+_COUNTS = ("count", "count_distinct", "changes")
+CALENDAR = ("hour_of", "weekday_of", "day_of")
 
 
 def _number(name: str) -> Callable[..., Expr]:
@@ -45,6 +48,8 @@ def _of(name: str, kind: Kind, result: Kind) -> Callable[[Expr], Expr]:
         if x.kind is not kind:
             hint = "the difference of two times is a duration" if kind is Kind.DURATION else None
             raise KindError("CEP201", f"{name}() takes {article(kind)}, and this is {article(x.kind)}", hint)
+        if kind is Kind.TEXT:
+            _refuse_top(name, x)
         if isinstance(x, Const) and kind is Kind.TEXT:
             return Const(_TEXT[name](str(x.value)), result)
         return Op(name, (x,), result)
@@ -52,8 +57,15 @@ def _of(name: str, kind: Kind, result: Kind) -> Callable[[Expr], Expr]:
     return build
 
 
+def _refuse_top(name: str, x: Expr) -> None:
+    """Windows hold the texts that are compared, so a text is changed before it is counted."""
+    if isinstance(x, Aggregate | CaptureAggregate) and x.function == "top":
+        raise KindError("CEP349", f'"{name}" stands inside of top()', f"as in top({name}(…)); or compare it with ==")
+
+
 def text_operator(name: str, x: Expr, pattern: Expr) -> Expr:
     """`x matches "…"` and the other operators on text, of which the right side is a constant."""
+    _refuse_top(name, x)
     shown = name.replace("_", " ")
     for operand in (x, pattern):
         if operand.kind is not Kind.TEXT:
@@ -75,7 +87,9 @@ def _check_pattern(pattern: str) -> None:
     try:
         re2.compile(pattern, options)
     except re2.error as error:
-        raise KindError("CEP208", f"the pattern is not valid: {error.args[0]!s}") from None
+        said = error.args[0]
+        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        raise KindError("CEP208", f"the pattern is not valid: {reason}") from None
 
 
 def _cidr(x: Expr, network: Expr) -> Expr:
@@ -111,6 +125,31 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+def known_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # an unknown one, a folder of zones, a name that is none
+        return False
+    return True
+
+
+def _calendar(name: str) -> Callable[[Expr, Expr], Expr]:
+    def build(time: Expr, zone: Expr) -> Expr:
+        if time.kind is not Kind.TIME or zone.kind is not Kind.TEXT:
+            hint = f'as in {name}(time, "Europe/Berlin")'
+            raise KindError("CEP201", f"{name}() takes a time and the name of a zone", hint)
+        if not isinstance(zone, Const):
+            raise KindError("CEP207", "the zone must be a constant")
+        if not known_zone(str(zone.value)):
+            raise KindError("CEP120", f'there is no time zone "{zone.value}"', 'as in "Europe/Berlin" or "UTC"')
+        return Op(name, (time, zone), Kind.INTEGER)
+
+    return build
+
+
 def _missing(x: Expr) -> Expr:
     return Op("missing", (x,), Kind.FLAG)
 
@@ -128,6 +167,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Expr]]] = {
     "lower": (1, _of("lower", Kind.TEXT, Kind.TEXT)),
     "upper": (1, _of("upper", Kind.TEXT, Kind.TEXT)),
     "length": (1, _of("length", Kind.TEXT, Kind.INTEGER)),
+    **{name: (2, _calendar(name)) for name in CALENDAR},
 }
 
 
@@ -141,15 +181,17 @@ def apply(name: str, args: Sequence[Expr]) -> Expr:
 
 def aggregate_kind(function: str, argument: Expr | None) -> Kind:
     """The kind that an aggregate of this argument has. Raises KindError when it has none."""
-    if function in ("count", "count_distinct"):
+    if function in _COUNTS:
         return Kind.INTEGER
-    assert argument is not None
+    if argument is None or function == "new":
+        return Kind.NUMBER if argument is None else Kind.FLAG
     kind = argument.kind
-    if function in ("first", "last"):
+    if function in ("first", "last", "prev", "top"):
         return kind
-    if function in ("min", "max") and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.TIME, Kind.DURATION):
+    ordered = function in ("min", "max") or function in PERCENTILES
+    if ordered and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.TIME, Kind.DURATION):
         return kind
-    if function in ("sum", "avg") and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.DURATION):
+    if function in _STATISTICS and kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.DURATION):
         if kind is Kind.DURATION:
             raise KindError("CEP204", f"{function}() takes numbers", "seconds(x) makes a number of a duration")
         return kind if function == "sum" else Kind.NUMBER

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cep.lang import ast, operators
+from cep.lang import ast, lookups, operators
 from cep.lang.aggregates import aggregate
 from cep.lang.build import DEEPEST
 from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, GroupCapture, KeyRef, Kind, LatestRef, Op, Source
-from cep.lang.functions import AGGREGATES, FUNCTIONS, UNBUILT_AGGREGATES, UNBUILT_FUNCTIONS, apply, text_operator
+from cep.lang.functions import AGGREGATES, CALENDAR, FUNCTIONS, apply, text_operator
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError
 from cep.lang.report import Page, nearest
 from cep.lang.rewrite import substitute
 
-_MOST_NODES = 20_000
+_MOST_NODES = 4_000
 _KINDS = {kind.value: kind for kind in Kind}
 
 
@@ -41,7 +41,8 @@ class Scope:
     """What names mean at one place.
 
     `own` is the event being judged, `own_names` what it may be called besides nothing at all (`bare`). `window_us` is
-    the default look-back of aggregates; `aggregates` is "built", "unbuilt" or the reason why there can be none.
+    the default look-back of aggregates, `forget_us` that of windows without a length of time; `aggregates` is "built"
+    or the reason why there can be none.
     """
 
     own: View | None = None
@@ -57,6 +58,7 @@ class Scope:
     latest: bool = False
     single: View | None = None
     window_us: int | None = None
+    forget_us: int = 0
     aggregates: str = "an aggregate cannot stand here"
     rule: str | None = None
 
@@ -69,12 +71,16 @@ class Inference:
     page: Page
     nodes: int = 0
     level: int = 0
+    outgrown: bool = False
+    given: Mapping[str, ast.Expr] = field(default_factory=dict)  # what a template's parameters stand for in messages
 
     def expr(self, node: ast.Expr, scope: Scope) -> Expr | None:
         """The checked expression, or None when something in it was reported."""
         self.nodes += 1
         if self.nodes > _MOST_NODES or self.level > DEEPEST:
-            self.page.error("CEP102", node.at, "with its lets written out the expression is too large")
+            if not self.outgrown:
+                self.page.error("CEP102", node.at, "with its lets written out the expression is too large")
+            self.outgrown = True
             return None
         self.level += 1
         try:
@@ -122,7 +128,8 @@ class Inference:
             return self._name(node, scope)
         if isinstance(node, ast.Member):
             return self._member(node, scope)
-        self.page.error("CEP901", node.at, "tables and looking things up in them are not built yet")
+        hint = f"name a column: {node.table.text}[…].COLUMN"
+        self.page.error("CEP124", node.at, "a row of a table is no value", hint)
         return None
 
     def _logic(self, node: ast.Logic | ast.Unary, scope: Scope) -> Expr | None:
@@ -154,29 +161,47 @@ class Inference:
 
     def _member_of(self, node: ast.MemberOf, scope: Scope) -> Expr | None:
         value = self.expr(node.value, scope)
-        items = self._items(node.choices, scope, value)
-        if value is None or items is None:
-            return None
-        op = operators.member_of(value, items)
+        op = self._named_choice(node.choices, value, scope)
+        if op is None:
+            items = self._items(node.choices, scope, value)
+            if value is None or items is None:
+                return None
+            op = operators.member_of(value, items)
         return Op("not", (op,), Kind.FLAG) if node.negated else op
 
+    def _named_choice(self, choices: ast.Name | ast.Choices, value: Expr | None, scope: Scope) -> Expr | None:
+        """`value in` a schedule or a list from a file, where that can be looked up; None for all others."""
+        if value is None or not isinstance(choices, ast.Name):
+            return None
+        name = choices.text
+        if name in self.names.schedules and value.kind is Kind.TIME:
+            return lookups.derived(self.names.schedules[name].covers(value), scope.key_names)
+        if name in self.names.files and lookups.of_one_event(value, scope.key_names):
+            self.names.keyed(name, value.kind)
+            return Op("listed", (value, Const(name, Kind.TEXT)), Kind.FLAG)
+        return None
+
     def _items(self, choices: ast.Name | ast.Choices, scope: Scope, value: Expr | None) -> list[Const] | None:
-        if isinstance(choices, ast.Name):
-            named = self.names.lists.get(choices.text)
-            if named is None:
-                if choices.text not in self.names.broken:
-                    hint = nearest(choices.text, self.names.lists) or 'declare it: list NAME = ["a", "b"]'
-                    self.page.error("CEP104", choices.at, f'there is no list "{choices.text}"', hint)
-                return None
-            if named.from_file and value is not None:
-                return [operators.read_as(value.kind, str(item.value)) for item in named.items]
-            return list(named.items)
-        return self.constants(choices, scope)
+        if isinstance(choices, ast.Choices):
+            return self.constants(choices, scope)
+        name = choices.text
+        if name in self.names.lists:
+            return list(self.names.lists[name])
+        if name in self.names.files:
+            entries = () if value is None else self.names.keyed(name, value.kind).rows
+            return [Const(key, value.kind) for key, _ in entries] if value is not None else []
+        if name not in self.names.broken:
+            hint = nearest(name, {*self.names.lists, *self.names.files}) or 'declare it: list NAME = ["a", "b"]'
+            self.page.error("CEP104", choices.at, f'there is no list "{name}"', hint)
+        return None
 
     def constants(self, choices: ast.Choices, scope: Scope) -> list[Const] | None:
         """The entries of a list as written; None when one of them was reported."""
         items: list[Const] = []
         for node in choices.items:
+            if isinstance(node, ast.Literal):  # of which there may be more than an expression has parts
+                items.append(Const(node.value, _KINDS[node.kind]))
+                continue
             item = self.expr(node, replace(scope, own=None, captured=None, single=None, aliases={}))
             if isinstance(item, Const):
                 items.append(item)
@@ -217,10 +242,11 @@ class Inference:
             hint: str | None = f"name its event: {scope.own.name}.{name}"
         elif name in scope.aliases or name in scope.own_names:
             hint = f'"{name}" is an event, of which a field is meant: {name}.FIELD'
-        elif name in self.names.views:
+        elif self.names.is_event(name):
             hint = f'"{name}" is an event: write {name}.FIELD or count({name})'
-        elif name in self.names.lists:
-            hint = f'"{name}" is a list, which stands after "in"'
+        elif (what := self.names.what(name)) is not None:
+            use = ', which stands after "in"' if what in ("list", "schedule") else ""
+            hint = f'"{name}" is a {what}{f": write {name}[KEY].COLUMN" if what == "table" else use}'
         elif name in ("null", "none", "None", "nil"):
             hint = "whether a field is missing is asked with missing(FIELD)"
         else:
@@ -234,6 +260,9 @@ class Inference:
         base = node.base
         if isinstance(base, ast.Name):
             return self._field_of(base, node.name, "", scope)
+        if isinstance(base, ast.Lookup):
+            key = self.expr(base.key, scope)
+            return lookups.lookup(self.names, self.page, base, node.name, key, scope.key_names)
         if isinstance(base, ast.Member) and isinstance(base.base, ast.Name) and base.name.text in ("first", "last"):
             return self._field_of(base.base, node.name, base.name.text, scope)
         if self.expr(base, scope) is not None:
@@ -255,9 +284,9 @@ class Inference:
             self.unbound(base, scope)
             return None
         if scope.latest and not which:
-            view = self.names.view(base, self.page, scope.rule)
+            view = self.names.view(base, self.page, scope.rule, asks_status=word.text == "status")
             return self._latest(view, word.text, scope) if view is not None and self._has(view, word) else None
-        if name in self.names.views:
+        if self.names.is_event(name):
             hint = f"name the step: {name} as x, and then write x.{word.text}"
             self.page.error("CEP104", base.at, f'"{name}" is an event, and no captured one is called so', hint)
         elif name not in self.names.broken:
@@ -292,25 +321,28 @@ class Inference:
         if name in AGGREGATES:
             return aggregate(self, node, scope)
         suffixed = node.distinct or node.windows or node.where is not None
-        if suffixed and name not in UNBUILT_AGGREGATES:
+        if suffixed:
             self.page.error("CEP203", node.function.at, f'"{name}" is not an aggregate', nearest(name, AGGREGATES))
             return None
         if name in self.names.lets:
             return self._let(node.function, node.args, scope, node.at)
-        if name in FUNCTIONS:
+        if name in FUNCTIONS or name in self.names.outside:
             args = self._all(node.args, scope)
-            return None if args is None else apply(name, args)
+            return None if args is None else self._applied(name, args, scope)
         self._unknown_function(node.function)
         return None
 
+    def _applied(self, name: str, args: list[Expr], scope: Scope) -> Expr:
+        if name in self.names.outside:
+            return lookups.called(self.names.outside[name], args, scope.key_names)
+        op = apply(name, args)
+        return lookups.derived(op, scope.key_names) if name in CALENDAR else op
+
     def _unknown_function(self, word: ast.Word) -> None:
         name = word.text
-        if name in UNBUILT_AGGREGATES:
-            self.page.error("CEP917", word.at, f'the aggregate "{name}" is not built yet')
-        elif name in UNBUILT_FUNCTIONS:
-            self.page.error("CEP924", word.at, f'"{name}" is not built yet')
-        elif name not in self.names.broken and name not in self.names.externals:
-            known = {*FUNCTIONS, *AGGREGATES, *(n for n, let in self.names.lets.items() if let.node.parameters)}
+        if name not in self.names.broken:
+            lets = (n for n, let in self.names.lets.items() if let.node.parameters)
+            known = {*FUNCTIONS, *AGGREGATES, *self.names.outside, *lets}
             self.page.error("CEP104", word.at, f'there is no function "{name}"', nearest(name, known))
 
     def _let(self, word: ast.Word, args: tuple[ast.Expr, ...], scope: Scope, at: tuple[int, int]) -> Expr | None:

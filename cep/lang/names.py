@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Stream
+from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Outside, Stream, Table
 from cep.lang.report import Page, Report, nearest
+from cep.lang.tables import Keyed
 from cep.lang.text import Place, Text
 
 
@@ -24,14 +25,33 @@ class View:
     fields: Mapping[str, Expr]
     where: Expr | None
     generation: int = 0  # how many refinements lie between it and its root
+    is_alert: bool = False
+
+    def remedy(self, name: str) -> str:
+        """How to give it a field that it lacks."""
+        if self.is_alert:
+            return f"let the rule show it: show {name} = …"
+        return f"give it one: event NAME = {self.name} with {name} = FIELD"
 
 
 @dataclass(frozen=True, slots=True)
-class NamedList:
-    """A list's entries; those of a file are text, to be read in the kind that they are compared with."""
+class Schedule:
+    """The minutes that a cron line names on the clocks of a zone."""
 
-    items: tuple[Const, ...]
-    from_file: bool
+    cron: str
+    zone: str
+
+    def covers(self, time: Expr) -> Expr:
+        """Whether a time lies in one of them."""
+        return Op("scheduled", (time, Const(self.cron, Kind.TEXT), Const(self.zone, Kind.TEXT)), Kind.FLAG)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTemplate:
+    """A template as it was written, and the file that it was written in."""
+
+    node: ast.Template
+    text: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,15 @@ class NamedLet:
 
     node: ast.Let
     text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A rule that a `use` has written out, where its mistakes are reported, and what its parameters stand for."""
+
+    rule: ast.Rule
+    page: Page
+    given: Mapping[str, ast.Expr]
 
 
 @dataclass(slots=True)
@@ -51,30 +80,91 @@ class Names:
     events: dict[str, Event] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     lets: dict[str, NamedLet] = field(default_factory=dict)
-    lists: dict[str, NamedList] = field(default_factory=dict)
+    lists: dict[str, tuple[Const, ...]] = field(default_factory=dict)
+    files: dict[str, Keyed] = field(default_factory=dict)  # lists from files: entries to be read in any kind
+    tables: dict[str, Keyed] = field(default_factory=dict)
+    rosters: dict[str, Keyed] = field(default_factory=dict)
+    outside: dict[str, Outside] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    templates: dict[str, NamedTemplate] = field(default_factory=dict)
+    expansions: dict[str, Expansion] = field(default_factory=dict)
     rules: dict[str, ast.Rule] = field(default_factory=dict)
-    externals: dict[str, ast.External] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    chains: dict[str, list[tuple[ast.Word | ast.Name, Page]]] = field(default_factory=dict)
-    """For each rule the places at which it speaks of other rules' alerts."""
+    alerts: dict[str, tuple[View, ...]] = field(default_factory=dict)
+    """Of a rule, and of `alert`, the event of the alerts that have fired, and that of those that have resolved too."""
+    circles: Mapping[str, set[str]] = field(default_factory=dict)
+    """For each rule those whose alerts it uses although they depend on its own."""
+    has_private: bool = False
+    """Whether any field is declared `mask` or `hash`."""
+    silent: dict[str, str] = field(default_factory=dict)
+    """The rules whose alerts nobody can listen to, with their modes."""
+    used: dict[tuple[str, Kind], Table] = field(default_factory=dict)
+    """Tables, lists and rosters in the kinds of key that rules look them up by."""
 
-    def view(self, word: ast.Word | ast.Name, page: Page, rule: str | None = None) -> View | None:
-        """The event of this name; None when there is none, which has then been reported."""
+    def keyed(self, name: str, kind: Kind) -> Table:
+        """A table, list or roster with its keys in a kind. Raises KindError."""
+        if (name, kind) not in self.used:
+            found = self.tables.get(name) or self.files.get(name) or self.rosters[name]
+            self.used[name, kind] = found.in_kind(name, kind)
+        return self.used[name, kind]
+
+    def given(self, rule: str) -> Mapping[str, ast.Expr]:
+        """What the parameters of the rule's template stand for, if it has one."""
+        return self.expansions[rule].given if rule in self.expansions else {}
+
+    def view(
+        self, word: ast.Word | ast.Name, page: Page, rule: str | None = None, *, asks_status: bool = False
+    ) -> View | None:
+        """The event of this name; None when there is none, which has then been reported.
+
+        An event that alerts are is known to `rule`s alone; who asks for `status` is given the resolved ones too.
+        """
         name = word.text
         if name in self.views:
             return self.views[name]
-        if name in self.rules and rule is not None:
-            self.chains.setdefault(rule, []).append((word, page))
-        elif name == "alert" or name in self.rules:
-            page.error("CEP922", word.at, "rules over alerts are not built yet")
-        elif name not in self.broken:
+        if rule is None and (name == "alert" or name in self.rules):
+            hint = "a rule may use it, with a where of its own"
+            page.error("CEP370", word.at, f'"{name}" is the event of alerts, of which only rules may speak', hint)
+        elif rule is not None and name in self.circles.get(rule, ()):
+            page.error("CEP307", word.at, f'"{rule}" depends on its own alerts')
+        elif name in self.alerts:
+            if name in self.silent:
+                page.warning("CEP374", word.at, f'nothing will come of this: "{name}" is in mode {self.silent[name]}')
+            return self.alerts[name][asks_status]
+        elif name in self.schedules:
+            hint = f"a rule takes events only within it: rule NAME … active in {name}"
+            page.error("CEP127", word.at, f'"{name}" is a schedule, which is no event', hint)
+        elif name not in self.broken and name not in self.rules and name != "alert":
             page.error("CEP104", word.at, f'there is no event "{name}"', nearest(name, self.views) or self._other(name))
         return None
 
+    def is_event(self, name: str) -> bool:
+        """Whether a rule may speak of an event of this name."""
+        return name in self.views or name in self.alerts
+
+    def all_views(self) -> Iterable[tuple[str, View]]:
+        """Every event by each of its names."""
+        yield from self.views.items()
+        yield from ((name, view) for name, views in self.alerts.items() for view in views)
+
+    def what(self, name: str) -> str | None:
+        """What kind of thing, other than an event, has this name."""
+        kinds: tuple[tuple[str, Mapping[str, object]], ...] = (
+            ("stream", self.streams),
+            ("list", self.lists),
+            ("list", self.files),
+            ("let", self.lets),
+            ("table", self.tables),
+            ("roster", self.rosters),
+            ("schedule", self.schedules),
+            ("template", self.templates),
+        )
+        return next((what for what, names in kinds if name in names), None)
+
     def _other(self, name: str) -> str | None:
-        for what, names in (("stream", self.streams), ("list", self.lists), ("let", self.lets)):
-            if name in names:
-                return f'"{name}" is a {what}'
+        what = self.what(name)
+        if what is not None:
+            return f'"{name}" is a {what}'
         return None if self.views else "an event is declared with: event NAME from STREAM (FIELD KIND, ...)"
 
 
@@ -101,7 +191,7 @@ class Keys:
                 self._tell(word, view, page, ("CEP209", message, None))
             return ref
         if ref is None:
-            hint = nearest(word.text, view.fields) or f"give it one: event NAME = {view.name} with {word.text} = FIELD"
+            hint = nearest(word.text, view.fields) or view.remedy(word.text)
             self._tell(word, view, page, ("CEP305", f'the key "{word.text}" is not a field of "{view.name}"', hint))
         else:
             self._tell(word, view, page, ("CEP305", f'the key "{word.text}" of "{view.name}" is no plain field', None))
@@ -157,6 +247,18 @@ def outgrown(expr: Expr, nodes_max: int, depth_max: int) -> bool:
 def sources(*exprs: Expr | None) -> list[Aggregate | LatestRef]:
     """The aggregates and latest values in some expressions."""
     return [part for expr in exprs for part in parts(expr) if isinstance(part, Aggregate | LatestRef)]
+
+
+def asks_status(owners: Iterable[str], *exprs: ast.Expr | ast.Choices | None) -> bool:
+    """Whether expressions speak of the `status` of the event judged, which may be called by any of `owners`."""
+    known = set(owners)
+    for node in ast.walk(*exprs):
+        if isinstance(node, ast.Member) and isinstance(node.base, ast.Name):
+            if node.name.text == "status" and node.base.text in known:
+                return True
+        elif isinstance(node, ast.Name) and node.text == "status":
+            return True
+    return False
 
 
 def declare(taken: dict[str, Place], word: ast.Word, page: Page) -> bool:

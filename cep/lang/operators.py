@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from cep.lang.checked import Const, Expr, Kind, Op
 
@@ -216,12 +216,21 @@ def _fold(op: Op) -> Expr:
     assert isinstance(a.value, int | float)
     assert isinstance(b.value, int | float)
     try:
-        value = _FOLD[op.name](a.value, b.value)
+        value = _decimal(op.name, a.value, b.value) if op.kind is Kind.NUMBER else _FOLD[op.name](a.value, b.value)
     except OverflowError:
         value = float("inf")
     if not abs(value) < (_INT64 if isinstance(value, int) else float("inf")):
         raise KindError("CEP106", "the result does not fit in 64 bits")
     return Const(value, op.kind)
+
+
+def _decimal(name: str, a: float, b: float) -> float:
+    """Literals are decimals: 0.1 + 0.2 is 0.3, which money is compared with exactly."""
+    if name not in ("add", "sub", "mul"):
+        return _FOLD[name](a, b)
+    exact = Context(prec=40)
+    left, right = Decimal(repr(a)), Decimal(repr(b))
+    return float({"add": exact.add, "sub": exact.subtract, "mul": exact.multiply}[name](left, right))
 
 
 def conjunction(parts: Sequence[Expr | None]) -> Expr | None:
@@ -254,16 +263,39 @@ def member_of(value: Expr, items: Sequence[Const]) -> Expr:
 
 
 def read_as(kind: Kind, text: str) -> Const:
-    """A line of a list's file as a constant of the kind that it is compared with. Raises KindError."""
-    if kind is Kind.TEXT:
-        return Const(text, kind)
+    """The text of a list's or a table's entry as a constant of a kind. Raises KindError."""
     try:
-        if kind is Kind.INTEGER:
-            return Const(int(text), kind)
-        if kind is Kind.NUMBER:
-            return Const(float(text), kind)
-        if kind is Kind.MONEY:
-            return Const(int(Decimal(text) * MONEY_UNITS), kind)
-    except (ValueError, ArithmeticError):
-        pass
-    raise KindError("CEP202", f'the list\'s entry "{text[:40]}" is not {article(kind)}')
+        return Const(_READ[kind](text), kind)
+    except (ValueError, ArithmeticError, KeyError):
+        raise KindError("CEP202", f'the entry "{text[:40]}" is not {article(kind)}') from None
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if abs(value) >= _INT64:
+        raise ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0.0:
+        raise ValueError
+    return value
+
+
+def _exact_money(text: str) -> int:
+    units = Decimal(text) * MONEY_UNITS
+    if units != units.to_integral_value() or abs(units) >= _INT64:
+        raise ValueError
+    return int(units)
+
+
+_READ: dict[Kind, Callable[[str], str | float | int | bool]] = {
+    Kind.TEXT: str,
+    Kind.INTEGER: _whole_number,
+    Kind.NUMBER: _finite,
+    Kind.MONEY: _exact_money,
+    Kind.FLAG: {"true": True, "false": False}.__getitem__,
+    Kind.TIME: time_us,
+}

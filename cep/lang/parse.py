@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST_FILE = 8_000_000
 LONGEST_LINE = 10_000
+LONGEST_DECLARATION = 20_000  # save for lists and tests, which are as long as they are
 DEEPEST_BRACKETS = 64
 MOST_ERRORS = 50
 
@@ -33,6 +35,7 @@ _BRACKETS = re.compile(
     rf"|(?P<begin>^[ \t]*(?:{'|'.join(DECLARATION_WORDS)})\b)",
     re.MULTILINE,
 )
+_UNSEEN = re.compile(r"\s+|#[^\n]*")
 _LONG_LINE = re.compile(rf"[^\n]{{{LONGEST_LINE + 1}}}")
 
 
@@ -58,7 +61,7 @@ def parser() -> Lark:
         maybe_placeholders=True,
         edit_terminals=whole_word,
         transformer=builder(),
-        cache=_cache_file(grammar) or False,
+        cache=cache_file(grammar) or False,
     )
 
 
@@ -71,7 +74,8 @@ def whole_word(terminal: TerminalDef) -> None:
         terminal.priority = 3
 
 
-def _cache_file(grammar: str) -> str | None:
+def cache_file(grammar: str, what: str = "grammar") -> str | None:
+    """Where the tables of a parser of this grammar are kept; None when nothing can be written there."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.path.join(home, "cep")
     try:
@@ -79,7 +83,7 @@ def _cache_file(grammar: str) -> str | None:
     except OSError:
         return None
     digest = hashlib.blake2b(grammar.encode(), digest_size=8).hexdigest()
-    return os.path.join(folder, f"grammar-{digest}.tables") if os.access(folder, os.W_OK) else None
+    return os.path.join(folder, f"{what}-{digest}.tables") if os.access(folder, os.W_OK) else None
 
 
 def parse(text: Text, page: Page) -> ast.File:
@@ -111,13 +115,19 @@ def parse_expression(content: str, page: Page, offset: int) -> ast.Expr | None:
     """An expression on its own, as in a message, that begins at `offset` of the page; None when it was reported."""
     from cep.lang.rewrite import moved
 
-    found, mistake = _attempt(content, 0, len(content), "expr")
+    found, mistake = _expression(content)
     if mistake is not None:
         at = (mistake.at[0] + offset, mistake.at[1] + offset)
         page.error(mistake.code, at, mistake.message, mistake.hint)
         return None
     expression: ast.Expr = found
     return moved(expression, offset)
+
+
+@lru_cache(maxsize=4096)
+def _expression(content: str) -> tuple[Any, Mistake | None]:
+    """What an expression on its own is, or why it is none. Messages say the same things again and again."""
+    return _attempt(content, 0, len(content), "expr")
 
 
 def _attempt(content: str, start: int, end: int, symbol: str) -> tuple[Any, Mistake | None]:
@@ -169,6 +179,14 @@ def _within_limits(text: Text, page: Page) -> bool:
             'a long list fits in a file: list NAME from "file.txt"',
         )
         return False
+    if (begin := _long_declaration(content)) is not None:
+        page.error(
+            "CEP102",
+            (begin, begin + 1),
+            f"the declaration is longer than {LONGEST_DECLARATION:,} characters",
+            "give parts of it a name: let NAME = …",
+        )
+        return False
     depth = 0
     for match in _BRACKETS.finditer(content):
         if match.lastgroup == "open":
@@ -181,3 +199,16 @@ def _within_limits(text: Text, page: Page) -> bool:
         elif match.lastgroup == "begin":
             depth = 0
     return True
+
+
+def _long_declaration(content: str) -> int | None:
+    """Where a declaration begins that is too long to be looked at, comments and blanks not counted."""
+    if len(content) <= LONGEST_DECLARATION:
+        return None
+    begins = [(match.start(1), match[1]) for match in _BEGIN.finditer(content)]
+    for (begin, word), (end, _) in pairwise([(0, ""), *begins, (len(content), "")]):
+        if word in ("list", "test") or end - begin <= LONGEST_DECLARATION:
+            continue
+        if len(_UNSEEN.sub("", content[begin:end])) > LONGEST_DECLARATION:
+            return begin
+    return None

@@ -36,6 +36,13 @@ def substitute(body: ast.Expr, given: Mapping[str, ast.Expr], at: Place) -> ast.
     return node
 
 
+def written_out(node: ast.Expr, given: Mapping[str, ast.Expr]) -> ast.Expr:
+    """An expression of a template with its arguments, which all stand where the whole expression does."""
+    given = {name: _rewritten(arg, {}, lambda _: node.at) for name, arg in given.items()}
+    result: ast.Expr = _rewritten(node, given, lambda at: at)
+    return result
+
+
 def moved(node: ast.Expr, by: int) -> ast.Expr:
     """The same expression, its places `by` characters further on."""
     result: ast.Expr = _rewritten(node, {}, lambda at: (at[0] + by, at[1] + by))
@@ -49,6 +56,8 @@ def _rewritten(node: Any, given: Mapping[str, ast.Expr], place: Callable[[Place]
         return tuple(_rewritten(item, given, place) for item in node)
     if not isinstance(node, _INNER):
         return node
+    if isinstance(node, ast.Window) and isinstance(named := given.get(str(node.value)), ast.Name):
+        node = replace(node, value=named.text)
     changes: dict[str, Any] = {}
     for part in fields(node):
         if part.name not in ("at", "depth"):

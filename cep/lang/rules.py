@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
 from cep.lang.bounds import longest_gap
-from cep.lang.checked import KEYS_MAX, PARTS_MAX, AlertClause, Expr, Kind, Limit, Rule, Template, When, While
+from cep.lang.checked import (
+    KEYS_MAX,
+    PARTS_MAX,
+    Aggregate,
+    AlertClause,
+    Const,
+    Expr,
+    Kind,
+    Limit,
+    Rule,
+    Template,
+    When,
+    While,
+)
 from cep.lang.checked import Key as CheckedKey
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
 from cep.lang.infer import Inference, Scope
+from cep.lang.messages import template
 from cep.lang.names import Keys, Names, View, sources
 from cep.lang.operators import KindError, article, to_number
+from cep.lang.privacy import of_key, privacy
 from cep.lang.report import Page, listed, nearest
+from cep.lang.restrict import restricted
 from cep.lang.sequences import sequence
-from cep.lang.templates import template
 from cep.lang.text import Place
 
 LEVELS = ("info", "low", "medium", "high", "critical")
@@ -34,15 +49,20 @@ class _Outputs:
     labels: list[tuple[str, Expr]]
     score: Expr | None = None
     limit: Limit | None = None
+    to: list[str] = field(default_factory=list)
 
 
-def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
-    """The checked rule, or None when its trigger could not be read. Mistakes are in the page's report."""
-    infer = Inference(names, page)
+def check_rule(names: Names, node: ast.Rule, page: Page, given: Mapping[str, ast.Expr]) -> Rule | None:
+    """The checked rule, or None when its trigger could not be read. Mistakes are in the page's report.
+
+    given: what the parameters of its template stand for.
+    """
+    infer = Inference(names, page, given=given)
     keys, settings = _headers(node, page)
     horizon_us = settings.get("within")
     assert horizon_us is None or isinstance(horizon_us, int)
-    scope = Scope(keys=keys, window_us=horizon_us, aggregates="built", rule=node.name.text)
+    remembered_us = _whole(settings, "forget", max(_DAY_US, 10 * (horizon_us or 0)))
+    scope = Scope(keys=keys, window_us=horizon_us, forget_us=remembered_us, aggregates="built", rule=node.name.text)
     trigger: When | While
     if isinstance(node.trigger, ast.When):
         found = sequence(infer, node.trigger, node, scope)
@@ -55,7 +75,6 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
             absent=frozenset(found.absent),
             captured=found.last,
             key_names=True,
-            aggregates="unbuilt",
         )
     else:
         checked = _while(infer, node.trigger, replace(scope, latest=True))
@@ -81,12 +100,26 @@ def check_rule(names: Names, node: ast.Rule, page: Page) -> Rule | None:
         limit=outputs.limit,
         mode=str(settings.get("mode", "live")),
         max_starts=_whole(settings, "max", _MAX_STARTS),
-        forget_us=_whole(settings, "forget", max(_DAY_US, 10 * _longest(trigger, horizon_us, outputs))),
+        forget_us=_whole(settings, "forget", max(_DAY_US, 10 * _longest(trigger, horizon_us, outputs, remembered_us))),
         about=_text(settings, "about"),
         owner=_text(settings, "owner"),
         tags=_tags(settings),
+        to=tuple(outputs.to),
     )
+    rule = restricted(names, node, rule, page)
+    if names.has_private:
+        rule = _private(rule, names, node, page)
     return replace(rule, version=version(rule, tuple(names.events.values())))
+
+
+def _private(rule: Rule, names: Names, node: ast.Rule, page: Page) -> Rule:
+    """The rule with what its key carries. A score is a number wherever it goes, so it cannot be hidden."""
+    events = tuple(names.events.values())
+    keys = tuple(replace(key, privacy=of_key(rule, events, i)) for i, key in enumerate(rule.keys))
+    if rule.score is not None and (hidden := privacy(rule.score, events, keys)) is not None:
+        at = next(output.at for output in node.outputs if isinstance(output, ast.Score))
+        page.error("CEP373", at, f'the score would tell a field declared "{hidden}"', "score what was counted instead")
+    return replace(rule, keys=keys)
 
 
 # ------------------------------------------------------------------------------------- headers
@@ -111,8 +144,6 @@ def _headers(node: ast.Rule, page: Page) -> tuple[Keys, Settings]:
 
 
 def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
-    if header.roster is not None:
-        page.error("CEP902", header.roster.at, "rosters are not built yet")
     if header.any_of:
         page.error("CEP927", header.at, '"by any of" is not built yet')
     unique = {word.text: word for word in reversed(header.keys)}
@@ -126,10 +157,6 @@ def _key_words(header: ast.By, page: Page) -> tuple[ast.Word, ...]:
 def _setting(header: ast.Setting, page: Page) -> None:
     """What a header of one value may hold."""
     match header.word, header.value:
-        case "active", _:
-            page.error("CEP905", header.at, "schedules are not built yet")
-        case "mode", "shadow":
-            page.error("CEP926", header.at, "shadow rules are not built yet")
         case "mode", str(mode) if mode not in MODES:
             hint = nearest(mode, MODES) or f"write {listed(MODES)}"
             page.error("CEP104", header.at, f'there is no mode "{mode}"', hint)
@@ -184,14 +211,15 @@ def _single(names: Names, trigger: While, node: ast.While) -> View | None:
     if len(roots) != 1:
         return None
     (root,) = roots
-    event = next(event for event in names.events.values() if event.index == root)
     words = {part.text for part in ast.walk(node.condition, node.until) if isinstance(part, ast.Name)}
-    mentioned = [view for name, view in names.views.items() if view.event == root and name in words]
-    return mentioned[0] if len(mentioned) == 1 else names.views[event.name]
+    views = [(name, view) for name, view in names.all_views() if view.event == root]
+    mentioned = [view for name, view in views if name in words]
+    return mentioned[0] if len(mentioned) == 1 else views[0][1]
 
 
 def _check_sources(trigger: While, outputs: _Outputs, node: ast.Rule, page: Page) -> None:
-    if len({part.source for part in sources(trigger.condition, trigger.until, *_said(outputs))}) > PARTS_MAX:
+    read = {source for part in sources(trigger.condition, trigger.until, *_said(outputs)) for source in part.sources}
+    if len(read) > PARTS_MAX:
         page.error("CEP102", node.name.at, f"a condition and its outputs read at most {PARTS_MAX} different sources")
 
 
@@ -200,11 +228,12 @@ def _said(outputs: _Outputs) -> list[Expr | None]:
     exprs: list[Expr | None] = [value for _, value in (*outputs.shows, *outputs.labels)]
     messages = [alert.message for alert in outputs.alerts if alert.message is not None]
     exprs += [part for message in messages for part in message.parts if not isinstance(part, str)]
+    exprs += [alert.condition for alert in outputs.alerts]
     return [*exprs, outputs.score, *(outputs.limit.keys if outputs.limit else ())]
 
 
-def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -> int:
-    """The longest time that the rule looks back or waits."""
+def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs, remembered_us: int) -> int:
+    """The longest time that the rule looks back or waits; windows that end with what it remembers do not count."""
     lengths = [horizon_us or 0]
     exprs = _said(outputs)
     if isinstance(trigger, While):
@@ -213,7 +242,8 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs) -
     else:
         lengths.append(longest_gap(trigger))
         exprs += [step.source.where for step in trigger.steps]
-    lengths += [part.window_us for part in sources(*exprs) if hasattr(part, "window_us")]
+    windows = [part.window for part in sources(*exprs) if isinstance(part, Aggregate)]
+    lengths += [w.life_us for w in windows if not ((w.count or w.since) and w.length_us == remembered_us)]
     return max(lengths)
 
 
@@ -226,8 +256,9 @@ def _outputs(infer: Inference, node: ast.Rule, scope: Scope) -> _Outputs:
     for clause in node.outputs:
         match clause:
             case ast.Alert():
-                if result.alerts:
-                    page.error("CEP918", clause.at, "several alert clauses in one rule are not built yet")
+                if result.alerts and result.alerts[-1].condition is None:
+                    hint = 'of several clauses the first whose "if" holds makes the alert; only the last is without'
+                    page.error("CEP376", clause.at, "this alert is never made: the one before has no condition", hint)
                 result.alerts.append(_alert(infer, clause, scope))
             case ast.Show():
                 _named(infer, clause.shows, result.shows, scope)
@@ -240,7 +271,9 @@ def _outputs(infer: Inference, node: ast.Rule, scope: Scope) -> _Outputs:
                 _once(page, "limit", clause.at, result.limit)
                 result.limit = _limit(infer, clause, scope)
             case ast.To():
-                page.error("CEP921", clause.at, '"to" is not built yet')
+                if clause.sink.text in result.to:
+                    page.error("CEP107", clause.at, f'"{clause.sink.text}" stands twice')
+                result.to.append(clause.sink.text)
     if not result.alerts:
         result.alerts.append(AlertClause("info", None, None))
     return result
@@ -256,10 +289,11 @@ def _alert(infer: Inference, node: ast.Alert, scope: Scope) -> AlertClause:
     if level not in LEVELS:
         hint = nearest(level, LEVELS) or f"write {listed(LEVELS)}"
         infer.page.error("CEP104", node.level.at, f'there is no level "{level}"', hint)
-    if node.condition is not None:
-        infer.page.error("CEP919", node.condition.at, '"alert … if" is not built yet')
     message: Template | None = None if node.message is None else template(infer, node.message, scope)
-    return AlertClause(level, message, None)
+    condition = infer.flag(node.condition, scope)
+    if node.condition is not None and condition is None:
+        condition = Const(True, Kind.FLAG)  # it was reported: what follows from it is not
+    return AlertClause(level, message, condition)
 
 
 def _named(infer: Inference, assignments: Iterable[ast.Assignment], into: list[tuple[str, Expr]], scope: Scope) -> None:

@@ -10,7 +10,7 @@ from cep.lang.bounds import check_bound, check_shape
 from cep.lang.checked import Expr, Group, Item, Resume, Source, Step, When
 from cep.lang.contradiction import impossible
 from cep.lang.infer import Bound, Inference, Scope
-from cep.lang.names import View
+from cep.lang.names import View, asks_status
 from cep.lang.operators import conjunction
 from cep.lang.report import listed, nearest
 
@@ -123,7 +123,7 @@ class _Reader:
         """One checked step; binds its alias. The caller knows its link."""
         infer, result = self.infer, self.result
         least, most, in_row = _counts(infer, node.quantifier)
-        view = infer.names.view(body.event, infer.page, self.scope.rule)
+        view = self._view(body)
         if view is None:
             if body.alias is not None:
                 result.refused.add(body.alias.text)
@@ -138,6 +138,11 @@ class _Reader:
             result.last = bound
         span = infer.page.span(node.at)
         return Step(None, node.negated, least, most, node.within_us, source, alias, body.event.text, span, in_row)
+
+    def _view(self, body: ast.Atom) -> View | None:
+        owners = [body.event.text, *([body.alias.text] if body.alias is not None else [])]
+        asks = asks_status(owners, body.where)
+        return self.infer.names.view(body.event, self.infer.page, self.scope.rule, asks_status=asks)
 
     def _source(self, body: ast.Atom, view: View, where: Expr | None) -> Source:
         filtered = conjunction((view.where, where))
@@ -189,7 +194,7 @@ class _Reader:
         """What ends the runs; None when there is nothing, or it was refused."""
         if node is None:
             return None
-        view = self.infer.names.view(node.event, self.infer.page, self.scope.rule)
+        view = self._view(node)
         if view is None:
             return None
         where = self.infer.flag(node.where, _own_scope(self._here(node), node, Bound(-1, view, False), True))

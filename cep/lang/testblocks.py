@@ -54,6 +54,10 @@ class _Block:
         return self._given(node) if isinstance(node, ast.Given) else self._expect(node)
 
     def _given(self, node: ast.Given) -> Given | None:
+        if node.event.text in self._names.rules or (node.event.text == "alert" and "alert" not in self._names.views):
+            hint = "give the events that make the rule fire"
+            self._page.error("CEP371", node.event.at, f'"{node.event.text}" is not given: it is what rules make', hint)
+            return None
         event = self._names.events.get(node.event.text)
         if event is None:
             view = self._names.view(node.event, self._page)
@@ -81,9 +85,6 @@ class _Block:
                 "CEP406", node.at, "an expectation stands before an earlier one", "expectations go forward in time"
             )
         self._expected_us = max(self._expected_us, node.at_us)
-        if node.what == "near":
-            page.error("CEP923", node.at, '"expect near" is not built yet')
-            return None
         if node.rule is None:
             return Expect(node.at_us, "nothing", None, (), page.span(node.at))
         if not _rule(self._rules, node.rule, self._names, page):
@@ -94,8 +95,36 @@ class _Block:
         if node.what == "resolved" and not isinstance(rule.trigger, While):
             page.error("CEP404", node.rule.at, f'"{rule.name}" never resolves: only a "while" does')
             return None
+        if node.what == "near":
+            return self._near(node, rule)
         values = self._values(node.pairs, _shown(rule), f'alerts of "{rule.name}" show no', "CEP407")
         return None if values is None else Expect(node.at_us, node.what, rule.name, values, page.span(node.at))
+
+    def _near(self, node: ast.Expect, rule: Rule) -> Expect | None:
+        """What nearly happened is known by its key, and by the step that it waits for."""
+        kinds = {key.name: key.kind for key in rule.keys}
+        values = self._values(node.pairs, kinds, f'a near miss is known by its key, and "{rule.name}" has no', "CEP407")
+        missing: tuple[int, ...] = ()
+        if node.missing is not None:
+            missing = self._missing(node.missing, rule)
+            if not missing:
+                return None
+        if values is None:
+            return None
+        return Expect(node.at_us, "near", rule.name, values, self._page.span(node.at), missing)
+
+    def _missing(self, word: ast.Word, rule: Rule) -> tuple[int, ...]:
+        """The places among the positive steps of those that are called so; () when that was reported."""
+        if isinstance(rule.trigger, While):
+            hint = f"write: expect near {rule.name}"
+            self._page.error("CEP409", word.at, "a condition waits for no step: it only does not hold yet", hint)
+            return ()
+        positive = [step for step in rule.trigger.steps if not step.negated]
+        places = tuple(place for place, step in enumerate(positive) if word.text in (step.alias, step.name))
+        if not places:
+            known = {name for step in positive for name in (step.alias, step.name) if name is not None}
+            self._page.error("CEP408", word.at, f'"{rule.name}" has no step "{word.text}"', nearest(word.text, known))
+        return places
 
     def _values(
         self, pairs: Iterable[ast.Pair], kinds: Mapping[str, Kind], unknown: str, code: str

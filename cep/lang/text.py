@@ -6,15 +6,13 @@ columns is made only where a person will read it.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from cep.errors import Span
 
 Place = tuple[int, int]
-
-_LINE_END = re.compile("\n")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +26,8 @@ class Text:
     @staticmethod
     def of(name: str, content: str) -> Text:
         """The text of a file, with its lines found."""
-        return Text(name, content, (0, *(m.end() for m in _LINE_END.finditer(content))))
+        lengths = (len(line) + 1 for line in content.split("\n")[:-1])
+        return Text(name, content, (0, *accumulate(lengths)))
 
     def span(self, place: Place) -> Span:
         """The place as lines and columns, both from 1."""

@@ -74,7 +74,8 @@ def shown(expr: Expr | None) -> str:
             return f"latest {'ab'[expr.source.event]}.{expr.field}"
         case Aggregate():
             where = f" where {shown(expr.source.where)}" if expr.source.where else ""
-            return f"{expr.function}({'ab'[expr.source.event]} {shown(expr.argument)}{where}) over {expr.window_us}"
+            argument = f"{'ab'[expr.source.event]} {shown(expr.argument)}{where}"
+            return f"{expr.function}({argument}) over {expr.window.length_us}"
         case Op(name="convert"):
             return f"{expr.kind.value}({shown(expr.args[0])})"
         case Op():
@@ -323,7 +324,8 @@ def test_load_reads_folders_imports_and_lists(tmp_path):
     assert loaded.ruleset is not None
     trigger = loaded.ruleset.rules[0].trigger
     assert isinstance(trigger, When)
-    assert shown(trigger.steps[0].source.where) == "in(a.n, 1:integer, 3:integer)"
+    assert shown(trigger.steps[0].source.where) == "listed(a.n, 'odd':text)"
+    assert [key for key, _ in loaded.ruleset.tables[0].rows] == [1, 3]
     assert {name.rsplit("/", 1)[-1] for name in loaded.files} == {"one.cep", "two.cep", "schema.cep"}
 
 

@@ -1,4 +1,4 @@
-"""The words that a rule's output expressions read, for all matches of a step at once.
+"""What a rule's output expressions read and give, for all matches of a step at once.
 
 With `match each` a loop's captured events are kept only up to a bound, the first ones and the last (see the kernel
 `chain`); what cannot be known exactly then is null, never wrong.
@@ -7,27 +7,25 @@ With `match each` a loop's captured events are kept only up to a bound, the firs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch
+from cep.engine.matched import RuleMatches
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
-from cep.engine.step import RuleMatches
-from cep.engine.strings import Strings
-from cep.engine.texts import text_function
+from cep.engine.statistics import statistic
+from cep.engine.values import Value, values_of
 from cep.kernels.chain import EACH_REFERENCES_MAX
 from cep.kernels.keys import NEVER
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
-from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan, TextColumn
+from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-TextFunction = Callable[[str], bool | int | str]
 
 _LARGEST = 2**63 - 1
 _RUN, _END = int(Opcode.RUN), int(Opcode.END)
@@ -96,10 +94,11 @@ def input_words(state: EngineState, rule: RuleSpec, matches: RuleMatches, what: 
     """The inputs of a rule's outputs, shape (m, inputs)."""
     words = np.empty((len(matches.row), len(rule.inputs)), np.int64)
     for place, given in enumerate(rule.inputs):
-        words[:, place] = _input(given, matches, what)
-        for operation, patterns in given.texts:
-            function = text_function(TextColumn(-1, -1, operation, patterns))
-            words[:, place] = _of_texts(function, words[:, place].tolist(), state.strings)
+        if given.derivation is None:
+            words[:, place] = _input(given, matches, what)
+        else:
+            args = [_code_words(state, code, words) for code in given.args]
+            words[:, place] = state.derived.words(given.derivation, args, state.strings)
     return words
 
 
@@ -123,24 +122,30 @@ def _null(given: Input) -> int:
     return NAN_WORD if given.real else NULL
 
 
-def _of_texts(function: TextFunction, words: list[int], strings: Strings) -> list[int]:
-    """The words that an operation on texts gives, worked out once for each text."""
-    known = {NULL: NULL}
-    for word in set(words) - known.keys():
-        outcome = function(strings.text(word) or "")
-        known[word] = strings.id(outcome) if isinstance(outcome, str) else int(outcome)
-    return [known[word] for word in words]
-
-
 def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
     """An output expression over its inputs, shape (m,)."""
-    code, at = state.code, output.code
+    return _code_words(state, output.code, inputs)
+
+
+def _code_words(state: EngineState, at: int, inputs: Ints) -> Ints:
+    """The words of the expression at `at`, shape (m,)."""
+    code = state.code
     if code[at, 0] == _RUN and code[at + 1, 0] == _END:
         plain: Ints = inputs[:, code[at, 1]]
         return plain
     values = np.empty(len(inputs), np.int64)
     compute_each(code, at, state.consts, inputs, values, state.stack, state.stack.view(np.float64))
     return values
+
+
+def output_values(state: EngineState, output: Output, inputs: Ints) -> list[Value]:
+    """An output's value in each match."""
+    return values_of(output_words(state, output, inputs), output.kind, state.strings)
+
+
+def key_values(state: EngineState, rule: RuleSpec, words: Ints) -> dict[str, list[Value]]:
+    """The parts of keys by name, from their words, shape (m, parts at least)."""
+    return {name: values_of(words[:, i], kind, state.strings) for i, (name, kind) in enumerate(rule.keys)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,7 @@ class _Values:
 
     words: Ints
     null: Bools
+    time_us: Ints
     starts: Ints
     cut: Bools
     real: bool
@@ -171,20 +177,19 @@ def _end(given: Input, what: Captured) -> Ints:
     return np.where(what.held[:, given.a] > 0, found, _null(given))
 
 
-def _column(given: Input, what: Captured) -> Ints:
-    """The words of the events that the input's steps captured, match by match, in the order of capture."""
+def _column(given: Input, what: Captured) -> tuple[Ints, Ints]:
+    """The words and times of the events that the input's steps captured, match by match, in the order of capture."""
     steps = _steps(given)
     held = what.held[:, steps].ravel()
     at, _ = spread(what.first[:, steps].ravel(), held)
     rows = what.rows[at]
+    words, time_us = what.events.words, what.events.time_us[rows]
     if len(steps) == 1:
-        alone: Ints = what.events.words[_slots(given)[0], rows]
-        return alone
+        return words[_slots(given)[0], rows], time_us
     slots = np.repeat(np.tile(_slots(given), len(what.held)), held)
     match = np.repeat(np.repeat(np.arange(len(what.held)), len(steps)), held)
     order = np.lexsort((rows, match))
-    words: Ints = what.events.words[slots, rows][order]
-    return words
+    return words[slots, rows][order], time_us[order]
 
 
 def _aggregate(given: Input, what: Captured) -> Ints:
@@ -192,13 +197,20 @@ def _aggregate(given: Input, what: Captured) -> Ints:
     steps = _steps(given)
     held, count = what.held[:, steps].sum(axis=1), what.count[:, steps].sum(axis=1)
     some = held > 0
-    made = np.full(len(held), 0 if given.source in _OF_NOTHING else _null(given), np.int64)
+    made = np.full(len(held), _of_nothing(given), np.int64)
     if some.any():
-        words = _column(given, what)
+        words, time_us = _column(given, what)
         null = np.isnan(words.view(np.float64)) if given.real else words == NULL
         starts = np.cumsum(held[some]) - held[some]
-        made[some] = _folded(given, _Values(words, null, starts, (count > held)[some], given.real))
+        made[some] = _folded(given, _Values(words, null, time_us, starts, (count > held)[some], given.real))
     return made
+
+
+def _of_nothing(given: Input) -> int:
+    """The word of an aggregate of no events."""
+    if given.source is InputKind.STATISTIC:
+        return statistic(given.function, [], [], given.scale, real=given.real)
+    return 0 if given.source in _OF_NOTHING else _null(given)
 
 
 def _folded(given: Input, values: _Values) -> Ints:
@@ -212,6 +224,8 @@ def _folded(given: Input, values: _Values) -> Ints:
         return _first_value(values)
     if kind is InputKind.LAST_VALUE:
         return _last_value(values)
+    if kind is InputKind.STATISTIC:
+        return _statistics(given, values)
     if kind is InputKind.COUNT:
         made = np.add.reduceat((~values.null).astype(np.int64), values.starts)
     elif kind is InputKind.DISTINCT:
@@ -220,6 +234,21 @@ def _folded(given: Input, values: _Values) -> Ints:
         made = _real(kind, values) if given.real else _integer(kind, values)
     is_real = given.real and kind not in (InputKind.COUNT, InputKind.DISTINCT)
     return np.where(values.cut, NAN_WORD if is_real else NULL, made)
+
+
+def _statistics(given: Input, values: _Values) -> Ints:
+    """A further aggregate of each match's values, in order, nulls left out."""
+    words = values.words.view(np.float64) if values.real else values.words
+    made: list[int] = []
+    for part, null, times, cut in zip(
+        *(np.split(column, values.starts[1:]) for column in (words, values.null, values.time_us)),
+        values.cut,
+        strict=True,
+    ):
+        known, when = part[~null].tolist(), times[~null].tolist()
+        word = statistic(given.function, known, when, given.scale, real=given.real)
+        made.append((NAN_WORD if given.real_out else NULL) if cut else word)
+    return np.array(made, np.int64)
 
 
 def _integer(kind: InputKind, values: _Values) -> Ints:

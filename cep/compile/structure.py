@@ -1,0 +1,69 @@
+"""What state means apart from its program: digests by which a changed program finds the state that it can go on with.
+
+Equal digests: the plan takes in the same events with the same keys and does the same with them, whatever the places of
+columns, predicates and instructions are in its program. What an alert says does not enter, save where a `while` keeps
+values for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any
+
+from cep.lang.checked import Rule, RuleSet
+from cep.lang.digest import digest
+from cep.layout import ColumnSpec
+
+
+def of_rule(rules: RuleSet, rule: Rule, kept: tuple[object, ...]) -> str:
+    """Of a rule's plan: all of the rule but its name, outputs and mode. kept: the values that a `while` keeps."""
+    plan = replace(
+        rule, name="", version="", alerts=(), shows=(), labels=(), score=None, limit=None, mode="", about=None,
+        owner=None, tags=(), to=(),
+    )  # fmt: skip
+    return of_value(rules, (plan, kept))
+
+
+def of_value(rules: RuleSet, value: object) -> str:
+    """Of any checked value, with the declarations of the events and fields that it speaks of."""
+    declared = tuple(_declared(rules, event, name) for event, name in sorted(spoken_of(value)))
+    return digest((value, declared), rules.events)
+
+
+def of_column(rules: RuleSet, column: ColumnSpec) -> str:
+    """Of a decoded column."""
+    stream = rules.streams[column.stream].name if column.stream >= 0 else ""
+    return repr((stream, column.path, column.kind))
+
+
+def _declared(rules: RuleSet, event: int, name: str) -> tuple[object, ...]:
+    root = rules.events[event]
+    stream = rules.streams[root.stream].name if root.stream >= 0 else ""
+    found = next((field for field in root.fields if field.name == name), None)
+    return stream, root.name, root.wire_type, name, found and found.path, found and found.kind
+
+
+def spoken_of(node: object) -> set[tuple[int, str]]:
+    """Every (event, field) that a checked value speaks of; "time" stands for the event itself."""
+    found: set[tuple[int, str]] = set()
+    stack: list[Any] = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, tuple):
+            stack += part
+            continue
+        kind: Any = type(part)
+        names = _field_names(kind)
+        stack += [getattr(part, name) for name in names]
+        if "field" in names:
+            found.add(((part if "event" in names else part.source).event, part.field))
+        elif "event" in names:
+            found.add((part.event, "time"))
+    return found
+
+
+@cache
+def _field_names(of: Any) -> tuple[str, ...]:
+    """The names of a dataclass's fields; none of anything else."""
+    return tuple(part.name for part in fields(of)) if is_dataclass(of) else ()

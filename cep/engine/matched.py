@@ -1,0 +1,99 @@
+"""What a step gives: the matches of each rule, and the order of alerts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.plans import PlanState
+from cep.engine.state import EngineState
+from cep.kernels.matches import KEY, KIND, PLACE, REFERENCES, ROWS, START, TIME
+from cep.layout import Program
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class RuleMatches:
+    """The matches of one rule, m of them.
+
+    row: (m, COLUMNS) of kernels.matches. reference: ordinals, match by match. clause: (m,), by which of the rule's
+    clauses each alerts.
+    """
+
+    rule: int
+    row: Ints
+    count: Ints
+    value: Ints
+    reference: Ints
+    clause: Ints
+
+
+@dataclass(slots=True)
+class StepOutput:
+    """matches: by rule and stratum. order: (alerts, 2), place in `matches` and row in it, in the order of alerts.
+
+    A match that is not in `order` makes no alert. late: rows of the given batch that came too late.
+    """
+
+    matches: list[RuleMatches]
+    order: Ints
+    late: npt.NDArray[np.intp]
+
+
+def taken(rule: int, plan: PlanState) -> RuleMatches | None:
+    """The matches in a plan's buffer, which is empty afterwards."""
+    matches = plan.matches
+    n, references = int(matches.used[ROWS]), int(matches.used[REFERENCES])
+    if n == 0:
+        return None
+    matches.used[:] = 0
+    return RuleMatches(
+        rule,
+        matches.row[:n].copy(),
+        matches.count[:n].copy(),
+        matches.value[:n].copy(),
+        matches.reference[:references].copy(),
+        np.zeros(n, np.int64),
+    )
+
+
+def in_order(program: Program, state: EngineState, matches: list[RuleMatches]) -> Ints:
+    """All matches of a stratum, shape (total, 2): place in `matches` and row in it.
+
+    The order is that of time, deadlines before events, place, rule, start, and last the key's value.
+    """
+    if not matches:
+        return np.empty((0, 2), np.int64)
+    rows = np.concatenate([m.row for m in matches])
+    place = np.concatenate([np.full(len(m.row), i) for i, m in enumerate(matches)])
+    row = np.concatenate([np.arange(len(m.row)) for m in matches])
+    ranks = (rows[:, START], place, rows[:, PLACE], rows[:, KIND], rows[:, TIME])
+    by = np.lexsort((row, *ranks))
+    same = np.ones(max(len(by) - 1, 0), np.bool_)
+    for rank in ranks:
+        same &= rank[by[1:]] == rank[by[:-1]]
+    for first, last in _stretches(same):
+        # One event of two keys, or the deadlines of two keys that share their last event.
+        rule = program.rules[matches[place[by[first]]].rule]
+        kinds = [kind for _, kind in rule.keys]
+        by[first:last] = sorted(by[first:last], key=lambda i: _key_values(rows[i], kinds, state))
+    return np.stack((place[by], row[by]), axis=1)
+
+
+def _stretches(same: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The stretches [first, last) of places that are equal to their neighbour."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], same.astype(np.int8), [0]))))
+    return [(int(first), int(last) + 1) for first, last in edges.reshape(-1, 2)]
+
+
+def _key_values(row: Ints, kinds: list[str], state: EngineState) -> list[str | int | float]:
+    """A match's key as values that compare in the same way on every machine."""
+    values: list[str | int | float] = []
+    for i, kind in enumerate(kinds):
+        word = int(row[KEY + i])
+        text = state.strings.text(word) if kind == "text" else None
+        values.append(text if text is not None else word)
+    return values

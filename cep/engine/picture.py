@@ -1,0 +1,213 @@
+"""A state apart from its program, and what another program can take over of it.
+
+A plan goes on with the state of the plan that has the same name and an equal structure, or, renamed, with that of an
+equal one whose name is gone. All else begins anew. Texts, order of time, counters and captured events are everybody's:
+streams, events and columns are found again by what they are. What was not decoded before is null in events that had
+come in already.
+
+Of a plan's arrays only those that differ from an empty state's are part of a picture. The others are either empty as
+well or tables made of the plan, with the places of columns and instructions in them, which each program has its own of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.arrays import named_arrays, restored
+from cep.engine.batch import Batch
+from cep.engine.captures import Captures
+from cep.engine.order import BEGINNING, Order
+from cep.engine.state import Counters, EngineState, null_words
+from cep.engine.strings import Strings
+from cep.layout import ALERTS, Program
+
+Ints = npt.NDArray[np.int64]
+Arrays = dict[str, npt.NDArray[Any]]
+
+_ROWS = ("stream", "event", "entry_ms", "entry_seq", "entry_index", "words")
+_GONE = -2  # the place of a stream that the program does not have
+_UNHEARD = -1  # and of an event
+
+
+@dataclass(slots=True)
+class Picture:
+    """A state by name. streams, events, columns: what the numbers and rows of `held` and `captured` mean.
+
+    captured_columns: of the words that captured events keep. plans: name and structure of each; features have no name.
+    limits: what the alerts of each rule go by. arrays: named `plan<i>.<table>.<field>`, for one.
+    """
+
+    streams: list[str]
+    events: list[tuple[str, str]]
+    columns: list[str]
+    captured_columns: list[str]
+    plans: list[tuple[str, str]]
+    texts: list[str | None]
+    next_ordinal: int
+    counters: dict[str, int]
+    released: tuple[int, int]
+    limits: dict[str, Any]
+    arrays: Arrays
+
+    def facts(self) -> dict[str, Any]:
+        """All but the arrays, as plain values."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "arrays"}
+
+    @staticmethod
+    def of(facts: Mapping[str, Any], arrays: Arrays) -> Picture:
+        """The picture that `facts` was called of."""
+        plain = dict(facts)
+        plain["events"] = [(stream, event) for stream, event in plain["events"]]
+        plain["plans"] = [(name, structure) for name, structure in plain["plans"]]
+        released_us, stream = plain["released"]
+        plain["released"] = released_us, stream
+        return Picture(**plain, arrays=arrays)
+
+
+def take(program: Program, state: EngineState) -> Picture:
+    """The picture of a state between two steps. Its arrays are the state's own."""
+    arrays: Arrays = {"max_us": state.order.max_us, "captured.ordinal": state.captures.ordinal}
+    for prefix, batch in (("held", state.order.held), ("captured", state.captures.events)):
+        arrays |= {f"{prefix}.{name}": getattr(batch, name) for name in _ROWS}
+    empty = EngineState.create(program)
+    pairs = zip((*state.features, *state.rules), (*empty.features, *empty.rules), strict=True)
+    for i, (plan, blank) in enumerate(pairs):
+        for part in _tables(plan):
+            kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
+            fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
+            arrays |= {name: array for name, array in kept.items() if not np.array_equal(array, fresh[name])}
+    return Picture(
+        streams=[stream.name for stream in program.streams],
+        events=_events(program),
+        columns=_columns(program),
+        captured_columns=[*_columns(program), *program.shown_as],
+        plans=_plans(program),
+        texts=state.strings.texts(),
+        next_ordinal=state.next_ordinal,
+        counters={name: getattr(state.counters, name) for name in state.counters.__slots__},
+        released=(state.order.released_us, state.order.released_stream),
+        limits=state.limits.dump(),
+        arrays=arrays,
+    )
+
+
+def restore(program: Program, picture: Picture) -> EngineState:
+    """The state of a program that goes on where the picture was taken. It takes the picture's arrays for its own."""
+    state = EngineState.create(program)
+    state.strings = Strings(picture.texts)
+    for place, text in program.const_texts:
+        state.consts[place] = state.strings.id(text)
+    state.next_ordinal = picture.next_ordinal
+    state.counters = Counters(**picture.counters)
+    state.order = _order(program, picture)
+    state.captures = Captures(len(program.stored))
+    nulls = null_words(program)[list(program.stored)]
+    captured = _rows(program, picture, "captured", picture.captured_columns, _stored(program), nulls)
+    state.captures.append(picture.arrays["captured.ordinal"], captured)
+    found = _counterparts(_plans(program), picture.plans)
+    for plan, place in zip((*state.features, *state.rules), found, strict=True):
+        if place >= 0:
+            _go_on(plan, f"plan{place}", picture.arrays)
+    kept = {spec.name: picture.plans[place][0] for spec, place in _rules(program, found) if place >= 0}
+    state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
+    for spec in program.rules:
+        if spec.name in state.limits.rules:
+            state.limits.rules[spec.name].suit(spec.limit, len(spec.clauses))
+    return state
+
+
+def unknown_to(program: Program, picture: Picture) -> list[str]:
+    """The rules of a program that begin anew."""
+    found = _counterparts(_plans(program), picture.plans)
+    return [spec.name for spec, place in _rules(program, found) if place < 0]
+
+
+def _rules(program: Program, found: Sequence[int]) -> Iterable[tuple[Any, int]]:
+    return zip(program.rules, found[len(program.features) :], strict=True)
+
+
+def _counterparts(plans: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> list[int]:
+    """For each plan the place of the other that it goes on with, −1 for none."""
+    places = {plan: i for i, plan in enumerate(others)}
+    found = [places.get(plan, -1) for plan in plans]
+    names = {name for name, _ in plans}
+    renamed = {structure: i for i, (name, structure) in enumerate(others) if name not in names}
+    for i, (_, structure) in enumerate(plans):
+        if found[i] < 0:
+            found[i] = renamed.pop(structure, -1)
+    return found
+
+
+def _plans(program: Program) -> list[tuple[str, str]]:
+    return [("", plan.structure) for plan in program.features] + [(r.name, r.structure) for r in program.rules]
+
+
+def _tables(plan: object) -> list[str]:
+    """The attributes of a plan's state that hold arrays: NamedTuples, of which the matches are empty between steps."""
+    return [name for name, value in vars(plan).items() if hasattr(value, "_fields") and name != "matches"]
+
+
+def _go_on(plan: object, prefix: str, arrays: Arrays) -> None:
+    for part in _tables(plan):
+        setattr(plan, part, restored(f"{prefix}.{part}", getattr(plan, part), arrays))
+
+
+# ------------------------------------------------------------------------- what is everybody's
+
+
+def _events(program: Program) -> list[tuple[str, str]]:
+    """Stream and name of each root event."""
+    names = [*(stream.name for stream in program.streams), ""]  # alerts come from no stream, whose number is −1
+    return [(names[event.stream], event.name) for event in program.events]
+
+
+def _columns(program: Program) -> list[str]:
+    names = [*(stream.name for stream in program.streams), ""]
+    return [repr((names[column.stream], column.path, column.kind)) for column in program.columns]
+
+
+def _stored(program: Program) -> list[str]:
+    return [*_columns(program), *program.shown_as]
+
+
+def _order(program: Program, picture: Picture) -> Order:
+    names = [stream.name for stream in program.streams]
+    before = {name: i for i, name in enumerate(picture.streams)}
+    max_us = np.array([picture.arrays["max_us"][before[n]] if n in before else BEGINNING for n in names], np.int64)
+    released_us, last = picture.released
+    released = [i for i, name in enumerate(names) if before.get(name, len(before)) <= last]
+    nulls = null_words(program)[: len(program.columns)]
+    held = _rows(program, picture, "held", picture.columns, _columns(program), nulls)
+    known = np.flatnonzero((held.stream != _GONE) & (held.event != _UNHEARD))
+    return Order(max_us, released_us, max(released, default=-1), held.take(known))
+
+
+def _rows(
+    program: Program, picture: Picture, prefix: str, has: Sequence[str], wanted: Sequence[str], nulls: Ints
+) -> Batch:
+    """Events with the program's numbers and columns."""
+    stream, event, entry_ms, entry_seq, entry_index, words = (picture.arrays[f"{prefix}.{name}"] for name in _ROWS)
+    if has != wanted:
+        places = {column: row for row, column in enumerate(has)}
+        laid_out = np.repeat(nulls[:, None], words.shape[1], axis=1)
+        for row, column in enumerate(wanted):
+            if column in places:
+                laid_out[row] = words[places[column]]
+        words = laid_out
+    stream = _renumbered(stream, picture.streams, [s.name for s in program.streams], _GONE)
+    event = _renumbered(event, picture.events, _events(program), _UNHEARD)
+    return Batch(stream, event, entry_ms, entry_seq, entry_index, words)
+
+
+def _renumbered(numbers: npt.NDArray[Any], has: Sequence[Any], wanted: Sequence[Any], gone: int) -> npt.NDArray[Any]:
+    """Places in `has` as places in `wanted`; −1 stays."""
+    if list(has) == list(wanted):
+        return numbers
+    places = {name: i for i, name in enumerate(wanted)}
+    renumbered: npt.NDArray[Any] = np.array([*(places.get(n, gone) for n in has), ALERTS], numbers.dtype)[numbers]
+    return renumbered

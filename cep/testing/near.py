@@ -1,0 +1,45 @@
+"""What waits: the partial matches of a `when` and the conditions of a `while` that are not met, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cep.engine.state import EngineState
+from cep.engine.strings import Strings
+from cep.engine.values import Value
+from cep.kernels.keys import HASH, KEY
+from cep.layout import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A key of a rule, and the positive steps that its runs wait for, as `PlanState.waiting_at` has them."""
+
+    key: Mapping[str, Value]
+    steps: frozenset[int]
+
+
+def waiting(program: Program, state: EngineState, now_us: int) -> dict[str, list[Waiting]]:
+    """For each rule every key for which something waits at `now_us`."""
+    found = {}
+    for rule, plan in zip(program.rules, state.rules, strict=True):
+        slots = plan.keys.slots
+        entries = []
+        for slot in np.flatnonzero(slots[:, HASH] >= 0).tolist():
+            if steps := plan.waiting_at(slot, now_us):
+                words = slots[slot, KEY : KEY + len(rule.keys)].tolist()
+                pairs = zip(rule.keys, words, strict=True)
+                key = {name: _value(word, kind, state.strings) for (name, kind), word in pairs}
+                entries.append(Waiting(key, frozenset(steps)))
+        found[rule.name] = entries
+    return found
+
+
+def _value(word: int, kind: str, strings: Strings) -> Value:
+    """What a word of a key stands for."""
+    if kind == "text":
+        return strings.text(word)
+    return float(np.int64(word).view(np.float64)) if kind == "number" else word

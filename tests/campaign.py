@@ -1,0 +1,81 @@
+"""The long comparison of engine and oracle: `python -m tests.campaign --cases 100000` (see --help).
+
+Each case is a random rule file and a random stream, drawn from one seed. The engine runs it whole, cut into batches at
+random places, and with its state taken through bytes at random places; each time its matches must be those of the
+oracle, in order. The first difference ends the campaign and prints the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from tests import oracle
+from tests.generate import random_case
+from tests.test_engine import difference, engine_outcomes, random_cuts
+from tests.test_snapshot import with_restores
+
+BLOCK = 100  # seeds that a process takes at once
+
+
+def compare_seed(seed: int, found: Counter[str]) -> None:
+    """Compare one case in three ways; what it used and what it gave is added to `found`."""
+    case = random_case(seed)
+    expected = oracle.run(case.ruleset, case.events, case.until_us)
+    cuts = random_cuts(seed, len(case.events))
+    for at in ([], cuts):
+        made = engine_outcomes(case, at)
+        assert made == expected, difference(case, at, made, expected)
+    restored = with_restores(case)
+    assert restored == expected, f"restored at random places: {difference(case, [], restored, expected)}"
+    found.update(case.features)
+    found["cases"] += 1
+    found["rules"] += len(case.ruleset.rules)
+    found["events"] += len(case.events)
+    found["outcomes"] += len(expected)
+    found["cuts"] += len(cuts)
+    found["cases with an outcome"] += bool(expected)
+
+
+def compare_block(first: int, last: int) -> Counter[str]:
+    """Compare the cases of the seeds from `first` up to, and without, `last`."""
+    found: Counter[str] = Counter()
+    for seed in range(first, last):
+        compare_seed(seed, found)
+    return found
+
+
+def main() -> int:
+    """Run a campaign; exit code 1 when engine and oracle differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000, help="how many seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--processes", type=int, default=2, help="how many processes share the work")
+    options = parser.parse_args()
+    found, began = Counter[str](), time.monotonic()
+    end = options.first + options.cases
+    compare_block(options.first, min(options.first + 1, end))  # compiles once, before there are several processes
+    with ProcessPoolExecutor(options.processes) as pool:
+        blocks = [pool.submit(compare_block, at, min(at + BLOCK, end)) for at in range(options.first, end, BLOCK)]
+        for block in as_completed(blocks):
+            try:
+                found += block.result()
+            except AssertionError as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                print(error)
+                return 1
+            if found["cases"] % (20 * BLOCK) == 0:
+                print(f"{found['cases']} cases in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    for name in ("cases", "cases with an outcome", "rules", "events", "outcomes", "cuts"):
+        print(f"{found.pop(name, 0):9,}  {name}")
+    print(f"{time.monotonic() - began:9.0f}  seconds\nequal. What the cases used, by the number of cases:")
+    for name, number in sorted(found.items()):
+        print(f"{number:9,}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
