@@ -74,13 +74,14 @@ def _is_plain(trigger: When, tree: tuple[Item, ...]) -> bool:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads steps in the order of the text. `written` are the steps as written, in the same order as `steps`."""
+    """Reads steps in the order of the text. views, written: their events, and they as written, in the same order."""
 
     infer: Inference
     scope: Scope
     names: tuple[str, ...]
     result: Sequence
     steps: list[Step | None] = field(default_factory=list)
+    views: list[View | None] = field(default_factory=list)
     written: list[ast.Step] = field(default_factory=list)
 
     def items(self, node: ast.Sequence, *, looped: bool) -> tuple[Item, ...]:
@@ -124,6 +125,7 @@ class _Reader:
         infer, result = self.infer, self.result
         least, most, in_row = _counts(infer, node.quantifier)
         view = self._view(body)
+        self.views.append(view)
         if view is None:
             if body.alias is not None:
                 result.refused.add(body.alias.text)
@@ -178,15 +180,14 @@ class _Reader:
 
     def _bind_group(self, alias: ast.Word, first: int) -> None:
         """A group's alias speaks of the events of all its steps: of the fields that they have with one kind."""
-        inside = [(place, step) for place, step in enumerate(self.steps) if place >= first]
         views: list[tuple[int, View]] = []
-        for (place, step), node in zip(inside, self.written[first:], strict=True):
-            assert isinstance(node.body, ast.Atom)
-            if step is None:
+        for place in range(first, len(self.steps)):
+            view = self.views[place]
+            if view is None:
                 self.result.refused.add(alias.text)
                 return
-            if not step.negated:
-                views.append((place, self.infer.names.views[node.body.event.text]))
+            if not self.written[place].negated:
+                views.append((place, view))
         if views:
             self._bind(alias, Bound(-1, _common(alias.text, [view for _, view in views]), True, tuple(views)))
 
