@@ -66,6 +66,7 @@ class TreeRuns:
     def see(self, e: int) -> None:
         t = self.time(e)
         self.advance(t)
+        self.runs = [r for r in self.runs if self.has_hope(r, t)]
         self.seen.append(e)
         self.runs = [r for r in self.runs if not self.is_stopped(r, e)]
         copies: list[Run] = []

@@ -210,6 +210,12 @@ def settle(p: Paths, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
         if run < 0:
             break
         conclude(p, keys, matches, slot, run, p.run[run, DUE], DEADLINE, np.int64(-1))
+    drop_ended(p, slot, now_us)
+
+
+@jit
+def drop_ended(p: Paths, slot: int, now_us: int) -> None:
+    """Drop every run whose horizon is over, or that has no hope left, at `now_us`."""
     first, kept, soonest = first_run(p, slot), np.int64(0), np.int64(NEVER)
     for run in range(first, first + p.slots[slot, RUNS]):
         end = p.run[run, START_TIME] + p.plan[WITHIN] if p.plan[WITHIN] >= 0 else np.int64(NEVER)
@@ -260,6 +266,8 @@ def fork(p: Paths, m: Machine, slot: int, run: int, copy: int, row: int, ordinal
 @jit
 def offer_all(p: Paths, m: Machine, slot: int, bits: int, row: int, ordinal: int, now_us: int) -> None:
     """Offer the event to the slot's runs. Copies come to stand behind them; of too many that wait some are not made."""
+    if p.plan[FORKS]:
+        drop_ended(p, slot, now_us)  # those that wait are counted
     waiting = p.slots[slot, RUNS]
     reserve(p, slot, 2 * waiting + 1 if p.plan[FORKS] else waiting + 1)
     first, kept, copies, copied = first_run(p, slot), np.int64(0), np.int64(0), np.int64(0)
