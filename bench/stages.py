@@ -28,12 +28,13 @@ from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
 from cep.layout import Program
 from cep.ports import Entries
 
-PLANS = (ChainState, ProbeState, CombinationState, EpisodeState)
+PLANS = (ChainState, ProbeState, CombinationState, GraphState, EpisodeState)
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],

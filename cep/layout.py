@@ -400,11 +400,109 @@ class CaptureWord:
     step: int
     what: Capture
     slot: int
+    members: tuple[tuple[int, int], ...] = ()  # of a group's word: its steps, each with its column; `step` is -1 then
+
+
+UNTIL_BIT = 1 << 60  # of what ends the runs; the steps have those below
+
+
+class EdgeKind(IntEnum):
+    """What a move along an edge does."""
+
+    FORWARD = 0  # goes on to a later stage, or into a branch
+    AGAIN = 1  # begins another iteration of a group
+    LOOP = 2  # takes one more event where the run stands
+    END = 3  # nothing more has to happen
+
+
+class Enter(IntEnum):
+    """What is entered on the way to an edge's target."""
+
+    GROUP = 0  # a group, with its first iteration
+    ITERATION = 1  # another iteration of a group
+    CHOICE = 2  # a choice among branches, by its number among them
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A move of a run. `level`: how many groups it leaves. `target`: a positive step, -1 of END.
+
+    guards: places in Graph.guards that it passes. within_us: -1 for none. path: what is entered, outermost first.
+    """
+
+    kind: EdgeKind
+    level: int
+    target: int
+    immediate: bool
+    within_us: int
+    each: bool
+    guards: tuple[int, ...]
+    path: tuple[tuple[Enter, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a run can stand in a region: at a positive step, or (`least` branches of them have to happen) at a choice.
+
+    levels: the groups around it, innermost first, each with whether an iteration could be complete behind what the
+    stage is in it. tail: whether the region could be complete behind the outermost. edges: in order of priority.
+    """
+
+    region: int
+    least: int
+    most: int  # -1: no bound
+    levels: tuple[tuple[int, bool], ...]
+    tail: bool
+    edges: tuple[Edge, ...]
+    before_each: bool  # whether a `then each` lies behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The pattern itself (`choice` -1), or a branch of a choice, by its number, in the region `parent`.
+
+    span: its positive steps, first to behind the last. dropped: whether it may be left out once others are complete.
+    """
+
+    choice: int
+    parent: int
+    span: tuple[int, int]
+    dropped: bool
+    begins: tuple[Edge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A group of steps in one region; most -1: no bound. span: as in Region."""
+
+    region: int
+    least: int
+    most: int
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The structure of a sequence that is not plain. Stages: the positive steps, then the choices.
+
+    regions: the pattern, then the branches, each before what is inside it. until: as a Guard, None for none.
+    resume: the positive step after one of whose events matching resumes, and whether that is its last; (-1, False).
+    """
+
+    stages: tuple[Stage, ...]
+    regions: tuple[Region, ...]
+    groups: tuple[GroupSpec, ...]
+    guards: tuple[Guard, ...]
+    until: Guard | None
+    resume: tuple[int, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class SequencePlan:
-    """A `when` rule. `looks_back` (or policy last or all) means that each waiting run is asked by itself."""
+    """A `when` rule. `looks_back` (or policy last or all) means that each waiting run is asked by itself.
+
+    With a graph, `trailing` and the steps' guards are empty: they stand in it.
+    """
 
     key_parts: int
     policy: str
@@ -415,6 +513,7 @@ class SequencePlan:
     captures: tuple[CaptureWord, ...]
     looks_back: bool
     max_starts: int
+    graph: Graph | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +566,7 @@ class InputKind(IntEnum):
 class Input:
     """One input word of a rule's output expressions. `real`: it is a float.
 
+    members: of what a group captured, its positive steps, each with the base slot; `a` and `b` are not used then.
     derivation, args: of a DERIVED one, what it is and the offsets of its arguments' code.
     function, scale, real_out: of a STATISTIC, what a word is divided by to be a number, and whether it gives a float.
     """
@@ -480,6 +580,7 @@ class Input:
     function: str = ""
     scale: int = 1
     real_out: bool = False
+    members: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

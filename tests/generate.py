@@ -22,7 +22,7 @@ from tests.generate_tables import FILES
 from tests.oracle import OracleEvent, report, run
 
 SECOND_US = 1_000_000
-CONTRADICTION = "CEP303"
+REDRAWN = ("CEP302", "CEP303")  # an absence at the end of `match last`, and a contradiction
 NULL_SHARE = 0.06
 VALUES: dict[str, Sequence[object]] = {
     "integer": (0, 1, 2, 3, 4),
@@ -58,7 +58,7 @@ def cases() -> SearchStrategy[Case]:
 
 
 def random_case(seed: int) -> Case:
-    """The case of this seed, always the same. A file with a filter that contradicts itself is drawn again."""
+    """The case of this seed, always the same. A file with a mistake of `REDRAWN` is drawn again."""
     rng = random.Random(seed)
     while True:
         features: set[str] = set()
@@ -69,7 +69,7 @@ def random_case(seed: int) -> Case:
         loaded = check_texts({"case.cep": text} | FILES)
         if loaded.ruleset is not None:
             break
-        refused = [d for d in loaded.diagnostics if d.severity == "error" and d.code != CONTRADICTION]
+        refused = [d for d in loaded.diagnostics if d.severity == "error" and d.code not in REDRAWN]
         assert not refused, f"{repeat(seed)}\n{text}\n{refused}"
     events = _stream(rng, schema)
     until_us = events[-1].time_us + rng.choice((0, 1, 5, 30)) * SECOND_US

@@ -386,6 +386,11 @@ class Author:
     # when
 
     def when(self) -> str:
+        from tests.generate_trees import Forester
+
+        self.of = str
+        if self.chance(0.5):
+            return Forester(self.rng, self.words).when(self.events())
         shape = self.shape()
         steps: list[str] = self.guards(shape) if self.chance(0.15) else []
         self.features.update({"when: leading no"} if steps else ())
@@ -403,7 +408,6 @@ class Author:
         self.features.add(f"when: {policy}")
         # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
         gaps = any(" within " in step for step in steps if not step.startswith("no "))
-        self.of = str
         head = "" if shape.horizon is None else f" within {shape.horizon}s"
         if self.chance(0.3) and policy != "last" and not gaps:
             head += self.note("when: max", f" max {self.rng.choice((1, 1, 2, 3))}")

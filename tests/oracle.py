@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from cep.lang.checked import Rule, RuleSet, Source, When
 from tests.oracle_tables import with_tables
+from tests.oracle_tree import TreeRuns
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Ranked, Value, is_of, key_of, value
 from tests.oracle_when import Runs
 from tests.oracle_while import Episodes, sources_of
@@ -55,7 +56,10 @@ def _run_rule(
     rule = ruleset.rules[index]
     is_when = isinstance(rule.trigger, When)
     sources: list[Source] = [step.source for step in rule.trigger.steps] if is_when else sources_of(rule)
-    machines: dict[Key, Runs | Episodes] = {}
+    if is_when and rule.trigger.until is not None:
+        sources.append(rule.trigger.until)
+    machine = Runs if is_when and rule.trigger.tree is None else TreeRuns if is_when else Episodes
+    machines: dict[Key, Runs | TreeRuns | Episodes] = {}
     if rule.roster is not None and events and not is_when:
         keys = next(table for table in ruleset.tables if (table.name, table.key) == (rule.roster, rule.keys[0].kind))
         machines = {(key,): Episodes(index, rule, (key,), events, counters, True) for key, _ in keys.rows}
@@ -64,11 +68,11 @@ def _run_rule(
         counters.without_key += None in keys
         for key in dict.fromkeys(key for key in keys if key is not None):
             if key not in machines:
-                machines[key] = (Runs if is_when else Episodes)(index, rule, key, events, counters)
+                machines[key] = machine(index, rule, key, events, counters)
             machines[key].see(ordinal)
-    for machine in machines.values():
-        machine.advance(until_us)
-        yield from machine.found
+    for made in machines.values():
+        made.advance(until_us)
+        yield from made.found
 
 
 def alerting(ruleset: RuleSet, ranked: Sequence[Ranked], counters: Counters) -> list[Ranked]:

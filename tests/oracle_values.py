@@ -23,6 +23,7 @@ from cep.lang.checked import (
     Const,
     Expr,
     FieldRef,
+    GroupCapture,
     KeyRef,
     Kind,
     LatestRef,
@@ -217,6 +218,8 @@ def value(expr: Expr, place: Place) -> Value:
             return _field(place.events[captured[0 if expr.which == "first" else -1]], expr.field)
         case CaptureAggregate():
             return _aggregate(expr.function, expr.argument, place.captured.get(expr.step, ()), place)
+        case GroupCapture():
+            return _of_group(expr, place)
         case Aggregate() if expr.by is not None and place.ordinal is not None:
             own = tuple(_field(place.events[place.ordinal], ref.field) for ref in expr.by)
             return None if None in own else value(replace(expr, by=None), replace(place, key=own))
@@ -282,24 +285,39 @@ def _aggregate(function: str, argument: Expr | None, ordinals: Sequence[int], pl
         assert function == "count"
         return len(ordinals)
     every = [(value(argument, replace(place, ordinal=x)), place.events[x].time_us) for x in ordinals]
-    pairs = [(v, t) for v, t in every if v is not None]
+    return _of_values(function, every, argument.kind)
+
+
+def _of_group(expr: GroupCapture, place: Place) -> Value:
+    """Over all events that the steps of a group captured, in the order of capture."""
+    captured = sorted((x, i) for i, step in enumerate(expr.steps) for x in place.captured.get(step, ()))
+    if not expr.arguments:
+        return len(captured)
+    every = [(value(expr.arguments[i], replace(place, ordinal=x)), place.events[x].time_us) for x, i in captured]
+    if expr.function in ("of_first", "of_last"):
+        return (every or [(None, 0)])[0 if expr.function == "of_first" else -1][0]
+    return _of_values(expr.function, every, expr.arguments[0].kind)
+
+
+def _of_values(function: str, every: Sequence[tuple[Value, int]], kind: Kind) -> Value:
+    pairs: list = [(v, t) for v, t in every if v is not None]
     values = [v for v, _ in pairs]
     if function == "count":
         return len(values)
     if function == "count_distinct":
         return len(set(values))
     if function == "sum":
-        return _total(values, argument.kind)
+        return _total(values, kind)
     if function == "changes":
         return sum(a != b for a, b in itertools.pairwise(values))
     if not values:
         return None
     if function == "increase":
-        return _total([b - a if b >= a else b for a, b in itertools.pairwise(values)], argument.kind)
+        return _total([b - a if b >= a else b for a, b in itertools.pairwise(values)], kind)
     if function == "slope":
-        return _slope(pairs, argument.kind)
+        return _slope(pairs, kind)
     if function in ("avg", "stddev", "zscore"):
-        return _statistic(function, values, argument.kind)
+        return _statistic(function, values, kind)
     if function[0] == "p" and function[1:].isdigit():
         return sorted(values)[math.ceil(Fraction(len(values) * int(function[1:]), 100)) - 1]
     return CHOICES[function](values)

@@ -7,9 +7,11 @@ import random
 import pytest
 
 from cep.compile import compile_rules
+from cep.engine.graph import GraphState
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.kernels.keys import LIVE
+from cep.kernels.paths import ALL_NODES
 from cep.lang import check_texts
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
@@ -93,6 +95,40 @@ rule r by k within 1m forget 2m
         events = [VirtualEvent(1, time_us, {"k": f"{hour} {i}", "n": 1}) for i in range(100)]
         step(program, state, batch_of(program, state.strings, events, 100 * hour))
     assert state.rules[0].keys.count[LIVE] == 100
+
+
+STRUCTURES = (
+    'within 20s match each when a as p then 1..3 (a then b) as g then c where count(g) > 0 and p.t == "x"',
+    "within 20s max 30 match all when a then 2 of (a then a, b, a then b) as g then c where n > 0 then no a within 5s",
+    "within 20s match last when 1+ any of (a, b) as g then optional c then a until c where n == 0",
+    "match first when a as p then each (a within 9s then b within 9s) within 9s then c within 9s resume at p",
+    "match each when a then any of (a within 9s, b within 9s) then no c within 9s",
+)
+
+
+@pytest.mark.parametrize("rule", STRUCTURES)
+def test_runs_with_structure_are_freed(rule: str) -> None:
+    """Whatever is copied, left out or gone back to: nothing stays of keys that have gone quiet, and nothing grows."""
+    schema = "stream s\n" + "".join(f"event {name} from s (k text, n integer, t text)\n" for name in "abc")
+    loaded = check_texts({"a.cep": f"{schema}rule r by k {rule}"})
+    assert loaded.ruleset is not None, loaded.diagnostics
+    program = compile_rules(loaded.ruleset)
+    state = EngineState.create(program)
+    rng, second, sizes = random.Random(7), 1_000_000, []
+    graph = state.rules[0]
+    assert isinstance(graph, GraphState)
+    for period in range(5):
+        begin = period * 10_000
+        times = [begin + i for i in range(120)]
+        values = [{"k": rng.choice("pqr"), "n": rng.choice((0, 1)), "t": "x"} for _ in times]
+        events = [VirtualEvent(rng.choice((0, 0, 1, 2)), t * second, v) for t, v in zip(times, values, strict=True)]
+        for i in range(0, 120, 20):
+            step(program, state, batch_of(program, state.strings, events[i : i + 20], 120 * period + i))
+        sizes.append((len(graph.paths.run), len(graph.paths.node)))
+        drain(program, state, (begin + 9_000) * second)
+        assert (graph.waiting(), int(graph.paths.count[ALL_NODES])) == (0, 0)
+    assert sizes[1] == sizes[-1]
+    assert graph.keys.count[LIVE] <= 3
 
 
 def test_combinations_hold_what_can_still_match_and_no_more() -> None:

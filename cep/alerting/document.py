@@ -151,7 +151,7 @@ def _instants(matches: Matches, moments: list[str]) -> tuple[list[str], list[str
     """Since when each alert has been the case, and where its window begins."""
     rule, row = matches.rule, matches.row
     if not isinstance(rule.plan, EpisodePlan):
-        return moments, list(map(quoted, times(matches.captured.times(0, last=False))))
+        return moments, list(map(quoted, times(matches.captured.first_time(range(matches.captured.held.shape[1])))))
     starts = list(map(quoted, times(row[:, START])))
     if rule.within_us is None:
         return starts, starts

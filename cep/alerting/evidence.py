@@ -18,6 +18,7 @@ from cep.engine.identity import of_entry
 from cep.engine.inputs import Captured, spread
 from cep.engine.state import EngineState
 from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
+from cep.kernels.keys import NEVER
 from cep.kernels.matches import START, TIME
 from cep.layout import ALERTS, EpisodePlan, Program, RuleSpec, StepText
 
@@ -132,21 +133,21 @@ def _of_episodes(program: Program, plan: EpisodePlan, what: Captured, row: Ints,
 def _said(step: StepText) -> dict[str, Column]:
     """What is the same in all matches."""
     most = "+" if step.most is None else "" if step.most == step.least else f"..{step.most}"
-    said = {"step": step.name, "alias": step.alias, "quantifier": f"{step.least}{most}"}
+    quantifier = f"{step.least}{most}" if step.least else "optional"
+    said = {"step": step.name, "alias": step.alias, "quantifier": quantifier}
     return {name: quoted(text) for name, text in said.items() if text is not None}
 
 
 def _absence(rule: RuleSpec, step: StepText, before: int, what: Captured, row: Ints) -> Iterator[str]:
     """From when until when a `no` that stands behind the positive step `before` (-1: none) was watched for."""
-    if before < 0:
-        until = what.times(0, last=False)
-        begin = until - (step.within_us or rule.within_us or 0)
-    else:
-        begin = what.times(before, last=True)
-        is_last = before + 1 == what.held.shape[1]
-        until = row[:, TIME] if is_last else what.times(before + 1, last=False)
-        if step.within_us is not None:
-            until = np.minimum(until, begin + step.within_us)
+    steps = what.held.shape[1]
+    begin, until = what.last_time(range(before + 1)), what.first_time(range(before + 1, steps))
+    leads = begin == -NEVER  # nothing was captured before it
+    until = np.where(until == NEVER, row[:, TIME], until)
+    begin = np.where(leads, until - (step.within_us or rule.within_us or 0), begin)
+    if step.within_us is not None:
+        until = np.where(leads, until, np.minimum(until, begin + step.within_us))
+    until = np.maximum(begin, until)
     return objects(
         {
             "step": quoted(step.name),

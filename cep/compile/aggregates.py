@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_float
-from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Expr, Kind, Op
+from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Expr, GroupCapture, Kind, Op
 from cep.layout import AggregateSpec, Form, Function
 
 _BY_KIND = {
@@ -45,6 +45,9 @@ def inward(expr: Expr) -> Expr:
     if of_text and isinstance(held, Aggregate | CaptureAggregate) and held.function != "top":
         assert held.argument is not None
         return replace(held, argument=_applied(expr, held.argument, args[1:]), kind=expr.kind)
+    if of_text and isinstance(held, GroupCapture):
+        arguments = tuple(_applied(expr, argument, args[1:]) for argument in held.arguments)
+        return replace(held, arguments=arguments, kind=expr.kind)
     return replace(expr, args=args)
 
 

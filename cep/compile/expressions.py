@@ -18,6 +18,7 @@ from cep.lang.checked import (
     Const,
     Expr,
     FieldRef,
+    GroupCapture,
     KeyRef,
     Kind,
     LatestRef,
@@ -80,7 +81,7 @@ FUNCTIONS = {
 TEXT_TESTS = {"matches", "starts_with", "ends_with", "contains", "cidr", "text_lt", "text_le", "text_gt", "text_ge"}
 TEXT_OPS = {*TEXT_TESTS, "lower", "upper", "length"}
 DERIVATIONS = {*TEXT_OPS, "lookup", "listed", "rostered", "hour_of", "weekday_of", "day_of", "scheduled", "call"}
-LEAVES = (FieldRef, KeyRef, CaptureRef, CaptureAggregate, LatestRef, Aggregate)
+LEAVES = (FieldRef, KeyRef, CaptureRef, CaptureAggregate, GroupCapture, LatestRef, Aggregate)
 IN_CHAIN_MAX = 4  # a longer list of texts is looked up once for each distinct text
 
 
@@ -260,6 +261,10 @@ class Coder:
             total = replace(expr, function="sum", kind=expr.argument.kind)
             values = replace(expr, function="count", kind=Kind.INTEGER)
             yield from self._instructions(Op("div", (total, values), Kind.NUMBER), loads)
+        elif isinstance(expr, GroupCapture) and expr.function == "avg":
+            summed = replace(expr, function="sum", kind=expr.arguments[0].kind)
+            counted = replace(expr, function="count", kind=Kind.INTEGER)
+            yield from self._instructions(Op("div", (summed, counted), Kind.NUMBER), loads)
         elif isinstance(expr, LEAVES):
             yield loads(expr)
         else:

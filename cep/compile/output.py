@@ -16,6 +16,7 @@ from cep.lang.checked import (
     CaptureRef,
     Expr,
     FieldRef,
+    GroupCapture,
     KeyRef,
     LatestRef,
     Op,
@@ -53,6 +54,7 @@ _AGGREGATES = {
     "last": InputKind.LAST_VALUE,
     "count_distinct": InputKind.DISTINCT,
 }
+_ENDS = {"of_first": InputKind.FIRST, "of_last": InputKind.LAST}
 
 
 @dataclass(slots=True)
@@ -109,6 +111,8 @@ class _Outputs:
             return Input(InputKind.KEY, leaf.index, real=is_float(leaf.kind))
         if isinstance(leaf, CaptureAggregate):
             return self._aggregate(leaf)
+        if isinstance(leaf, GroupCapture):
+            return self._of_group(leaf)
         assert isinstance(leaf, CaptureRef), f"{leaf} has no meaning in an alert"
         slot = self.context.coder.slot(FieldRef(leaf.event, leaf.field, leaf.kind))
         source = InputKind.FIRST if leaf.which == "first" else InputKind.LAST
@@ -134,6 +138,32 @@ class _Outputs:
             return Input(_AGGREGATES[leaf.function], step, slot, real)
         real_out = is_float(leaf.kind)
         return Input(InputKind.STATISTIC, step, slot, real, function=leaf.function, scale=scale, real_out=real_out)
+
+    def _of_group(self, leaf: GroupCapture) -> Input:
+        """About the events of several steps; a bare count has no slots."""
+        assert isinstance(self.rule.trigger, When)
+        slots = [-1] * len(leaf.steps)
+        if leaf.arguments:
+            coder, steps = self.context.coder, self.rule.trigger.steps
+            values = zip(leaf.steps, leaf.arguments, strict=True)
+            slots = [coder.stored(coder.value_slot(steps[step].source.event, arg)) for step, arg in values]
+        members = tuple((self._step(step), slot) for step, slot in zip(leaf.steps, slots, strict=True))
+        if not leaf.arguments:
+            return Input(InputKind.COUNT, members=members)
+        kind = leaf.arguments[0].kind
+        if leaf.function in _ENDS or leaf.function in _AGGREGATES:
+            source = _ENDS.get(leaf.function) or _AGGREGATES[leaf.function]
+            return Input(source, real=is_float(kind), members=members)
+        scale, real_out = SCALES.get(kind, 1), is_float(leaf.kind)
+        function = leaf.function
+        return Input(
+            InputKind.STATISTIC,
+            real=is_float(kind),
+            function=function,
+            scale=scale,
+            real_out=real_out,
+            members=members,
+        )
 
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""

@@ -8,8 +8,22 @@ from typing import TYPE_CHECKING
 from cep.compile.aggregates import inward
 from cep.compile.expressions import COMPARISONS, Coder, as_fields, conjuncts, is_float, walk
 from cep.compile.features import key_group
-from cep.lang.checked import CaptureAggregate, CaptureRef, Const, Expr, FieldRef, Op, Rule, Step, When
-from cep.layout import Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
+from cep.compile.graph import build_graph
+from cep.lang.checked import (
+    CaptureAggregate,
+    CaptureRef,
+    Const,
+    Expr,
+    FieldRef,
+    GroupCapture,
+    Op,
+    Rule,
+    Source,
+    Step,
+    When,
+)
+from cep.lang.checked import groups as groups_of
+from cep.layout import UNTIL_BIT, Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load
@@ -24,6 +38,7 @@ _AGGREGATES = {
     "last": (Capture.LAST_VALUE_I, Capture.LAST_VALUE_F),
     "count_distinct": (Capture.DISTINCT_I, Capture.DISTINCT_F),
 }
+_ENDS = {"of_first": Capture.FIRST, "of_last": Capture.LAST}
 
 
 @dataclass(slots=True)
@@ -36,7 +51,9 @@ class _Captures:
     words: list[CaptureWord] = field(default_factory=list)
 
     def word(self, step: int, what: Capture, slot: int) -> int:
-        made = CaptureWord(self.positive[step], what, slot)
+        return self._place(CaptureWord(self.positive[step], what, slot))
+
+    def _place(self, made: CaptureWord) -> int:
         if made not in self.words:
             self.words.append(made)
         return self.words.index(made)
@@ -45,6 +62,8 @@ class _Captures:
         """Where a filter with look-back finds a leaf, or a derivation of one event's fields."""
         if isinstance(leaf, CaptureAggregate):
             return Opcode.RUN, self._aggregate(leaf)
+        if isinstance(leaf, GroupCapture):
+            return Opcode.RUN, self._of_group(leaf)
         step = _captured_step(leaf)
         return self.coder.event_load(leaf) if step is None else (Opcode.RUN, self._captured(step, leaf))
 
@@ -77,6 +96,17 @@ class _Captures:
         slot = self.coder.value_slot(self.steps[leaf.step].source.event, leaf.argument)
         return self.word(leaf.step, _AGGREGATES[leaf.function][is_float(leaf.argument.kind)], slot)
 
+    def _of_group(self, leaf: GroupCapture) -> int:
+        what = _ENDS.get(leaf.function, Capture.COUNT)
+        slots = [-1] * len(leaf.steps)
+        if leaf.arguments:
+            events = (self.steps[step].source.event for step in leaf.steps)
+            slots = [self.coder.value_slot(event, arg) for event, arg in zip(events, leaf.arguments, strict=True)]
+            if leaf.function not in _ENDS:
+                what = _AGGREGATES[leaf.function][is_float(leaf.arguments[0].kind)]
+        members = tuple((self.positive[step], slot) for step, slot in zip(leaf.steps, slots, strict=True))
+        return self._place(CaptureWord(-1, what, -1, members))
+
 
 def _of_event(expr: Expr) -> bool:
     """Whether the expression is about the event alone, and not a constant."""
@@ -99,7 +129,7 @@ def _of_first(expr: Expr) -> bool:
 
 def looks_back(expr: Expr) -> bool:
     """Whether a filter speaks of what a run has captured."""
-    return any(isinstance(part, CaptureRef | CaptureAggregate) for part in walk(expr))
+    return any(isinstance(part, CaptureRef | CaptureAggregate | GroupCapture) for part in walk(expr))
 
 
 def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
@@ -113,43 +143,58 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
         return captures.load(leaf) if looks_back(leaf) else loads(leaf)
 
     feeds: list[Feed] = []
+
+    def judged(source: Source, bit: int) -> tuple[tuple[Compare, ...], int]:
+        """The look-back of a filter: its comparisons, and the rest. The rows that pass what else it says enter."""
+        conditions = list(map(inward, conjuncts(source.where)))
+        probing = [c for c in conditions if looks_back(c)]
+        predicate = context.atom(source, [c for c in conditions if not looks_back(c)], probing, group)
+        feeds.append(Feed(predicate, bit, context.key(source)))
+        compares = tuple(c for part in probing if (c := captures.compare(part, source.event)) is not None)
+        probing = [part for part in probing if captures.compare(part, source.event) is None]
+        return compares, context.coder.expression(_required(_all(probing)), load) if probing else -1
+
     steps: list[StepSpec] = []
     guards: list[Guard] = []
+    every: list[Guard] = []
     ordered = sorted(range(len(when.steps)), key=lambda i: when.steps[i].negated)  # the first step gets bit 0
     bits = {i: 1 << n for n, i in enumerate(ordered)}
     for i, step in enumerate(when.steps):
-        conditions = list(map(inward, conjuncts(step.source.where)))
-        plain = [c for c in conditions if not looks_back(c)]
-        probing = [c for c in conditions if looks_back(c)]
-        predicate = context.atom(step.source, plain, probing, group)
-        compares = tuple(c for part in probing if (c := captures.compare(part, step.source.event)) is not None)
-        probing = [part for part in probing if captures.compare(part, step.source.event) is None]
-        code = context.coder.expression(_required(_all(probing)), load) if probing else -1
-        feeds.append(Feed(predicate, bits[i], context.key(step.source)))
+        compares, code = judged(step.source, bits[i])
         immediate = step.link == "next"
         if step.negated:
             within = -1 if step.within_us is None else step.within_us
-            if not positive_before(when, i):
+            if when.tree is None and not positive_before(when, i):
                 within = step.within_us or rule.within_us or 0
             guards.append(Guard(bits[i], within, immediate, compares, code))
+            every.append(guards[-1])
             continue
         most = -1 if step.most is None else step.most
         gap = -1 if step.within_us is None or not steps else step.within_us
-        guarded, guards = tuple(guards), []
+        guarded = tuple(guards) if when.tree is None else ()
+        guards = []
         steps.append(StepSpec(bits[i], step.least, most, immediate, gap, compares, code, guarded, step.source.event))
-    if any(step.link == "next" for step in when.steps):
+    until = None if when.until is None else Guard(UNTIL_BIT, -1, False, *judged(when.until, UNTIL_BIT))
+    if needs_contiguity(when):
         feeds += _contiguity(context, when)
     return SequencePlan(
         key_parts=len(rule.keys),
         policy=when.policy,
         steps=tuple(steps),
-        trailing=tuple(guards),
+        trailing=tuple(guards) if when.tree is None else (),
         within_us=-1 if rule.within_us is None else rule.within_us,
         feeds=tuple(feeds),
         captures=tuple(captures.words),
         looks_back=any(looks_back(c) for s in when.steps for c in conjuncts(s.source.where)),
         max_starts=rule.max_starts,
+        graph=None if when.tree is None else build_graph(when, tuple(every), until),
     )
+
+
+def needs_contiguity(when: When) -> bool:
+    """Whether it matters what the very next event of the key is."""
+    groups = any(group.in_row or group.link == "next" for group in groups_of(when.items))
+    return groups or any(step.link == "next" or step.in_row for step in when.steps)
 
 
 def positive_before(when: When, place: int) -> bool:
@@ -159,7 +204,8 @@ def positive_before(when: When, place: int) -> bool:
 
 def _contiguity(context: Context, when: When) -> list[Feed]:
     """With `next`, every event of the key counts, whatever its filter says."""
-    roles = {(step.source.event, context.key(step.source)) for step in when.steps}
+    sources = [step.source for step in when.steps] + ([when.until] if when.until is not None else [])
+    roles = {(source.event, context.key(source)) for source in sources}
     return [Feed(context.predicate(event, None), 0, key) for event, key in sorted(roles)]
 
 

@@ -19,6 +19,7 @@ from cep.engine.state import EngineState
 from cep.engine.statistics import statistic
 from cep.engine.values import Value, values_of
 from cep.kernels.chain import EACH_REFERENCES_MAX
+from cep.kernels.keys import NEVER
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
 from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan
@@ -28,6 +29,7 @@ Bools = npt.NDArray[np.bool_]
 
 _LARGEST = 2**63 - 1
 _RUN, _END = int(Opcode.RUN), int(Opcode.END)
+_OF_NOTHING = (InputKind.COUNT, InputKind.SUM, InputKind.DISTINCT)  # which aggregates of no events are 0, not null
 _KEY, _VALUE, _FIRST, _LAST = InputKind.KEY, InputKind.VALUE, InputKind.FIRST, InputKind.LAST
 
 
@@ -51,13 +53,25 @@ class Captured:
         return Captured(self.events, self.rows, self.first[matches], self.held[matches], self.count[matches])
 
     def ends(self, step: int, *, last: bool) -> npt.NDArray[np.intp]:
-        """The row of the step's first or last event in each match, shape (m,)."""
-        at = self.first[:, step]
-        return self.rows[at + self.held[:, step] - 1 if last else at]
+        """The row of the step's first or last event in each match, shape (m,); any row if it captured nothing."""
+        at = self.first[:, step] + (np.maximum(self.held[:, step] - 1, 0) if last else 0)
+        found: npt.NDArray[np.intp] = self.rows[np.minimum(at, len(self.rows) - 1)]
+        return found
 
-    def times(self, step: int, *, last: bool) -> Ints:
-        """The time of the step's first or last event in each match, shape (m,)."""
-        return self.events.time_us[self.ends(step, last=last)]
+    def first_time(self, steps: range) -> Ints:
+        """The time of the first event that any of some steps captured, shape (m,); NEVER if they captured none."""
+        return self._bound(steps, np.minimum, NEVER, last=False)
+
+    def last_time(self, steps: range) -> Ints:
+        """The time of the last event that any of some steps captured, shape (m,); -NEVER if they captured none."""
+        return self._bound(steps, np.maximum, -NEVER, last=True)
+
+    def _bound(self, steps: range, choose: np.ufunc, none: int, *, last: bool) -> Ints:
+        bound = np.full(len(self.first), none, np.int64)
+        for step in steps:
+            times = self.events.time_us[self.ends(step, last=last)]
+            bound = choose(bound, np.where(self.held[:, step] > 0, times, none))
+        return bound
 
 
 def captured(state: EngineState, rule: RuleSpec, matches: RuleMatches) -> Captured:
@@ -95,13 +109,17 @@ def _input(given: Input, matches: RuleMatches, what: Captured) -> Ints:
         word = matches.row[:, KEY + given.a]
     elif kind is _VALUE:
         word = matches.value[:, given.a]
-    elif kind is _FIRST or kind is _LAST:
-        word = what.events.words[given.b, what.ends(given.a, last=kind is _LAST)]
-    elif given.b < 0:
-        word = what.count[:, given.a]
+    elif (kind is _FIRST or kind is _LAST) and not given.members:
+        word = _end(given, what)
+    elif _slots(given)[0] < 0:
+        word = what.count[:, _steps(given)].sum(axis=1)
     else:
         word = _aggregate(given, what)
     return word
+
+
+def _null(given: Input) -> int:
+    return NAN_WORD if given.real else NULL
 
 
 def output_words(state: EngineState, output: Output, inputs: Ints) -> Ints:
@@ -139,27 +157,77 @@ class _Values:
 
     words: Ints
     null: Bools
+    time_us: Ints
     starts: Ints
     cut: Bools
     real: bool
 
 
+def _steps(given: Input) -> list[int]:
+    return [step for step, _ in given.members] or [given.a]
+
+
+def _slots(given: Input) -> list[int]:
+    return [slot for _, slot in given.members] or [given.b]
+
+
+def _end(given: Input, what: Captured) -> Ints:
+    """A field of the first or last event of a step; null where it captured nothing."""
+    found = what.events.words[given.b, what.ends(given.a, last=given.source is _LAST)]
+    return np.where(what.held[:, given.a] > 0, found, _null(given))
+
+
+def _column(given: Input, what: Captured) -> tuple[Ints, Ints]:
+    """The words and times of the events that the input's steps captured, match by match, in the order of capture."""
+    steps = _steps(given)
+    held = what.held[:, steps].ravel()
+    at, _ = spread(what.first[:, steps].ravel(), held)
+    rows = what.rows[at]
+    words, time_us = what.events.words, what.events.time_us[rows]
+    if len(steps) == 1:
+        return words[_slots(given)[0], rows], time_us
+    slots = np.repeat(np.tile(_slots(given), len(what.held)), held)
+    match = np.repeat(np.repeat(np.arange(len(what.held)), len(steps)), held)
+    order = np.lexsort((rows, match))
+    return words[slots, rows][order], time_us[order]
+
+
 def _aggregate(given: Input, what: Captured) -> Ints:
-    """An aggregate over a column of the events that a step captured, nulls left out; shape (m,)."""
-    first, held = what.first[:, given.a], what.held[:, given.a]
-    at, starts = spread(first, held)
-    words = what.events.words[given.b, what.rows[at]]
-    null = np.isnan(words.view(np.float64)) if given.real else words == NULL
-    values = _Values(words, null, starts, what.count[:, given.a] > held, given.real)
+    """An aggregate over a column of captured events, nulls left out; shape (m,). Of no events some are null."""
+    steps = _steps(given)
+    held, count = what.held[:, steps].sum(axis=1), what.count[:, steps].sum(axis=1)
+    some = held > 0
+    made = np.full(len(held), _of_nothing(given), np.int64)
+    if some.any():
+        words, time_us = _column(given, what)
+        null = np.isnan(words.view(np.float64)) if given.real else words == NULL
+        starts = np.cumsum(held[some]) - held[some]
+        made[some] = _folded(given, _Values(words, null, time_us, starts, (count > held)[some], given.real))
+    return made
+
+
+def _of_nothing(given: Input) -> int:
+    """The word of an aggregate of no events."""
+    if given.source is InputKind.STATISTIC:
+        return statistic(given.function, [], [], given.scale, real=given.real)
+    return 0 if given.source in _OF_NOTHING else _null(given)
+
+
+def _folded(given: Input, values: _Values) -> Ints:
+    """The aggregate of values, of which each match has some."""
     kind = given.source
+    if kind is _FIRST or kind is _LAST:
+        ends = values.starts if kind is _FIRST else np.append(values.starts[1:], len(values.words)) - 1
+        found: Ints = values.words[ends]
+        return found
     if kind is InputKind.FIRST_VALUE:
         return _first_value(values)
     if kind is InputKind.LAST_VALUE:
         return _last_value(values)
     if kind is InputKind.STATISTIC:
-        return _statistics(given, values, what.events.time_us[what.rows[at]])
+        return _statistics(given, values)
     if kind is InputKind.COUNT:
-        made = np.add.reduceat((~null).astype(np.int64), starts)
+        made = np.add.reduceat((~values.null).astype(np.int64), values.starts)
     elif kind is InputKind.DISTINCT:
         made = _distinct(values)
     else:
@@ -168,12 +236,14 @@ def _aggregate(given: Input, what: Captured) -> Ints:
     return np.where(values.cut, NAN_WORD if is_real else NULL, made)
 
 
-def _statistics(given: Input, values: _Values, time_us: Ints) -> Ints:
+def _statistics(given: Input, values: _Values) -> Ints:
     """A further aggregate of each match's values, in order, nulls left out."""
     words = values.words.view(np.float64) if values.real else values.words
     made: list[int] = []
     for part, null, times, cut in zip(
-        *(np.split(column, values.starts[1:]) for column in (words, values.null, time_us)), values.cut, strict=True
+        *(np.split(column, values.starts[1:]) for column in (words, values.null, values.time_us)),
+        values.cut,
+        strict=True,
     ):
         known, when = part[~null].tolist(), times[~null].tolist()
         word = statistic(given.function, known, when, given.scale, real=given.real)

@@ -1,4 +1,7 @@
-"""The state of a `when` rule: a chain where no filter looks back, combinations for most `match all`, else a probe."""
+"""The state of a `when` rule: a chain where no filter looks back, combinations for most `match all`, else a probe.
+
+A sequence with structure is run by a graph, which stands in a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from cep.engine.arrays import (
     new_matches,
 )
 from cep.engine.combinations import CombinationState, shares_prefixes
+from cep.engine.graph import POLICIES, GraphState, compare_rows, initial_word
 from cep.engine.plans import Ints, Keep, Keyed, Rows
 from cep.engine.waits import of_chain, of_probe
 from cep.kernels import chain as ck
@@ -25,13 +29,15 @@ from cep.kernels import probe as pk
 from cep.kernels import runs as rk
 from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Guard, SequencePlan, StepSpec
+from cep.layout import Capture, Guard, SequencePlan, StepSpec
 
 NO_LIMIT = 2**62
 
 
-def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState | CombinationState:
+def new_sequence(plan: SequencePlan, nulls: Ints) -> ChainState | ProbeState | CombinationState | GraphState:
     """The empty state of a sequence. `nulls`: null as each column spells it, shape (slots,)."""
+    if plan.graph is not None:
+        return GraphState(plan, plan.graph, nulls)
     if shares_prefixes(plan):
         return CombinationState(plan)
     return ProbeState(plan, nulls) if needs_probe(plan) else ChainState(plan)
@@ -41,7 +47,7 @@ def needs_probe(plan: SequencePlan) -> bool:
     """Whether runs have to be asked one by one. Besides look-back: policy last, and rare mixtures of guards."""
     groups = [*(step.guards for step in plan.steps[1:]), plan.trailing]
     mixed = any(any(g.immediate for g in guards) and any(g.within_us >= 0 for g in guards) for guards in groups)
-    return plan.looks_back or plan.policy in ("last", "all") or mixed
+    return plan.graph is not None or plan.looks_back or plan.policy in ("last", "all") or mixed
 
 
 def _trailing(plan: SequencePlan) -> tuple[int, int, int]:
@@ -245,8 +251,6 @@ class ChainState(Keyed):
 
 # ------------------------------------------------------------------------------------------- probe
 
-_POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY, "all": rk.ALL_POLICY}
-
 
 class ProbeState(Keyed):
     """Runs of a sequence in which a filter looks back."""
@@ -261,7 +265,7 @@ class ProbeState(Keyed):
         refs = rk.WORD + len(plan.captures)
         run = np.zeros((FIRST_ROWS, refs + len(steps)), np.int64)
         loops = [is_loop(plan, k) for k in range(len(steps))]
-        initial = np.array([_initial(c, nulls) for c in plan.captures], np.int64)
+        initial = np.array([initial_word(c, nulls) for c in plan.captures], np.int64)
         self._blank = np.zeros(rk.SEEN + leading, np.int64)
         self._blank[rk.SOONEST] = NEVER
         self._blank[rk.SEEN :] = -NEVER
@@ -277,7 +281,7 @@ class ProbeState(Keyed):
             plan=np.array(
                 [
                     plan.within_us,
-                    _POLICIES[plan.policy],
+                    POLICIES[plan.policy],
                     len(steps),
                     waits,
                     own_us,
@@ -396,16 +400,6 @@ class ProbeState(Keyed):
         self.probe = p
 
 
-def _initial(capture: CaptureWord, nulls: Ints) -> int:
-    """The word of a run that has captured nothing for it."""
-    what = Capture
-    if capture.what in (what.FIRST, what.LAST):
-        return int(nulls[capture.slot])
-    if capture.what in (what.MIN_I, what.MAX_I, what.FIRST_VALUE_I, what.LAST_VALUE_I):
-        return NULL
-    return NAN_WORD if capture.what in (what.MIN_F, what.MAX_F, what.FIRST_VALUE_F, what.LAST_VALUE_F) else 0
-
-
 def _node_words(plan: SequencePlan) -> int:
     """How many words a captured event needs: up to the last capture that counts different values."""
     kinds = (Capture.DISTINCT_I, Capture.DISTINCT_F)
@@ -420,7 +414,7 @@ def _probe_tables(plan: SequencePlan) -> tuple[list[list[int]], list[list[int]],
 
     def compared(of: StepSpec | Guard) -> tuple[int, int]:
         first = len(compares)
-        compares.extend([int(c.opcode), c.word, c.slot, int(c.flipped)] for c in of.compares)
+        compares.extend(compare_rows(of.compares))
         return first, len(compares)
 
     def guarded(group: tuple[Guard, ...]) -> tuple[int, int]:

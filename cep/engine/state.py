@@ -13,6 +13,7 @@ from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.graph import GraphState
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
@@ -52,7 +53,7 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | CombinationState | EpisodeState]
+    rules: list[ChainState | ProbeState | CombinationState | GraphState | EpisodeState]
     calendars: list[Calendar]
     code: Ints
     consts: Ints

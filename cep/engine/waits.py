@@ -8,6 +8,8 @@ from __future__ import annotations
 from cep.kernels import combinations as cmb
 from cep.kernels import episodes as ek
 from cep.kernels import fifos as fk
+from cep.kernels import moves as mv
+from cep.kernels import paths as pk
 from cep.kernels import runs as rk
 
 
@@ -57,6 +59,16 @@ def of_probe(p: rk.Probe, slot: int, now_us: int) -> set[int]:
         elif grows or not _over(row[rk.LAST_TIME], gap_us, now_us):
             found.add(k + 1)
     return found
+
+
+def of_graph(p: pk.Paths, slot: int, now_us: int) -> set[int]:
+    """The steps that the runs of a graph wait for: where a move is open to, and a loop below its minimum."""
+    found = 0
+    first = int(p.slots[slot, rk.BLOCK] + p.slots[slot, rk.BEGIN])
+    for run in range(first, first + int(p.slots[slot, rk.RUNS])):
+        if not _over(int(p.run[run, pk.START_TIME]), int(p.plan[pk.WITHIN]), now_us):
+            found |= int(mv.awaited(p, slot, run, now_us))
+    return {step for step in range(int(p.plan[pk.STEPS]) + 1) if found >> step & 1}
 
 
 def of_combinations(c: cmb.Combinations, slot: int, now_us: int) -> set[int]:

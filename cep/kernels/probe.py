@@ -68,6 +68,7 @@ from cep.kernels.runs import (
     TRAILING,
     WINDOW,
     WORD,
+    Comparing,
     Machine,
     Probe,
     capture,
@@ -169,7 +170,7 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
 
 
 @inline
-def compare(p: Probe, m: Machine, c: int, run_words: Ints, run_real: npt.NDArray[np.float64], row: int) -> bool:
+def compare(p: Comparing, m: Machine, c: int, run_words: Ints, run_real: npt.NDArray[np.float64], row: int) -> bool:
     """Whether comparison c holds between a captured word and a word of the event."""
     op, at, column = p.compares[c, OPERATION], p.compares[c, RUN_WORD], p.compares[c, COLUMN]
     if op >= EQ_F:
@@ -188,7 +189,7 @@ def compare(p: Probe, m: Machine, c: int, run_words: Ints, run_real: npt.NDArray
 
 
 @inline
-def holds(p: Probe, m: Machine, of: Ints, words: Ints, real: npt.NDArray[np.float64], row: int) -> bool:
+def holds(p: Comparing, m: Machine, of: Ints, words: Ints, real: npt.NDArray[np.float64], row: int) -> bool:
     """Whether the look-back of a step or guard (`of`, its row in the table) is true of a run's words."""
     for c in range(of[COMPARE_FROM], of[COMPARE_TO]):
         if not compare(p, m, c, words, real, row):

@@ -7,7 +7,7 @@ in its row; what a loop has captured is a list, newest first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,30 @@ class Probe(NamedTuple):
     count: Ints
 
 
+class Pool(Protocol):
+    """What blocks of runs need: slots with the columns from BLOCK to RUNS, rows of runs, and counts."""
+
+    @property
+    def slots(self) -> Ints:
+        """For each key where its block is."""
+
+    @property
+    def run(self) -> Ints:
+        """The blocks."""
+
+    @property
+    def count(self) -> Ints:
+        """How much is used."""
+
+
+class Comparing(Protocol):
+    """What the look-back of a filter needs."""
+
+    @property
+    def compares(self) -> Ints:
+        """The comparisons, a row each."""
+
+
 class Machine(NamedTuple):
     """What filters need: the program's code and constants, the batch's columns, and scratch for the evaluator."""
 
@@ -116,7 +140,7 @@ def size_class(capacity: int) -> int:
 
 
 @jit
-def take_block(p: Probe, capacity: int) -> int:
+def take_block(p: Pool, capacity: int) -> int:
     """A block for so many runs. The caller has made sure that there is room."""
     free = FREE_BLOCKS + size_class(capacity)
     block = p.count[free]
@@ -129,7 +153,7 @@ def take_block(p: Probe, capacity: int) -> int:
 
 
 @jit
-def give_block(p: Probe, slot: int) -> None:
+def give_block(p: Pool, slot: int) -> None:
     """Give a slot's block back; its rows are marked as holding no run."""
     block, capacity = p.slots[slot, BLOCK], p.slots[slot, CAPACITY]
     if capacity == 0:
@@ -141,7 +165,7 @@ def give_block(p: Probe, slot: int) -> None:
 
 
 @inline
-def move(p: Probe, source: int, target: int, rows: int) -> None:
+def move(p: Pool, source: int, target: int, rows: int) -> None:
     """Move runs to another place, which may overlap from below."""
     if source == target:
         return
@@ -151,13 +175,13 @@ def move(p: Probe, source: int, target: int, rows: int) -> None:
 
 
 @inline
-def first_run(p: Probe, slot: int) -> int:
+def first_run(p: Pool, slot: int) -> int:
     """The row of the slot's oldest run."""
     return p.slots[slot, BLOCK] + p.slots[slot, BEGIN]
 
 
 @jit
-def reserve(p: Probe, slot: int, runs: int) -> None:
+def reserve(p: Pool, slot: int, runs: int) -> None:
     """Make the slot's block long enough for so many runs. The caller has made sure that there is room."""
     state = p.slots[slot]
     if state[BEGIN] + runs <= state[CAPACITY]:
@@ -177,7 +201,7 @@ def reserve(p: Probe, slot: int, runs: int) -> None:
 
 
 @inline
-def new_run(p: Probe, slot: int) -> int:
+def new_run(p: Pool, slot: int) -> int:
     """A row behind the slot's runs."""
     state = p.slots[slot]
     if state[BEGIN] + state[RUNS] == state[CAPACITY]:
@@ -242,7 +266,7 @@ def drop_first(p: Probe, slot: int) -> None:
 
 
 @inline
-def set_runs(p: Probe, slot: int, runs: int) -> None:
+def set_runs(p: Pool, slot: int, runs: int) -> None:
     """Note how many runs the slot holds now; an empty block begins anew."""
     p.count[ALL_RUNS] += runs - p.slots[slot, RUNS]
     p.slots[slot, RUNS] = runs

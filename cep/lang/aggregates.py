@@ -21,6 +21,7 @@ from cep.lang.checked import (
     Const,
     Expr,
     FieldRef,
+    GroupCapture,
     Kind,
     Op,
     Source,
@@ -114,6 +115,8 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
         hint = f"a filter that looks back has {listed(_IN_FILTERS[:-1])}; the alert can show {node.function.text}()"
         page.error("CEP348", node.at, f"{node.function.text}() of captured events stands in outputs only", hint)
         return None
+    if bound.members:
+        return _of_group(infer, node, subject, bound, scope)
     inner = _inner(bound.view, subject.text, scope)
     bare_count = isinstance(node.args[0], ast.Name)
     argument = None if bare_count else infer.expr(node.args[0], inner)
@@ -125,6 +128,22 @@ def _of_captured(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bou
         counted = argument or Const(1, Kind.INTEGER)
         argument = Op("given", (counted, where), counted.kind)
     return CaptureAggregate(function, bound.step, argument, kind)
+
+
+def _of_group(infer: Inference, node: ast.Call, subject: ast.Name, bound: Bound, scope: Scope) -> Expr | None:
+    """An aggregate over what all steps of a group have captured: the argument is read for each step's event."""
+    function = _function(node)
+    steps = tuple(step for step, _ in bound.members)
+    if isinstance(node.args[0], ast.Name):
+        return GroupCapture(function, steps, (), aggregate_kind(function, None))
+    if infer.expr(node.args[0], _inner(bound.view, subject.text, scope)) is None:
+        return None
+    arguments: list[Expr] = []
+    for _, view in bound.members:
+        argument = infer.expr(node.args[0], _inner(view, subject.text, scope))
+        assert argument is not None, "what all events have, each of them has"
+        arguments.append(argument)
+    return GroupCapture(function, steps, tuple(arguments), aggregate_kind(function, arguments[0]))
 
 
 def _of_window(infer: Inference, node: ast.Call, subject: ast.Name, scope: Scope) -> Expr | None:

@@ -14,6 +14,7 @@ Rules it keeps:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -137,6 +138,20 @@ class CaptureAggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupCapture:
+    """What a group's alias says: something about all events that its `steps` captured, in the order of capture.
+
+    `arguments` has an expression for each step, over FieldRef of its event, all of one kind; () for a bare count.
+    Functions: those of CaptureAggregate, and of_first and of_last: the value in the first or last event, null or not.
+    """
+
+    function: str
+    steps: tuple[int, ...]
+    arguments: tuple[Expr, ...]
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
 class LatestRef:
     """In a `while`: the value that `source`'s latest event of this key had in `field`; null before the first.
 
@@ -230,7 +245,7 @@ class Op:
     kind: Kind
 
 
-Expr = Const | FieldRef | KeyRef | CaptureRef | CaptureAggregate | LatestRef | Aggregate | Op
+Expr = Const | FieldRef | KeyRef | CaptureRef | CaptureAggregate | GroupCapture | LatestRef | Aggregate | Op
 
 
 # ------------------------------------------------------------------------------------------ rules
@@ -262,7 +277,8 @@ class Key:
 class Step:
     """A step of a sequence. A negated step (`no`) is 1..1 and has no alias in use.
 
-    `link` is "then" or "next", None on the first. `most` None: no bound. `within_us` None: only the horizon.
+    `link` is "then", "then each" or "next", None on the first of its sequence. `least` is 0 for `optional`. `most`
+    None: no bound. `within_us` None: only the horizon. `in_row`: a loop whose events follow each other (law 10).
     """
 
     link: str | None
@@ -274,14 +290,63 @@ class Step:
     alias: str | None
     name: str  # the event name the author wrote
     span: Span
+    in_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`( … )`, of which `count` is 1 and `branches` one, or `count of (…, …)`; quantifier, link and gap as in Step."""
+
+    link: str | None
+    least: int
+    most: int | None
+    in_row: bool
+    within_us: int | None
+    count: int
+    branches: tuple[tuple[Item, ...], ...]
+    alias: str | None
+    span: Span
+
+
+Item = int | Group  # a step, by its place in When.steps, or a group
+
+
+def groups(items: tuple[Item, ...]) -> Iterator[Group]:
+    """Every group in a sequence."""
+    for item in items:
+        if isinstance(item, Group):
+            yield item
+            for branch in item.branches:
+                yield from groups(branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """`resume at [first|last] x`: the step that x names, and which of its events."""
+
+    step: int
+    which: str  # "first" or "last"
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A sequence trigger. `policy` is "first", "last", "each" or, when every positive step is 1..1, "all"."""
+    """A sequence trigger. `policy` is "first", "last", "each" or "all".
+
+    `steps` are all steps in the order of the text, those inside of groups too. `tree` has their structure; it is None
+    for a plain sequence: steps that happen at least once, with "then" and "next" between them, without `in a row`,
+    `until` and `resume`, and under "all" without loops.
+    """
 
     policy: str
     steps: tuple[Step, ...]
+    tree: tuple[Item, ...] | None = None
+    until: Source | None = None
+    resume: Resume | None = None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The structure, also of a plain sequence."""
+        return tuple(range(len(self.steps))) if self.tree is None else self.tree
 
 
 @dataclass(frozen=True, slots=True)

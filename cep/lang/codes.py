@@ -41,9 +41,10 @@ def catalogue() -> dict[str, Code]:
     from cep.lang.codes_alerts import ALERT_CODES
     from cep.lang.codes_outside import OUTSIDE_CODES
     from cep.lang.codes_rules import RULE_CODES
+    from cep.lang.codes_sequences import SEQUENCE_CODES
     from cep.lang.codes_unbuilt import UNBUILT_CODES
     from cep.lang.codes_windows import WINDOW_CODES
     from cep.lang.codes_words import WORD_CODES
 
-    codes = (*WORD_CODES, *OUTSIDE_CODES, *RULE_CODES, *WINDOW_CODES, *ALERT_CODES, *UNBUILT_CODES)
+    codes = (*WORD_CODES, *OUTSIDE_CODES, *RULE_CODES, *SEQUENCE_CODES, *WINDOW_CODES, *ALERT_CODES, *UNBUILT_CODES)
     return {entry.code: entry for entry in codes}

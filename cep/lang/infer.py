@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from cep.lang import ast, lookups, operators
 from cep.lang.aggregates import aggregate
 from cep.lang.build import DEEPEST
-from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, KeyRef, Kind, LatestRef, Op, Source
+from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, GroupCapture, KeyRef, Kind, LatestRef, Op, Source
 from cep.lang.functions import AGGREGATES, CALENDAR, FUNCTIONS, apply, text_operator
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError
@@ -25,11 +25,15 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A step that has been captured: its place in the sequence, its event, and whether it is a loop."""
+    """A step that has been captured: its place in the sequence, its event, and whether it is a loop.
+
+    Of a group `members` are its steps and their events, and `view` has the fields that all of them have.
+    """
 
     step: int
     view: View
     loop: bool
+    members: tuple[tuple[int, View], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +360,10 @@ class Inference:
 
 def capture(bound: Bound, which: str, name: str) -> Expr:
     """A field of a captured event."""
+    if bound.members:
+        steps = tuple(step for step, _ in bound.members)
+        values = tuple(view.fields[name] for _, view in bound.members)
+        return GroupCapture(f"of_{which}", steps, values, values[0].kind)
 
     def seat(ref: FieldRef) -> Expr:
         return CaptureRef(bound.step, which, ref.event, ref.field, ref.kind)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
+from cep.lang.bounds import longest_gap
 from cep.lang.checked import (
     KEYS_MAX,
     PARTS_MAX,
@@ -239,7 +240,7 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs, r
         lengths += [trigger.for_us, trigger.keep_us]
         exprs += [trigger.condition, trigger.until]
     else:
-        lengths += [step.within_us or 0 for step in trigger.steps]
+        lengths.append(longest_gap(trigger))
         exprs += [step.source.where for step in trigger.steps]
     windows = [part.window for part in sources(*exprs) if isinstance(part, Aggregate)]
     lengths += [w.life_us for w in windows if not ((w.count or w.since) and w.length_us == remembered_us)]
