@@ -31,7 +31,7 @@ from cep.lang.spelling import duration
 
 _WORD = 8
 _KEY = 9 * _WORD  # a slot of a key space, and its places in the hash table
-_WINDOW = 19 * _WORD  # an aggregate of a key
+_WINDOW = 21 * _WORD  # an aggregate of a key
 _ELEMENT, _RANKED = 8 * _WORD, 6 * _WORD  # an element with its places in the index; its place in an order of values
 _CAPTURED = 6 * _WORD  # stream, event, id and time of a captured event; its fields come on top
 DISTINCT_MAX, HELD_MAX = 4096, 65_536  # as the engine has them
