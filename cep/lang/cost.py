@@ -95,7 +95,7 @@ def _parts(rule: Rule, row: int) -> Iterator[Part]:
         yield from _of_sequence(rule, trigger, row)
     else:
         latest = {part for expr in _said(rule) for part in parts(expr) if _is_kept(part)}
-        yield Part(_KEY + _WORD * (8 + len(latest)), "the key and its episode", 1)
+        yield Part(_KEY + _WORD * (10 + len(latest)), "the key and its episode", 1)
         yield Part(row, "the events that began and end the episode", 1)
     aggregates = list(dict.fromkeys(_windows(rule)))
     if aggregates:
