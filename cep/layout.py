@@ -130,9 +130,9 @@ EARTH_RADIUS_KM = 6371.0088
 class Derivation:
     """An operation that is carried out on whole columns, outside of the kernels; null gives null, save in a call.
 
-    operation, parameters: matches, starts_with, ends_with, contains, cidr, in (of texts), lower, upper, length: the
-    patterns; lookup (table, column), listed and rostered (table); hour_of, weekday_of, day_of (zone); scheduled (cron,
-    zone); call (function). kinds: of its arguments. kind: of what it gives.
+    operation, parameters: matches, starts_with, ends_with, contains, cidr, in (of texts), text_lt, text_le, text_gt,
+    text_ge, lower, upper, length: the patterns; lookup (table, column), listed and rostered (table); hour_of,
+    weekday_of, day_of (zone); scheduled (cron, zone); call (function). kinds: of its arguments. kind: of what it gives.
     """
 
     operation: str

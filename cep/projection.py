@@ -1,7 +1,7 @@
 """Only the fields that a program names: a generated struct for JSON, a table of names for flat entries.
 
 A path at which the events of a stream disagree (two kinds, or a value here and an object there) is parsed as whatever
-stands there, and judged when the event is known.
+stands there, and judged when the event is known; so is a path that leads into a list, whose places are numbers from 0.
 """
 
 from __future__ import annotations
@@ -97,16 +97,22 @@ def loose(path: Path, parsed: Sequence[Any]) -> list[Any]:
     """The values at a path of parsed JSON; None where there is none."""
     values = list(parsed)
     for name in path:
-        values = [value.get(name) if type(value) is dict else _no_member(value) for value in values]
+        values = [value.get(name) if type(value) is dict else _no_member(value, name) for value in values]
     return values
 
 
-def _no_member(value: object) -> object:
+def _no_member(value: object, name: str) -> object:
+    """What stands at a place of a list, or of what is neither a list nor an object."""
+    if type(value) is list and name.isdecimal():
+        place = int(name)
+        return value[place] if place < len(value) else None
     return None if value is None else NOT_AN_OBJECT
 
 
 def _disputed(name: str, wanted: dict[Path, set[str]]) -> bool:
     """Whether two fields under a top-level name cannot have one static type."""
     paths = [path for path in wanted if path[0] == name]
+    if any(step.isdecimal() for path in paths for step in path):
+        return True
     split = any(other[: len(path)] == path for path in paths for other in paths if other != path)
     return split or any(len(wanted[path]) > 1 for path in paths)

@@ -25,6 +25,8 @@ TEXT_FORMS = (
     'starts with "x"',
     'ends with "y"',
     'contains "y"',
+    '< "xy"',
+    '>= "y"',
 )
 FUNCTIONS = (
     *("count", "count", "count", "sum", "sum", "sum", "avg", "min", "max", "first", "last", "count distinct"),

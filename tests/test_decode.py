@@ -312,6 +312,31 @@ def test_dead_letters_of_one_entry_are_bounded() -> None:
     assert len(decoded.batch) == 1
 
 
+def test_a_path_leads_into_lists() -> None:
+    program = SimpleNamespace(
+        streams=(StreamSpec("s", ("ts",), (), 0, None),),
+        events=(EventSpec("e", 0, "e", ()),),
+        columns=(
+            ColumnSpec(-1, (), "time", ()),
+            ColumnSpec(0, ("names", "1"), "text", (0,)),
+            ColumnSpec(0, ("rows", "0", "n"), "integer", (0,)),
+        ),
+    )
+    values = (
+        [b"event", b'{"ts":1,"names":["a","b"],"rows":[{"n":7},{"n":8}]}'],
+        [b"event", b'{"ts":1,"names":["a"],"rows":[]}'],
+        [b"event", b'{"ts":1,"names":{"1":"c"}}'],  # an object may have such a member
+        [b"ts", b"1", b"names.1", b"d", b"rows.0.n", b"9"],
+        [b"event", b'{"ts":1,"names":"ab"}'],
+    )
+    strings = Strings()
+    entries = Entries.of(0, [(EntryId(NOW, row), f) for row, f in enumerate(values)])
+    decoded = Decoder(program, strings).decode(entries)
+    assert [strings.text(i) if i != NULL else None for i in decoded.batch.words[1].tolist()] == ["b", None, "c", "d"]
+    assert decoded.batch.words[2].tolist() == [7, NULL, NULL, 9]
+    assert [(bad.reason, bad.path) for bad in decoded.bad] == [("field", "$.names.1")]
+
+
 def test_a_stream_without_a_time_path_goes_by_its_entry_ids() -> None:
     decoded, _ = decode(b"{}", [b"a", b"1", b"b", b"2"], stream=CLOCKLESS)
     assert decoded.batch.time_us.tolist() == [NOW * 1000] * 2

@@ -20,7 +20,7 @@ from cep.adapters.redis.tables import RedisTables
 from cep.detector import RuleDetector
 from cep.errors import ConfigurationError, Diagnostic
 from cep.lang import load
-from cep.lang.check import Loaded, Trees
+from cep.lang.check import Loaded, Memory
 from cep.lang.files import rule_files
 from cep.layout import Program
 from cep.ports import LogError
@@ -43,7 +43,7 @@ class Watcher:
         self._paths, self._tables, self._journal = paths, tables, journal
         self._tables_seen_s = time.monotonic()
         self._streams = [stream.name for stream in program.streams]
-        self._trees: Trees = {}
+        self._memory = Memory()
         self._beside = frozenset(loaded.beside)
         self._seen = self._looks()
         self._content = self._digest({name: text.encode() for name, text in loaded.files.items()})
@@ -98,7 +98,7 @@ class Watcher:
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            found = load(self._paths, self._tables.read, self._trees)
+            found = load(self._paths, self._tables.read, self._memory)
             self._beside = frozenset(found.beside)
             if found.ruleset is None:
                 self._refuse(found.diagnostics)
@@ -107,7 +107,6 @@ class Watcher:
         except (ConfigurationError, LogError, OSError) as error:
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
             return
-        self._trees = {named: tree for named, tree in self._trees.items() if found.files.get(named[0]) == named[1]}
         if [stream.name for stream in program.streams] != self._streams:
             self._journal.write("changed rules are refused: other streams need a restart", {}, "error")
             return

@@ -78,7 +78,8 @@ FUNCTIONS = {
     "ln": FloatFunction.LN,
     "log10": FloatFunction.LOG10,
 }
-TEXT_OPS = {"matches", "starts_with", "ends_with", "contains", "cidr", "lower", "upper", "length"}
+TEXT_TESTS = {"matches", "starts_with", "ends_with", "contains", "cidr", "text_lt", "text_le", "text_gt", "text_ge"}
+TEXT_OPS = {*TEXT_TESTS, "lower", "upper", "length"}
 DERIVATIONS = {*TEXT_OPS, "lookup", "listed", "rostered", "hour_of", "weekday_of", "day_of", "scheduled", "call"}
 LEAVES = (FieldRef, KeyRef, CaptureRef, CaptureAggregate, GroupCapture, LatestRef, Aggregate)
 IN_CHAIN_MAX = 4  # a longer list of texts is looked up once for each distinct text

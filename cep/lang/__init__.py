@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cep.lang.check import Loaded, Trees
+    from cep.lang.check import Loaded, Memory
 
 __all__ = ["check_texts", "load"]
 
 
-def load(paths: Sequence[str | Path], remote: Callable[[str], str] | None = None, trees: Trees | None = None) -> Loaded:
+def load(
+    paths: Sequence[str | Path], remote: Callable[[str], str] | None = None, memory: Memory | None = None
+) -> Loaded:
     """Check every `.cep` file under the paths, folders searched to the bottom, and the files that they import.
 
     remote: reads the Redis hash of a table, as a JSON object of texts; without it such a table is empty.
-    trees: what the call before has parsed; what has not changed since is not parsed again.
+    memory: of the call before; what has not changed since is not parsed and checked again.
     """
     from cep.lang.check import check
     from cep.lang.files import Beside, read_files
@@ -38,7 +40,7 @@ def load(paths: Sequence[str | Path], remote: Callable[[str], str] | None = None
             return None if remote is None else (path, remote(path.removeprefix(REDIS)))
         return beside(asking, path)
 
-    return replace(check(texts, read, report, trees), beside=frozenset(beside.asked))
+    return replace(check(texts, read, report, memory), beside=frozenset(beside.asked))
 
 
 def check_texts(files: Mapping[str, str]) -> Loaded:

@@ -226,9 +226,10 @@ class Op:
     """An operation on typed operands; the operands' kinds choose between exact and float arithmetic.
 
     Arithmetic: add sub mul div mod neg convert (to `kind`; money or integer or duration to NUMBER, integer to money).
-    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne.
+    Comparison (FLAG): eq ne lt le gt ge, both operands of one kind; text has only eq and ne (see text_lt).
     Logic (FLAG, three-valued): and or (of two) not. `missing` (never null). `in` (args[0] in the Consts args[1:]).
-    Text: matches starts_with ends_with contains cidr (FLAG, args[1] a Const); lower upper (TEXT); length (INTEGER).
+    Text: matches starts_with ends_with contains cidr text_lt text_le text_gt text_ge (FLAG, args[1] a Const); lower
+    upper (TEXT); length (INTEGER). The order of text is that of its code points.
     given (args[0] where the FLAG args[1] is true, else null; only in the argument of a CaptureAggregate).
     Numbers: abs round floor ceil sqrt ln log10 min2 max2 km (lat1, lon1, lat2, lon2).
     Durations to NUMBER: hours minutes seconds days.

@@ -71,6 +71,9 @@ class Expansion:
     given: Mapping[str, ast.Expr]
 
 
+Asked = tuple[str, Kind]  # a table, list or roster, and the kind of key that it is looked up by
+
+
 @dataclass(slots=True)
 class Names:
     """Everything that has a name. `broken` are names whose declaration was refused: their use is not reported again."""
@@ -98,11 +101,14 @@ class Names:
     """Whether any field is declared `mask` or `hash`."""
     silent: dict[str, str] = field(default_factory=dict)
     """The rules whose alerts nobody can listen to, with their modes."""
-    used: dict[tuple[str, Kind], Table] = field(default_factory=dict)
+    used: dict[Asked, Table] = field(default_factory=dict)
     """Tables, lists and rosters in the kinds of key that rules look them up by."""
+    asked: set[Asked] = field(default_factory=set)
+    """Those that the rule under check asks."""
 
     def keyed(self, name: str, kind: Kind) -> Table:
         """A table, list or roster with its keys in a kind. Raises KindError."""
+        self.asked.add((name, kind))
         if (name, kind) not in self.used:
             found = self.tables.get(name) or self.files.get(name) or self.rosters[name]
             self.used[name, kind] = found.in_kind(name, kind)

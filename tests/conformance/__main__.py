@@ -25,7 +25,7 @@ def main() -> None:
         for verdict in verdicts:
             show_case(verdict)
         return
-    print(table(verdicts, options.folder, options.list))
+    print(table(verdicts, options.list))
     if options.json:
         write_json(verdicts, options.json)
 

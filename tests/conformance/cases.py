@@ -11,7 +11,7 @@ from typing import Any
 Node = Any  # JSON: a scalar, or [operator, ...]; a stage or an operator is an object
 
 
-class Outside(Exception):
+class Outside(Exception):  # noqa: N818  # no error: a verdict
     """The case asks for what our language does not have; the text says what, in one line."""
 
 
@@ -36,17 +36,18 @@ class Case:
 
 
 def read(folder: Path) -> Iterator[Case]:
-    """The cases of every file of a folder that holds an array of them, in order of the files' names."""
+    """The cases of every file of a folder that holds an array of them, in order of the files' names.
+
+    Each of the Sigma examples, which are documents without events, is a case of its own too.
+    """
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text())
         if isinstance(content, list):
             yield from (case_of(path.stem, raw, folder) for raw in content)
-
-
-def examples(folder: Path) -> list[dict[str, Node]]:
-    """Sigma examples, each with its documents."""
-    path = folder / "sigma_correlations.json"
-    return json.loads(path.read_text())["examples"] if path.exists() else []
+        elif "examples" in content:
+            for raw in content["examples"]:
+                pattern = {"documents": raw["documents"]}
+                yield Case(raw["path"], path.stem, {"family": "sigma"}, pattern, [], {"expected": None})
 
 
 def case_of(family: str, raw: dict[str, Node], folder: Path) -> Case:

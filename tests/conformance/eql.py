@@ -1,18 +1,19 @@
 """EQL in our language.
 
 A sequence is `match last`: a newer start replaces an older one at the same place. After a match only its own events are
-used up, so it resumes at the first of them. `maxspan` includes its end, so it is a millisecond more; `by` is the key,
-under one name in a view of the event for each stage where the fields differ. A filter is a rule of one step.
+used up, so it resumes at the first of them. A join is `all of` its stages. `maxspan` includes its end, so it is a
+millisecond more; `by` is the key, under one name in a view of the event for each stage where the fields differ. A
+filter is a rule of one step.
 
 Pipes that choose by what an event is are part of the rule (`filter`: its condition; `unique`: `limit 1 per … by …`);
-`head`, `tail` and `sort` speak of the finished list of alerts, and are done to it. Stored events that are not in the order
-of time are waited for.
+`head`, `tail` and `sort` speak of the finished list of alerts, and are done to it. Stored events that are not in the
+order of time are waited for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.conformance.cases import Case, Node, Outside
 from tests.conformance.eql_functions import bound
@@ -29,21 +30,24 @@ from tests.conformance.schema import (
     name_of,
     one_event,
 )
-from tests.conformance.translation import Match, Translation, View, everything, rule
+from tests.conformance.translation import QUOTIENT, Match, Translation, View, everything, rule
 
 _FOREVER_IS_LONG = f"limit 1 per {FOREVER}"
 
 
 def translate(case: Case) -> Translation:
     """The rule of a case."""
+    readings = (_translated(case, whole_quotients=True),) if _divides(case.pattern) else ()
+    return replace(_translated(case), without={QUOTIENT: readings})
+
+
+def _translated(case: Case, whole_quotients: bool = False) -> Translation:
     pattern = case.pattern
     schema = one_event(case.events, [*fields_compared(pattern)])
-    any_case = case.semantics["string_compare"] == "case_insensitive"
-    author = _Author(schema, any_case)
+    author = _Author(schema, case.semantics["string_compare"] == "case_insensitive", whole_quotients)
     kept, pipes = _split(pattern.get("pipes", []))
     if pattern["kind"] == "filter":
-        when = author.step(pattern["stages"][0], kept)
-        text = rule("found", when, more=author.unique(kept))
+        text = rule("found", author.step(pattern["stages"][0], kept), more=author.unique(kept))
     elif pattern["kind"] == "sequence":
         text = author.sequence(pattern, kept)
     else:
@@ -53,13 +57,11 @@ def translate(case: Case) -> Translation:
     return Translation(text, feed(schema, case.events), stages, view=_view(case, pipes))
 
 
-def in_stages(case: Case, match: Match) -> list[int | None]:
-    """A match in the order of its stages, with None for each that is an absence."""
-    found: list[int | None] = []
-    places = [place for alias in sorted(match.captured, key=lambda a: int(a[1:])) for place in match.captured[alias]]
-    for stage in _repeated(case.pattern["stages"]):
-        found.append(None if stage.get("negated") else places.pop(0))
-    return found
+def _divides(node: Node) -> bool:
+    """Whether something is divided."""
+    if isinstance(node, dict):
+        return any(_divides(part) for part in node.values())
+    return isinstance(node, list) and (node[:1] == ["/"] or node[:2] == ["call", "divide"] or any(map(_divides, node)))
 
 
 def _repeated(stages: Sequence[Node]) -> list[Node]:
@@ -73,6 +75,7 @@ class _Author:
 
     schema: Schema
     any_case: bool
+    whole_quotients: bool
     views: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
 
@@ -112,7 +115,7 @@ class _Author:
         if pattern.get("until"):
             lines.append(f"until {self._atom(pattern['until'], names[-1], None)}")
         within = duration(pattern["within_ms"] + 1) if "within_ms" in pattern else FOREVER
-        return rule("found", "\n  ".join(lines), by=self._by(stages), within=within, policy="last")
+        return rule("found", "\n  ".join(lines), by=self._by(stages), within=within)
 
     def step(self, stage: Node, kept: Sequence[Node]) -> str:
         """The one step of a filter."""
@@ -146,7 +149,7 @@ class _Author:
         return self._writer().condition(node)
 
     def _writer(self) -> Writer:
-        return bound(self.schema.kinds("row"), self.any_case)
+        return bound(self.schema, self.any_case, self.whole_quotients)
 
     def _of_match(self, node: Node) -> tuple[int, str]:
         """A condition on one event of the match: its stage, and what it is of that event."""

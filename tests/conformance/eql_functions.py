@@ -7,24 +7,39 @@ what stands between two marks: each of them, compared with a constant, is a patt
 from __future__ import annotations
 
 from tests.conformance.cases import Node, Outside
-from tests.conformance.expressions import Writer, Written, quoted, text_of
-from tests.conformance.schema import literal
+from tests.conformance.eql_lists import Lists, counted, dotted, list_call
+from tests.conformance.expressions import COMPARISONS, Writer, Written, quoted, text_of
+from tests.conformance.schema import Schema, literal
 
 _ARITHMETIC = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "modulo": "%"}
 _SEARCHING = ("indexOf", "substring", "between")
 
 
-def bound(kinds: dict[str, str], any_case: bool) -> Writer:
-    """A writer that knows EQL's functions."""
+def bound(schema: Schema, any_case: bool, whole_quotients: bool = False) -> Writer:
+    """A writer that knows EQL's functions. `whole_quotients`: what is divided is cut to a whole number."""
+    lists = Lists(frozenset(schema.paths.values()))
     writers: list[Writer] = []
-    writers.append(Writer(lambda node: _leaf(writers[0], node), kinds, any_case))
+
+    def leaf(node: list[Node]) -> Written | None:
+        if whole_quotients and node[0] == "/":
+            return f"floor({writers[0].text(node[1])} / {writers[0].text(node[2])})"
+        return _leaf(writers[0], lists, node)
+
+    writers.append(Writer(leaf, schema.kinds("row"), any_case))
     return writers[0]
 
 
-def _leaf(writer: Writer, node: list[Node]) -> Written | None:
+def _leaf(writer: Writer, lists: Lists, node: list[Node]) -> Written | None:
     operator, *args = node
+    if operator == "field":
+        return _field(writer, lists, args[0])
     if operator == "call":
-        return _call(writer, args[0], args[1:])
+        found = list_call(writer, lists, args[0], args[1:])
+        return _call(writer, args[0], args[1:]) if found is None else found
+    if operator in COMPARISONS:
+        number = counted(writer, lists, node)
+        if number is not None:
+            return number
     if operator == "process_tree":
         raise Outside("ancestry of processes")
     if operator == "is_null" and _is_call(args[0], "indexOf"):
@@ -34,6 +49,14 @@ def _leaf(writer: Writer, node: list[Node]) -> Written | None:
             if isinstance(one, list) and one[0] == "call" and one[1] in _SEARCHING and not isinstance(other, list):
                 return _searched(writer, one[1], one[2:], other)
     return None
+
+
+def _field(writer: Writer, lists: Lists, name: str) -> Written | None:
+    """An object or a list by itself is whether it is there."""
+    path = dotted(name)
+    if lists.holds(path):
+        return lists.is_there(path)
+    return writer.write(["field", path]) if path != name else None
 
 
 def _is_call(node: Node, name: str) -> bool:
@@ -59,13 +82,7 @@ def _call(writer: Writer, name: str, args: list[Node]) -> Written:
         return writer.write(["length", args[0]])
     if name == "safe":
         return writer.write(args[0])
-    raise Outside(_missing(name))
-
-
-def _missing(name: str) -> str:
-    if name.startswith("array"):
-        return "lists and objects as values of fields"
-    return f"no function `{name}`"
+    raise Outside(f"no function `{name}`")
 
 
 def _plain(writer: Writer, node: Node) -> str:

@@ -7,6 +7,7 @@ pass, `timer:within` a condition on the time since. The pattern runs from `start
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.conformance.cases import Case, Node, Outside
 from tests.conformance.schema import (
@@ -18,9 +19,10 @@ from tests.conformance.schema import (
     feed,
     fields_compared,
 )
-from tests.conformance.translation import Match, Translation, rule
+from tests.conformance.translation import TWICE, Match, Translation, rule
 from tests.conformance.trees import (
     HIDDEN,
+    MARKED,
     ORIGIN,
     Author,
     Forbid,
@@ -32,6 +34,7 @@ from tests.conformance.trees import (
     event_types,
     every_order,
     is_event,
+    is_single,
     joined,
     linked,
 )
@@ -40,19 +43,27 @@ from tests.conformance.trees import (
 def translate(case: Case) -> Translation:
     """The rules of a case."""
     tree = case.pattern["tree"]
+    reading = _merged(tree)
+    without = {} if reading == tree else {TWICE: (_translated(case, reading),)}
+    return replace(_translated(case, tree), without=without)
+
+
+def _translated(case: Case, tree: Node) -> Translation:
     schema = event_per_type(case.events, event_types(tree), fields_compared(tree))
+    reader = _Reader([event["type"] for event in case.events])
     repeated = tree["op"] == "every" and not is_event(tree["arg"])
     within = FOREVER
     if repeated:
         tree = tree["arg"]
-        if tree["op"] == "within":
+        if tree["op"] in ("within", "within_max"):
+            reader.within_max(tree)
             within, tree = duration(tree["ms"]), tree["arg"]
-        lines = _Reader([event["type"] for event in case.events]).lines(tree)
+        lines = reader.lines(tree)
         _must_begin_with_an_event(lines)
     elif tree["op"] == "match_until" and tree["until"] is not None and tree["until"]["op"] == "timer":
         within, lines = duration(tree["until"]["ms"]), _collected(tree)
     else:
-        lines = _Reader([event["type"] for event in case.events]).lines(tree)
+        lines = reader.lines(tree)
     if repeated and len(lines) > 1:
         raise Outside("`every` around several alternatives that begin anew together")
     rules, stages = [], {}
@@ -61,11 +72,27 @@ def translate(case: Case) -> Translation:
         when = author.when()
         rules.append(rule(f"r{number}", when, within=within, policy="first" if repeated else "each"))
         stages |= {(f"r{number}", alias): tag for alias, tag in author.stages.items()}
-    until_us = max(event["ts"] for event in case.events) * MS_US
+    until_us = max((event["ts"] for event in case.events), default=0) * MS_US
     fed = feed(schema, case.events, begun_ms=case.semantics["start_time"])
     text = "\n\n".join([schema.text(), *rules])
-    notes = ("begins with an event that marks the start of the statement",) if not repeated else ()
-    return Translation(text, fed, stages, until_us=until_us, view=visible, notes=notes)
+    return Translation(text, fed, stages, until_us=until_us, view=visible, notes=() if repeated else (MARKED,))
+
+
+def _merged(node: Node) -> Node:
+    """The tree where events of one type beside each other in an `and` are one event: the reading without law 3."""
+    if isinstance(node, list):
+        return [_merged(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    changed = {name: _merged(part) for name, part in node.items()}
+    if node.get("op") != "and" or not all(is_event(arg) for arg in node["args"]):
+        return changed
+    by_type: dict[str, Node] = {}
+    for arg in changed["args"]:
+        before = by_type.get(arg["type"])
+        by_type[arg["type"]] = arg if before is None else {**before, "where": ["and", before["where"], arg["where"]]}
+    merged = list(by_type.values())
+    return merged[0] if len(merged) == 1 else {**changed, "args": merged}
 
 
 def visible(matches: list[Match]) -> list[Match]:
@@ -124,7 +151,7 @@ class _Reader:
         if len(lines) == 1 and len(lines[0]) == 1 and isinstance(lines[0][0], Take | Group):
             if lines[0][0].link == "then each":
                 raise Outside("`every` of `every`, which multiplies matches")
-            if isinstance(lines[0][0], Take) and not lines[0][0].count or _single_steps(lines[0][0]):
+            if is_single(lines[0][0]):
                 return [linked(lines[0], "then each")]
         if any(isinstance(part, Wait) for line in lines for part in line):
             raise Outside("a timer that begins anew by itself")
@@ -198,9 +225,13 @@ class _Reader:
         return [bounded(line, node["ms"]) for line in self.lines(node["arg"])]
 
     def _within_max(self, node: Node) -> list[Line]:
-        if node["max"] < self._of_types(node["arg"]):
-            raise Outside("a bound on the number of matches of a step")
+        self.within_max(node)
         return self._within(node)
+
+    def within_max(self, node: Node) -> None:
+        """Refuses a bound on the number of matches, where there could be more of them."""
+        if node.get("max") is not None and node["max"] < self._of_types(node["arg"]):
+            raise Outside("a bound on the number of matches of a step")
 
     def _while(self, _: Node) -> list[Line]:
         raise Outside("a condition that ends a pattern")
@@ -210,11 +241,6 @@ class _Reader:
 
     def _timer(self, node: Node) -> list[Line]:
         return [(Wait(node["ms"]),)]
-
-
-def _single_steps(part: Take | Group) -> bool:
-    """Whether a part is one of several events."""
-    return isinstance(part, Group) and part.count == "any" and all(len(branch) == 1 for branch in part.branches)
 
 
 def _products(branches: list[list[Line]]) -> list[tuple[Line, ...]]:

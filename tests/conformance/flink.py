@@ -1,7 +1,7 @@
 """Flink CEP in our language.
 
-Links: `strict` is `next`, `relaxed` is `then`, `any` is `then each`. Skip strategies: none is `match each` (one match for
-every start), past the last event `match first`, to an event of a stage `resume at` it.
+Links: `strict` is `next`, `relaxed` is `then`, `any` is `then each`. Skip strategies: none is `match each` (one match
+for every start), past the last event `match first`, to an event of a stage `resume at` it.
 
 A loop that is not greedy is, in Flink, every length that it can have; an optional stage is with and without. Where
 nothing is skipped that is the union of the patterns with one length each, so it becomes a rule for each; a loop without
@@ -30,6 +30,7 @@ from tests.conformance.schema import (
 )
 from tests.conformance.translation import Translation, rule
 
+SEVERAL = "several rules, one for each length of its loops"
 _RULES_MAX = 600
 _LINKS = {"strict": "next", "relaxed": "then", "any": "then each"}
 
@@ -76,7 +77,7 @@ def translate(case: Case) -> Translation:
     if not rules:
         rules = [rule("r0", "never as nothing_happens")]
     late_ms, singly = _lateness(case)
-    notes = (f"{len(rules)} rules, one for each length of its loops",) if len(rules) > 1 else ()
+    notes = (SEVERAL,) if len(rules) > 1 else ()
     text = "\n\n".join([schema.text(late_ms), *rules])
     return Translation(text, feed(schema, case.events), stages, singly=singly, notes=notes)
 
@@ -102,14 +103,19 @@ def _lateness(case: Case) -> tuple[int, bool]:
 
 @dataclass(frozen=True)
 class _Expansion:
-    """Stages → the sequences of atoms that they stand for. `most`: of how many atoms at most. `apart`: one rule each."""
+    """Stages → the sequences of atoms that they stand for, of `most` atoms at most. `apart`: one rule each."""
 
     most: int
     apart: bool
 
     def whole(self, pattern: Node) -> Sequence_:
         """The one sequence, its loops kept as loops."""
-        return next(self.sequence(pattern["stages"], True))
+        atoms = next(self.sequence(pattern["stages"], True), ())
+        if len(atoms) == 1:
+            return (replace(atoms[0], optional=False),)
+        if all(atom.optional for atom in atoms if atom.stage is not None):
+            raise Outside("a pattern of which everything may be left out, under a skip strategy")
+        return atoms
 
     def sequence(self, stages: Sequence[Node], last: bool) -> Iterator[Sequence_]:
         """Every sequence of some stages; `last`: nothing comes after them."""
@@ -163,7 +169,7 @@ class _Expansion:
         return [(Atom(stage, link, within_ms=stage.get("within_prev_ms")),)]
 
     def _turns(self, stage: Node, count: int, behind: tuple[Node, ...]) -> Iterator[Sequence_]:
-        """A stage `count` times. What must not come after a loop must not come into it either, once it has its least."""
+        """A stage `count` times. What must not come behind a loop must not come into it either, once it is ready."""
         quantifier = stage["quantifier"]
         until = (stage["until"],) if "until" in stage else ()
         for turns in product(self._turn(stage), repeat=count):
@@ -183,6 +189,8 @@ class _Expansion:
         quantifier = stage["quantifier"]
         if "group" in stage:
             raise Outside("a greedy loop of several steps")
+        if "within_ms" in quantifier or "within_prev_ms" in stage:
+            raise Outside("a limit of time between the turns of a greedy loop")
         if quantifier["loop_link"] == "any":
             raise Outside("a loop that tries every subset of its events, under a skip strategy or greedily")
         least, most = max(quantifier["min"], 1), quantifier["max"]
@@ -247,19 +255,19 @@ class _Author:
         if atom.stage is None:
             return lines
         name = atom.stage.get("name") or "group"
-        for until in atom.until if not atom.loop else ():
-            ends = self._condition(until, name, None)
+        alias = f"x{len(self.stages) + 1}"
+        loop = alias if atom.loop else None
+        where = self._condition(atom.stage["where"], name, loop)
+        for until in atom.until:
+            ends = self._condition(until, name, loop)
             if ends is True:
                 return None
-            if ends is not False:
+            if ends is not False and not atom.loop and not first:
                 lines.append(f"then no {self._atom(ends)}")
-        alias = f"x{len(self.stages) + 1}"
-        where = self._condition(atom.stage["where"], name, alias if atom.loop else None)
+            elif ends is not False:
+                where = f"not ({ends})" if where is True else f"{text_of(where)} and not ({ends})"
         if where is False:
             return None
-        if atom.loop and atom.until:
-            stop = text_of(self._condition(atom.until[0], name, alias))
-            where = f"not ({stop})" if where is True else f"{text_of(where)} and not ({stop})"
         self.stages[alias] = name
         self._taken.setdefault(name, []).append((alias, bool(atom.loop)))
         return [*lines, self._written(atom, alias, where, first)]

@@ -12,7 +12,7 @@ from tests.conformance.verdict import Verdict
 OUTCOMES = ("agrees", "differs", "outside", "unexplained")
 
 
-def table(verdicts: Sequence[Verdict], folder: Path, listed: bool) -> str:
+def table(verdicts: Sequence[Verdict], listed: bool = False) -> str:
     """Family by family: how many cases, what became of them, and why."""
     lines = [f"{'family':24}{'cases':>7}{'agree':>7}{'':>7}{'differ':>8}{'outside':>9}{'unexplained':>13}"]
     for family in dict.fromkeys(v.case.family for v in verdicts):
@@ -23,6 +23,8 @@ def table(verdicts: Sequence[Verdict], folder: Path, listed: bool) -> str:
             f"{family:24}{len(own):>7}{count['agrees']:>7}{share:>7}"
             f"{count['differs']:>8}{count['outside']:>9}{count['unexplained']:>13}"
         )
+        notes = Counter(note for v in own if v.outcome == "agrees" for note in v.notes)
+        lines += [f"    {number:>4}  of those that agree: {note}" for note, number in notes.most_common()]
         for outcome in OUTCOMES[1:]:
             reasons = Counter(v.why for v in own if v.outcome == outcome)
             lines += [f"    {number:>4}  {outcome}: {why}" for why, number in reasons.most_common()]
@@ -34,8 +36,8 @@ def table(verdicts: Sequence[Verdict], folder: Path, listed: bool) -> str:
 def show_case(verdict: Verdict) -> None:
     """One case with its translation and its results."""
     print(f"{verdict.case.id} ({verdict.case.family}:{verdict.number}): {verdict.outcome} {verdict.why}")
-    if verdict.translation is not None and verdict.run is not None:
-        print(verdict.translation.text)
+    print(verdict.rules)
+    if verdict.run is not None:
         print("expected", verdict.case.expected, {k: v for k, v in verdict.case.result.items() if "expected_" in k})
         print("found   ", [match.flat for match in verdict.matches], verdict.run.late)
         if not verdict.run.confirmed:
@@ -51,8 +53,8 @@ def write_json(verdicts: Sequence[Verdict], path: Path) -> None:
             "family": v.case.family,
             "outcome": v.outcome,
             "why": v.why,
-            "rules": v.translation.text if v.translation else None,
-            "notes": v.translation.notes if v.translation else (),
+            "rules": v.rules,
+            "notes": v.notes,
             "expected": v.case.expected,
             "found": [match.flat for match in v.matches],
         }

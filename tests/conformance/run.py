@@ -82,7 +82,6 @@ def _match(alert: Alert, feed: Sequence[Fed]) -> Match:
 def _oracle(ruleset: RuleSet, feed: Sequence[Fed], until_us: int | None) -> list[Match]:
     events = [oracle.OracleEvent(fed.event.event, fed.event.time_us, dict(fed.event.values)) for fed in feed]
     found = oracle.run(ruleset, events, END_OF_TIME if until_us is None else until_us)
-    passed = oracle.let_through(ruleset, events, found)
     aliases = {
         rule.name: [step.alias or step.name for step in rule.trigger.steps if not step.negated]
         for rule in ruleset.rules
@@ -97,5 +96,5 @@ def _oracle(ruleset: RuleSet, feed: Sequence[Fed], until_us: int | None) -> list
                 for alias, places in zip(aliases[outcome.rule], outcome.captured, strict=True)
             },
         )
-        for outcome in passed
+        for outcome in found
     ]

@@ -1,14 +1,18 @@
 """The events of a case as streams and events of our language: names, kinds of fields, and the values in those kinds.
 
-Times are the case's milliseconds in microseconds. An event without a time comes a second after the one before it.
+Times are the case's milliseconds in microseconds. An event without a time comes a second after the one before it. What
+stands inside an object or a list is a field of its own, as `name text at object.list.0` declares it, for as many places
+as the longest list of the case has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
+from cep.lang.parse import grammar_text
 from cep.testing import VirtualEvent
 from tests.conformance.cases import Node, Outside
 
@@ -19,13 +23,6 @@ TYPE = "of_type"  # the field that holds an event's type where all types are one
 BEGUN = "begun"
 NEVER = "never"
 
-_KEYWORDS = frozenset(
-    "about active alert all and any as at between by contains distinct each ends event every expect false first for"
-    " forget from function if import in is keep key label last late let limit list mask hash match matches max mode model"
-    " near next no not nothing of offset optional or over owner per resolved resume roster row rule schedule score session"
-    " show since starts stream table tags template test then time to true type tz until use when where while with within"
-    " x".split()
-)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*$", re.IGNORECASE)
 
 
@@ -33,7 +30,13 @@ def name_of(text: str) -> str:
     """A name of the language for a name of a case."""
     plain = re.sub(r"\W", "_", text)
     plain = plain if _PLAIN.match(plain) else f"_{plain}"
-    return f"`{plain}`" if plain.lower() in _KEYWORDS else plain
+    return f"`{plain}`" if plain in _keywords() else plain
+
+
+@lru_cache(maxsize=1)
+def _keywords() -> frozenset[str]:
+    """Every word that the grammar has."""
+    return frozenset(re.findall(r'"([a-z]+)"', re.sub(r"//[^\n]*", "", grammar_text())))
 
 
 def literal(value: Node) -> str:
@@ -60,12 +63,14 @@ class Schema:
     """What the rules may speak of.
 
     roots: event name → its fields with their kinds, in order of declaration. root_of: type of a case → event name. one:
-    the name of the only event, where all types are one event whose field `of_type` is the type.
+    the name of the only event, where all types are one event whose field `of_type` is the type. paths: of fields inside
+    others.
     """
 
     roots: dict[str, dict[str, str]]
     root_of: dict[str, str]
     one: str | None
+    paths: dict[str, str] = field(default_factory=dict)
 
     def kinds(self, root: str) -> dict[str, str]:
         """The fields of an event."""
@@ -76,9 +81,13 @@ class Schema:
         late = f" late {duration(late_ms)}" if late_ms else ""
         lines = [f"stream cases time ts type type_of_event{late}"]
         for root, fields in self.roots.items():
-            columns = ", ".join(f"{name} {kind}" for name, kind in fields.items())
+            columns = ", ".join(f"{name} {kind}{self._at(name)}" for name, kind in fields.items())
             lines.append(f"event {root} from cases ({columns})")
         return "\n".join(lines)
+
+    def _at(self, name: str) -> str:
+        """Where a field stands, if it is inside another."""
+        return f" at {self.paths[name]}" if name in self.paths else ""
 
     def number(self, root: str) -> int:
         """The place of an event among the events."""
@@ -88,7 +97,8 @@ class Schema:
 def one_event(events: Sequence[dict[str, Node]], mentioned: Iterable[tuple[str, Node]]) -> Schema:
     """All types as one event, for families whose contiguity speaks of every event of the stream."""
     fields = {TYPE: "text", **_fields([*events], mentioned)}
-    return Schema({"row": fields, BEGUN: fields, NEVER: fields}, {}, "row")
+    paths = {name_of(path): path for event in events for path, _ in inner(event) if "." in path}
+    return Schema({"row": fields, BEGUN: fields, NEVER: fields}, {}, "row", paths)
 
 
 def event_per_type(
@@ -112,7 +122,7 @@ def _fields(events: Sequence[dict[str, Node]], mentioned: Iterable[tuple[str, No
     """Field → kind, from the values that stand in events and, where there are none, from what it is compared with."""
     values: dict[str, list[Node]] = {}
     for event in events:
-        for name, value in event.items():
+        for name, value in inner(event):
             if name not in ("ts", "type"):
                 values.setdefault(name, []).append(value)
     compared: dict[str, list[Node]] = {}
@@ -161,12 +171,21 @@ def feed(
         root = schema.one or schema.root_of[event["type"]]
         kinds = schema.kinds(root)
         values = {TYPE: event["type"]} if schema.one and "type" in event else {}
-        for name, value in event.items():
+        for name, value in inner(event):
             kind = kinds.get(name_of(name))
             if value is not None and kind is not None and name not in ("ts", "type"):
                 values[name_of(name).strip("`")] = float(value) if kind == "number" else value
         fed.append(Fed(VirtualEvent(schema.number(root), now_ms * MS_US, values), index))
     return fed
+
+
+def inner(value: Node, path: str = "") -> Iterator[tuple[str, Node]]:
+    """Every value that is neither an object nor a list, with its path: names and places joined with "."."""
+    if isinstance(value, dict | list):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from inner(part, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, value
 
 
 def disorder_ms(events: Sequence[dict[str, Node]]) -> int:
@@ -185,6 +204,8 @@ def fields_compared(node: Node) -> Iterable[tuple[str, Node]]:
             yield from fields_compared(value)
     elif isinstance(node, list):
         constant = next((part for part in node[1:] if not isinstance(part, list | dict)), None)
+        if constant is None and node[:1] and node[0] in ("<", "<=", ">", ">=", "+", "-", "*", "/", "%"):
+            constant = 0.0  # what has an order, or is computed with, is a number
         for part in node:
             if isinstance(part, list) and len(part) > 1 and part[0] in ("field", "col") and isinstance(part[-1], str):
                 yield part[-1], constant

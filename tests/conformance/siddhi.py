@@ -1,9 +1,9 @@
 """Siddhi's patterns and sequences in our language; `trees` says how.
 
-A pattern (`->`) skips what does not fit; without `every` it happens once, so it begins with `begun`. A sequence (`,`) is
-`next`, and begins anew at any event; without `every` it is `limit 1`. `not A for T` is `no A within T`, and what follows
-comes no sooner than T. An absence that nothing stands before looks back from the next event: none in the T before it,
-and T since the start. `within` includes its end, so it is a millisecond more.
+A pattern (`->`) skips what does not fit; without `every` it happens once, so it begins with `begun`. A sequence (`,`)
+is `next`, and begins anew at the event that ended the one before; without `every` it is `limit 1`. `not A for T` is `no
+A within T`, and what follows comes no sooner than T. An absence that nothing stands before looks back from the next
+event: none in the T before it, and T since the start. `within` includes its end, so it is a millisecond more.
 
 Results are rows: the columns that are selected, from the events that were captured.
 """
@@ -11,12 +11,14 @@ Results are rows: the columns that are selected, from the events that were captu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.conformance.cases import Case, Node, Outside
 from tests.conformance.esper import visible
 from tests.conformance.schema import BEGUN, FOREVER, MS_US, duration, event_per_type, feed, fields_compared, name_of
-from tests.conformance.translation import Match, Translation, View, rule
+from tests.conformance.translation import BROKEN, Match, Translation, View, rule
 from tests.conformance.trees import (
+    MARKED,
     Author,
     Forbid,
     Group,
@@ -26,6 +28,7 @@ from tests.conformance.trees import (
     Wait,
     event_types,
     is_event,
+    is_single,
     joined,
     linked,
 )
@@ -46,20 +49,36 @@ def translate(case: Case) -> Translation:
         raise Outside("alternatives of which only one may happen")
     limit_ms = None if "within_ms" not in case.pattern else case.pattern["within_ms"] + 1
     by = ", ".join(name_of(part["field"]) for part in case.semantics["partition_by"])
-    rules, stages = [], {}
-    for number, line in enumerate(lines, 1):
-        author = Author(schema, line, anchored, strict, within_ms=limit_ms if anchored else None)
-        when = author.when()
-        if by and BEGUN in when:
-            raise Outside("what happens once for each partition")
-        within = FOREVER if limit_ms is None or anchored else duration(limit_ms)
-        policy = "first" if repeated and not strict else "each"
-        rules.append(rule(f"r{number}", when, by=by, within=within, policy=policy, more=_ONCE if once else ""))
-        stages |= {(f"r{number}", alias): tag for alias, tag in author.stages.items()}
-    text = "\n\n".join([schema.text(), *rules])
-    fed = feed(schema, case.events, begun_ms=case.semantics["start_time"])
-    notes = ("begins with an event that marks the start of the query",) if anchored else ()
-    return Translation(text, fed, stages, until_us=_until_ms(case) * MS_US, view=_seen(case), notes=notes)
+
+    def written(lines: Sequence[Line]) -> Translation:
+        rules, stages = [], {}
+        for number, line in enumerate(lines, 1):
+            author = Author(schema, line, anchored, strict, within_ms=limit_ms if anchored else None)
+            when = author.when()
+            if by and BEGUN in when:
+                raise Outside("what happens once for each partition")
+            within = FOREVER if limit_ms is None or anchored else duration(limit_ms)
+            resumes = author.ends_with_event() if strict else None
+            when += f"\n  resume at last {resumes}" if resumes else ""
+            policy = "first" if resumes or (repeated and not strict) else "each"
+            rules.append(rule(f"r{number}", when, by=by, within=within, policy=policy, more=_ONCE if once else ""))
+            stages |= {(f"r{number}", alias): tag for alias, tag in author.stages.items()}
+        text = "\n\n".join([schema.text(), *rules])
+        fed = feed(schema, case.events, begun_ms=case.semantics["start_time"])
+        notes = (MARKED,) if BEGUN in "".join(rules) else ()
+        return Translation(text, fed, stages, until_us=_until_ms(case) * MS_US, view=_seen(case), notes=notes)
+
+    readings = tuple(written([line]) for line in map(_not_broken, lines) if line) if len(lines) == 1 else ()
+    return replace(written(lines), without={BROKEN: readings})
+
+
+def _not_broken(line: Line) -> Line | None:
+    """The line as if an event that breaks an absence could not begin it; None when it has no such absence."""
+    first = line[0]
+    if not isinstance(first, Take):
+        return None
+    times = [p.for_ms for p in line if isinstance(p, Forbid) and p.node["type"] == first.node["type"] and p.for_ms]
+    return (replace(first, alone_ms=max(times)), *line[1:]) if times else None
 
 
 def rows(case: Case, translation: Translation, matches: Sequence[Match]) -> list[list[Node]]:
@@ -73,9 +92,8 @@ def _column(case: Case, translation: Translation, match: Match, expression: Node
     if expression[0] != "tag_field":
         raise Outside(f"`{expression[0]}` in what is selected")
     tag, name, *index = expression[1:]
-    places = [
-        p for alias, found in match.captured.items() if translation.stages[match.rule, alias] == tag for p in found
-    ]
+    tagged = [found for alias, found in match.captured.items() if translation.stages[match.rule, alias] == tag]
+    places = tagged[0] if tagged else ()  # the first of two steps with one tag is what the tag speaks of
     place = index[0] if index else -1
     if not -len(places) <= place < len(places):
         return None
@@ -154,7 +172,7 @@ class _Reader:
             raise Outside("an absence that happens again and again by itself")
         lines = self.lines(node["arg"], first)
         part = lines[0][0]
-        if len(lines) > 1 or len(lines[0]) > 1 or not _single(part):
+        if len(lines) > 1 or len(lines[0]) > 1 or not is_single(part):
             raise Outside("`every` around several steps inside a pattern")
         return [linked(lines[0], "then each")]
 
@@ -172,6 +190,8 @@ class _Reader:
     def _absent(self, node: Node, first: bool) -> list[Line]:
         if node.get("for_ms") is None:
             raise Outside("an absence without a time, by itself")
+        if not is_event(node["arg"]):
+            raise Outside("the absence of something other than an event")
         if first:
             return [(Silence(((node["arg"], node["for_ms"]),)),)]
         return [(Forbid(node["arg"], node["for_ms"]), Wait(node["for_ms"]))]
@@ -196,7 +216,7 @@ class _Reader:
         """`and`, `or` of which something is an absence. `last`: nothing comes behind it."""
         absent = [arg for arg in node["args"] if arg["op"] == "absent"]
         others = [arg for arg in node["args"] if arg["op"] != "absent"]
-        if len(node["args"]) != 2 or not all(is_event(arg) for arg in others):
+        if len(node["args"]) != 2 or not all(map(is_event, [*others, *(arg["arg"] for arg in absent)])):
             raise Outside("an absence beside several steps")
         if node["op"] == "and":
             return [self._both(absent, others, first, last)]
@@ -249,10 +269,3 @@ class _Reader:
 def _absences(node: Node) -> bool:
     """Whether one of the branches of an `and` or `or` is an absence."""
     return any(arg["op"] == "absent" for arg in node.get("args", []))
-
-
-def _single(part: object) -> bool:
-    """Whether a part is one event, or one of several."""
-    if isinstance(part, Take):
-        return not part.count
-    return isinstance(part, Group) and part.count == "any" and all(len(branch) == 1 for branch in part.branches)

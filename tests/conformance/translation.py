@@ -24,6 +24,9 @@ class Match:
         return sorted(place for places in self.captured.values() for place in places)
 
 
+# Effects of laws that a translation can take out.
+PICK, TWICE, BROKEN, QUOTIENT = "first pick", "one event twice", "broken absence", "quotient"
+
 View = Callable[[list[Match]], list[Match]]
 
 
@@ -37,7 +40,8 @@ class Translation:
     """`until_us` None: time moves on until nothing is pending. `stages`: rule and alias → stage of the case.
 
     `singly`: the events come one at a time, as where a watermark is at work. `view`: what is done with the alerts.
-    `notes` say what a reader should know about the translation.
+    `notes` say what a reader should know about the translation. `without`: an effect of a law → the translation with
+    it taken out, by which a difference is put down to that law.
     """
 
     text: str
@@ -47,6 +51,7 @@ class Translation:
     singly: bool = False
     view: View = everything
     notes: tuple[str, ...] = ()
+    without: Mapping[str, tuple[Translation, ...]] = field(default_factory=dict)
 
 
 def rule(name: str, when: str, *, by: str = "", within: str = FOREVER, policy: str = "first", more: str = "") -> str:

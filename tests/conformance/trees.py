@@ -16,6 +16,7 @@ from tests.conformance.cases import Node, Outside
 from tests.conformance.expressions import Writer, Written, text_of
 from tests.conformance.schema import BEGUN, NEVER, Schema, duration, name_of
 
+MARKED = "begins with an event that marks the start"
 ORIGIN = "z"  # the alias of `begun`
 HIDDEN = "h"  # what the aliases of events begin with that no result names
 _ALTERNATIVES_MAX = 200
@@ -23,7 +24,10 @@ _ALTERNATIVES_MAX = 200
 
 @dataclass(frozen=True)
 class Take:
-    """An event to take. `count`: a quantifier of ours. `before_ms`, `after_ms`: from the part before, exclusive and not."""
+    """An event to take. `count`: a quantifier of ours. `before_ms`: sooner than so long after the part before.
+
+    `alone_ms`: nothing of its kind has come in so long before it.
+    """
 
     node: Node
     link: str = "then"
@@ -31,6 +35,7 @@ class Take:
     before_ms: int | None = None
     optional: bool = False
     hidden: bool = False
+    alone_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,13 @@ def is_event(node: Node) -> bool:
     return node["op"] == "event"
 
 
+def is_single(part: Part) -> bool:
+    """Whether a part is one event, or one of several."""
+    if isinstance(part, Take):
+        return not part.count
+    return isinstance(part, Group) and part.count == "any" and all(len(branch) == 1 for branch in part.branches)
+
+
 def joined(choices: Sequence[list[Line]]) -> list[Line]:
     """Every way to choose one line of each, one behind the other."""
     count = 1
@@ -146,7 +158,9 @@ class Author:
     stages: dict[str, str] = field(default_factory=dict)
     _marks: list[str] = field(default_factory=list)  # for each take: what its time is called
     _waits: list[Wait | Silence] = field(default_factory=list)
+    _roots: dict[str, str] = field(default_factory=dict)  # the event of each alias
     _count: int = 0
+    _last: str | None = None
 
     def when(self) -> str:
         """The sequence."""
@@ -157,6 +171,11 @@ class Author:
             steps += self._written(part, first=not steps)
         steps += self._end()
         return "\n  ".join(steps)
+
+    def ends_with_event(self) -> str | None:
+        """The alias of the last part, when that is an event that cannot be left out."""
+        part = self.line[-1]
+        return self._last if isinstance(part, Take) and not part.optional else None
 
     def _written(self, part: Part, first: bool) -> list[str]:
         if isinstance(part, Wait | Silence):
@@ -183,7 +202,11 @@ class Author:
                 found.append(f"time - {self._mark(wait.shared)} >= {duration(wait.ms)}")
             else:
                 found.append(self._silence(wait))
+        if isinstance(part, Take) and part.alone_ms is not None:
+            found.append(self._none(part.node, part.alone_ms))
         if part.before_ms is not None:
+            if not self._marks:
+                raise Outside("a limit of time that begins anew after each match")
             found.append(f"time - {self._mark(0)} < {duration(part.before_ms)}")
         if self.within_ms is not None and len(self._marks) > self.anchored:
             found.append(f"time - {self._marks[int(self.anchored)]} < {duration(self.within_ms)}")
@@ -193,11 +216,13 @@ class Author:
         """That some events have not come for a time, and that so much time has passed since the start."""
         parts = []
         for node, ms in silence.nodes:
-            where = self.condition(node)
-            chosen = "" if where is True else f" where {text_of(where)}"
-            none = f"count({self.schema.root_of[node['type']]}{chosen}) over {duration(ms)} == 0"
-            parts.append(f"({none} and time - last({BEGUN}.time) >= {duration(ms)})")
+            parts.append(f"({self._none(node, ms)} and time - last({BEGUN}.time) >= {duration(ms)})")
         return f"({' or '.join(parts)})" if silence.either else " and ".join(parts)
+
+    def _none(self, node: Node, ms: int) -> str:
+        where = self.condition(node)
+        chosen = "" if where is True else f" where {text_of(where)}"
+        return f"count({self.schema.root_of[node['type']]}{chosen}) over {duration(ms)} == 0"
 
     def _mark(self, back: int) -> str:
         place = len(self._marks) - 1 - back
@@ -205,6 +230,7 @@ class Author:
 
     def _take(self, part: Take, conditions: list[str]) -> tuple[str, str]:
         alias = self._alias(part.node.get("tag"), part.hidden)
+        self._last = alias
         loop = part.count not in ("", "1") or part.optional
         atom = self.atom(part.node, alias, conditions, loop=loop)
         self._bind(part.node, alias, loop)
@@ -238,7 +264,11 @@ class Author:
                 raise Outside("groups of steps inside groups of steps")
             alias = self._alias(part.node.get("tag"), part.hidden)
             loop = part.count not in ("", "1") or part.optional
-            more = conditions if part.before_ms is None else [*conditions, self._before(part.before_ms)]
+            more = conditions
+            if part.before_ms is not None:
+                if not self._marks:
+                    raise Outside("a limit of time that begins anew after each match")
+                more = [*conditions, self._before(part.before_ms)]
             atom = self.atom(part.node, alias, more, loop=loop)
             self._bind(part.node, alias, loop)
             steps.append(f"{'then ' if steps else ''}{part.count} {atom}".replace("  ", " ").strip())
@@ -287,6 +317,7 @@ class Author:
             if part[0] != "tag_field":
                 return None
             if loop and alias is not None and part[1] == node.get("tag"):
+                self._roots[alias] = self.schema.root_of[node["type"]]
                 return self._of_tag([(alias, True)], part[2:])
             return self._of_tag(self.tags.get(part[1], []), part[2:])
 
@@ -299,6 +330,8 @@ class Author:
             raise Outside("a field of an event that is not bound yet")
         alias, loop = bound[-1]
         name = name_of(args[0])
+        if name not in self.schema.kinds(self._roots[alias]):
+            raise Outside("a field that the event does not have")
         if not loop:
             return f"{alias}.{name}"
         index = args[1] if len(args) > 1 else -1
@@ -309,6 +342,7 @@ class Author:
     def _bind(self, node: Node, alias: str, loop: bool) -> None:
         if node.get("tag") is not None:
             self.tags.setdefault(node["tag"], []).append((alias, loop))
+            self._roots[alias] = self.schema.root_of[node["type"]]
 
     def _alias(self, tag: str | None, hidden: bool) -> str:
         alias = f"{HIDDEN if tag is None or hidden else 'x'}{self._next()}"
