@@ -60,20 +60,22 @@ def _rostered(names: Names, word: ast.Word, node: ast.Rule, rule: Rule, page: Pa
         page.error(mistake.code, word.at, mistake.message, mistake.hint)
         return rule
 
-    def listed(source: Source) -> Expr:
-        """An event without its key passes, to be counted as such."""
+    def listed(source: Source) -> Expr | None:
+        """An event without its key passes, to be counted as such; an aggregate's own key is nobody's."""
         (own,) = source.key
+        if own.kind is not key.kind:
+            return None
         among = Op("rostered", (own, Const(name, Kind.TEXT)), Kind.FLAG)
         return Op("or", (Op("missing", (own,), Kind.FLAG), among), Kind.FLAG)
 
     return replace(_with(rule, listed), roster=name)
 
 
-def _with(rule: Rule, condition: Callable[[Source], Expr]) -> Rule:
+def _with(rule: Rule, condition: Callable[[Source], Expr | None]) -> Rule:
     return cast("Rule", _rewritten(rule, condition))
 
 
-def _rewritten(node: Any, condition: Callable[[Source], Expr]) -> Any:
+def _rewritten(node: Any, condition: Callable[[Source], Expr | None]) -> Any:
     """A part of the rule with the condition in each of its sources."""
     if isinstance(node, Source):
         return replace(node, where=conjunction((condition(node), _rewritten(node.where, condition))))
