@@ -18,7 +18,9 @@ from cep.lang.checked import (
     CaptureRef,
     Expr,
     FieldRef,
+    Kind,
     LatestRef,
+    Op,
     Rule,
     RuleSet,
     Source,
@@ -92,8 +94,8 @@ def _parts(rule: Rule, row: int) -> Iterator[Part]:
     if isinstance(trigger, When):
         yield from _of_sequence(rule, trigger, row)
     else:
-        latest = {part for expr in _said(rule) for part in parts(expr) if isinstance(part, LatestRef)}
-        yield Part(_KEY + _WORD * (8 + len(latest)), "the key and its episode", 1)
+        latest = {part for expr in _said(rule) for part in parts(expr) if _is_kept(part)}
+        yield Part(_KEY + _WORD * (10 + len(latest)), "the key and its episode", 1)
         yield Part(row, "the events that began and end the episode", 1)
     aggregates = list(dict.fromkeys(_windows(rule)))
     if aggregates:
@@ -104,6 +106,13 @@ def _parts(rule: Rule, row: int) -> Iterator[Part]:
     for (each, most, life_us), number in Counter(map(_bound, aggregates)).items():
         windows = "a window" if number == 1 else f"{number} windows"
         yield Part(size * number, f"{each} in {windows}", most, life_us)
+
+
+def _is_kept(part: Expr) -> bool:
+    """Whether an episode keeps its value for each key: a latest value, and what an operation makes of a latest text."""
+    if isinstance(part, Op) and part.args[0].kind is Kind.TEXT:
+        return any(isinstance(inner, LatestRef) for inner in parts(part.args[0]))
+    return isinstance(part, LatestRef)
 
 
 def _bound(aggregate: Aggregate) -> tuple[str, int | None, int]:
