@@ -389,7 +389,7 @@ class Author:
         from tests.generate_trees import Forester
 
         self.of = str
-        if self.chance(0.5):
+        if self.chance(0.35):
             return Forester(self.rng, self.words).when(self.events())
         shape = self.shape()
         steps: list[str] = self.guards(shape) if self.chance(0.15) else []

@@ -36,10 +36,10 @@ class Forester:
 
     def when(self, events: list[Seen]) -> str:
         """The trigger and the headers before it."""
-        horizon = self.rng.choice((4, 8, 12, 20, 30, 60)) if self.chance(0.93) else None
+        horizon = self.rng.choice((8, 12, 20, 30, 60)) if self.chance(0.93) else None
         grove = Grove(events, horizon)
         trailing = self.chance(0.3)
-        body = self.sequence(grove, self.rng.choice((1, 2, 2, 3, 3)), 0)
+        body = self.sequence(grove, self.rng.choice((1, 1, 2, 2, 3)), 0)
         if trailing:
             body += f"\n  then {self.guard(grove)}"
             self.note("tree: trailing no", "")
@@ -71,7 +71,7 @@ class Forester:
         parts: list[str] = []
         for place in range(length):
             first = place == 0
-            guards = [self.guard(grove)] if self.chance(0.2) and not (branch and first) else []
+            guards = [self.guard(grove)] if self.chance(0.12) and not (branch and first) else []
             if first and guards and depth == 0:
                 self.note("tree: leading no", "")
             item = self.item(
@@ -103,7 +103,7 @@ class Forester:
 
     def item(self, grove: Grove, depth: int, looped: bool, *, must: bool, first: bool, branch: bool) -> str:
         grove.size += 1
-        if depth >= 3 or grove.size > 7 or (first and grove.horizon is None) or self.chance(0.5):
+        if depth >= 3 or grove.size > 5 or (first and grove.horizon is None) or self.chance(0.5):
             return self.step(grove, looped, must=must, first=first)
         quantifiers = ("", "optional ") if grove.horizon is None else GROUP_QUANTIFIERS
         quantifier = self.rng.choice([q for q in quantifiers if not must or q != "optional "])
@@ -143,13 +143,13 @@ class Forester:
         if loop and self.chance(0.3):
             scope.aliases[alias] = (event, True)
         text = f"{quantifier}{event.name} as {alias}"
-        if self.chance(0.3):
+        if self.chance(0.15):
             text += f" where {self.words.condition(scope, 1)}"
         grove.aliases[alias] = (event, loop)
         grove.steps.append(alias)
         return self.gap(grove, text, first)
 
     def gap(self, grove: Grove, text: str, first: bool) -> str:
-        if grove.horizon is None or (not first and self.chance(0.15)):
+        if grove.horizon is None or (not first and self.chance(0.1)):
             return self.note("tree: within", f"{text} within {self.rng.choice((1, 2, 4, 8))}s")
         return text

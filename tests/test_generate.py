@@ -20,7 +20,7 @@ def test_every_case_is_accepted_and_most_make_something_happen():
         case = random_case(seed)  # asserts that the checker accepts it
         loud += bool(run(case.ruleset, case.events, case.until_us))
         features.update(case.features)
-    assert loud > 0.7 * len(SEEDS)
+    assert loud > 0.6 * len(SEEDS)
     assert len(features) > 80
 
 

@@ -18,6 +18,7 @@ from cep.lang.checked import (
     CaptureRef,
     Expr,
     FieldRef,
+    GroupCapture,
     Kind,
     LatestRef,
     Op,
@@ -27,6 +28,7 @@ from cep.lang.checked import (
     Step,
     Template,
     When,
+    groups,
 )
 from cep.lang.names import parts
 from cep.lang.spelling import duration
@@ -91,13 +93,13 @@ def costs(ruleset: RuleSet) -> list[Cost]:
 
 def _parts(rule: Rule, row: int) -> Iterator[Part]:
     trigger = rule.trigger
+    aggregates = list(dict.fromkeys(_windows(rule)))
     if isinstance(trigger, When):
         yield from _of_sequence(rule, trigger, row)
     else:
         latest = {part for expr in _said(rule) for part in parts(expr) if _is_kept(part)}
         yield Part(_KEY + _WORD * (10 + len(latest)), "the key and its episode", 1)
         yield Part(row, "the events that began and end the episode", 1)
-    aggregates = list(dict.fromkeys(_windows(rule)))
     if aggregates:
         own_key = _KEY * isinstance(trigger, When)
         yield Part(own_key + _WINDOW * len(aggregates), "its windows", 1)
@@ -133,17 +135,34 @@ def _is_ranked(aggregate: Aggregate) -> bool:
 def _of_sequence(rule: Rule, trigger: When, row: int) -> Iterator[Part]:
     positive = [step for step in trigger.steps if not step.negated]
     guards = len(trigger.steps) - len(positive)
-    captures = {part for step in trigger.steps for part in parts(step.source.where) if _looks_back(part)}
-    asked = bool(captures) or trigger.policy in ("last", "all")
+    captures = {part for source in _own(trigger) for part in parts(source.where) if _looks_back(part)}
+    asked = bool(captures) or trigger.tree is not None or trigger.policy in ("last", "all")
     yield Part(_KEY + _WORD * (8 + 8 * len(positive) + 3 * guards), "the key and its steps", 1)
     start = _WORD * (9 + 2 * len(positive) + len(captures)) + row
     within_us = _lasts_us(rule, positive)
+    node = _WORD * (5 + len(captures)) + row
+    if trigger.tree is not None:
+        start = _of_structure(trigger, len(positive), len(captures)) + len(positive) * node
     waits = len(positive) > 1 or positive[0].least > 1 or trigger.steps[-1].negated
     if waits:
         yield Part(start, "waiting start", rule.max_starts if asked else None, within_us)
-    if any(step.most != 1 for step in positive):
-        node = _WORD * (5 + len(captures)) + row
+    repeats = any(group.most != 1 for group in groups(trigger.items))
+    if repeats or any(step.most != 1 for step in positive):
         yield Part(node, "event of a loop", None, within_us)
+
+
+def _of_structure(trigger: When, steps: int, captures: int) -> int:
+    """What a run of a graph takes: lists, the words of each region, and checkpoints of groups and branches."""
+    inside = list(groups(trigger.items))
+    branches = sum(len(group.branches) for group in inside if len(group.branches) > 1)
+    checkpoints = (len(inside) + branches) * (3 + steps)
+    return _WORD * (5 + captures + steps + 11 * (1 + branches) + len(inside) + checkpoints)
+
+
+def _own(trigger: When) -> tuple[Source, ...]:
+    """The sources of a sequence's steps, and of what ends its runs."""
+    until = () if trigger.until is None else (trigger.until,)
+    return (*(step.source for step in trigger.steps), *until)
 
 
 def _lasts_us(rule: Rule, positive: Iterable[Step]) -> int:
@@ -151,11 +170,12 @@ def _lasts_us(rule: Rule, positive: Iterable[Step]) -> int:
     assert isinstance(rule.trigger, When)
     if rule.within_us is not None:
         return rule.within_us
-    return sum(step.within_us or 0 for step in rule.trigger.steps)
+    gaps = [step.within_us or 0 for step in rule.trigger.steps]
+    return sum(gaps) + sum(group.within_us or 0 for group in groups(rule.trigger.items))
 
 
 def _looks_back(part: Expr) -> bool:
-    return isinstance(part, CaptureRef | CaptureAggregate)
+    return isinstance(part, CaptureRef | CaptureAggregate | GroupCapture)
 
 
 def _windows(rule: Rule) -> Iterator[Aggregate]:
@@ -171,13 +191,13 @@ def _said(rule: Rule) -> list[Expr | None]:
     said += [part for message in messages for part in message.parts if not isinstance(part, str)]
     trigger = rule.trigger
     if isinstance(trigger, When):
-        return [*(step.source.where for step in trigger.steps), *said]
+        return [*(source.where for source in _own(trigger)), *said]
     return [trigger.condition, trigger.until, *said]
 
 
 def _sources(rule: Rule) -> Iterator[Source]:
     if isinstance(rule.trigger, When):
-        yield from (step.source for step in rule.trigger.steps)
+        yield from _own(rule.trigger)
     for expr in _said(rule):
         yield from (part.source for part in parts(expr) if isinstance(part, Aggregate | LatestRef))
 
@@ -197,5 +217,8 @@ def _fields(rule: Rule) -> Iterator[tuple[int, str]]:
                 yield part.source.event, part.field
             elif isinstance(part, Aggregate | CaptureAggregate):
                 yield from ((inner.event, inner.field) for inner in parts(part.argument) if isinstance(inner, FieldRef))
+            elif isinstance(part, GroupCapture):
+                inner_parts = (inner for argument in part.arguments for inner in parts(argument))
+                yield from ((inner.event, inner.field) for inner in inner_parts if isinstance(inner, FieldRef))
     for source in _sources(rule):
         yield from ((part.event, part.field) for part in source.key)

@@ -76,7 +76,8 @@ def _shape(rule: Rule) -> object:
     if isinstance(trigger, While):
         own = None if trigger.until is None and trigger.keep_us == 0 else rule.name
         return (*head, "while", trigger.for_us, own)
-    own = None if len(trigger.steps) == 1 or trigger.policy == "each" else rule.name
+    alone = trigger.tree is None and (len(trigger.steps) == 1 or trigger.policy == "each")
+    own = None if alone else rule.name
     return (*head, trigger.policy, tuple(map(_step_shape, trigger.steps)), rule.max_starts, own)
 
 

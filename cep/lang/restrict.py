@@ -1,17 +1,16 @@
 """`active in SCHEDULE` and `by KEY in ROSTER`: conditions that hold for every event that a rule looks at.
 
-They are and-ed into each of the rule's sources: to the rule, the other events fit no step, no `no` and no window. Only
-a window with a key of its own (`by`) knows nothing of the roster, which holds keys of the rule.
+They are and-ed into each of the rule's sources: to the rule, the other events fit no step, no `no` and no window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, cast
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, Const, Expr, FieldRef, Kind, Op, Rule, Source
+from cep.lang.checked import Const, Expr, FieldRef, Kind, Op, Rule, Source
 from cep.lang.names import Names
 from cep.lang.operators import KindError, conjunction
 from cep.lang.report import Page, nearest
@@ -62,26 +61,14 @@ def _rostered(names: Names, word: ast.Word, node: ast.Rule, rule: Rule, page: Pa
         return rule
 
     def listed(source: Source) -> Expr | None:
-        """An event without its key passes, to be counted as such."""
-        if source in own_keyed:
-            return None
+        """An event without its key passes, to be counted as such; an aggregate's own key is nobody's."""
         (own,) = source.key
+        if own.kind is not key.kind:
+            return None
         among = Op("rostered", (own, Const(name, Kind.TEXT)), Kind.FLAG)
         return Op("or", (Op("missing", (own,), Kind.FLAG), among), Kind.FLAG)
 
-    own_keyed = set(_own_keyed(rule))
     return replace(_with(rule, listed), roster=name)
-
-
-def _own_keyed(node: Any) -> Iterator[Source]:
-    """The sources of windows with a key of their own."""
-    if isinstance(node, Aggregate) and node.by is not None:
-        yield node.source
-    parts = node if isinstance(node, tuple) else ()
-    if is_dataclass(node):
-        parts = tuple(getattr(node, part.name) for part in fields(node))
-    for part in parts:
-        yield from _own_keyed(part)
 
 
 def _with(rule: Rule, condition: Callable[[Source], Expr | None]) -> Rule:

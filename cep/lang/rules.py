@@ -242,6 +242,7 @@ def _longest(trigger: When | While, horizon_us: int | None, outputs: _Outputs, r
     else:
         lengths.append(longest_gap(trigger))
         exprs += [step.source.where for step in trigger.steps]
+        exprs += [] if trigger.until is None else [trigger.until.where]
     windows = [part.window for part in sources(*exprs) if isinstance(part, Aggregate)]
     lengths += [w.life_us for w in windows if not ((w.count or w.since) and w.length_us == remembered_us)]
     return max(lengths)

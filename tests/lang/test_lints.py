@@ -6,6 +6,7 @@ import pytest
 
 from cep.compile import compile_rules
 from cep.engine.episodes import EpisodeState
+from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
 from cep.lang import check_texts
@@ -161,6 +162,10 @@ def test_the_engine_takes_no_more():
                 assert key + 8 * plan.probe.slots.shape[1] <= said["the key and its steps"]
                 assert 8 * plan.probe.run.shape[1] + captured <= said.get("waiting start", 10**6)
                 assert 8 * plan.probe.node.shape[1] + 4 + captured <= said.get("event of a loop", 10**6)
+            elif isinstance(plan, GraphState):
+                assert key + 8 * plan.paths.slots.shape[1] <= said["the key and its steps"]
+                assert 8 * plan.paths.run.shape[1] + captured <= said.get("waiting start", 10**6)
+                assert 8 * plan.paths.node.shape[1] + 4 + captured <= said.get("event of a loop", 10**6)
             elif isinstance(plan, EpisodeState):
                 own = 8 * (plan.episodes.state.shape[1] + plan.episodes.now.shape[1])
                 assert key + own <= said["the key and its episode"]
