@@ -7,7 +7,6 @@ day on, stretches are counted from 1 January 1970; of whole weeks, they begin on
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,7 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _FIRST_MONDAY = date(1970, 1, 5).toordinal()
 _US = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1)
 _TO_NEXT_DAY_US = 16 * 3_600_000_000  # no zone is further from UTC
+_DAYS_KEPT = 64  # of which the ends are remembered; more are worked out again
 
 
 class Calendar:
@@ -33,7 +34,7 @@ class Calendar:
         self._slot = column.slot
         self._zone = ZoneInfo(column.zone)
         self._length_us = column.length_us
-        self._known: dict[int, list[int]] = {}  # the ends from an instant of a UTC day on, by day
+        self._known: dict[int, Ints] = {}  # the ends within a UTC day and the first one after it, by day
 
     def fill(self, words: Ints) -> None:
         """words[slot] = the first end after each event's time."""
@@ -41,35 +42,46 @@ class Calendar:
         if not len(times):
             return
         days = np.unique(times // DAY_US).tolist()
-        ends = np.array(sorted({end for day in days for end in self._ends(day)}), np.int64)
+        ends = np.unique(np.concatenate([self._ends(day) for day in days]))
         words[self._slot] = ends[np.searchsorted(ends, times, side="right")]
 
-    def _ends(self, day: int) -> list[int]:
+    def _ends(self, day: int) -> Ints:
         """Every end within a UTC day, and the first one after it."""
         if day not in self._known:
+            if len(self._known) >= _DAYS_KEPT:
+                self._known.clear()
             first_us, last_us = day * DAY_US, (day + 1) * DAY_US
-            ends: list[int] = []
             local = self._local_day(first_us - _TO_NEXT_DAY_US)
-            while not ends or ends[-1] < last_us:
-                ends += self._ends_of_day(local)
+            ends = self._ends_of_day(local)
+            while not len(ends) or ends[-1] < last_us:
                 local += 1
-            at = bisect_right(ends, first_us)
-            self._known[day] = ends[at : bisect_right(ends, last_us - 1) + 1]
+                ends = np.concatenate((ends, self._ends_of_day(local)))
+            begin, end = np.searchsorted(ends, (first_us, last_us - 1), side="right")
+            self._known[day] = ends[begin : end + 1]
         return self._known[day]
 
     def _local_day(self, instant_us: int) -> int:
         """The local date at an instant, as an ordinal."""
         return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(self._zone).date().toordinal()
 
-    def _ends_of_day(self, local: int) -> list[int]:
+    def _ends_of_day(self, local: int) -> Ints:
         """The ends that lie on a local date, in order."""
         if self._length_us >= DAY_US:
             days = self._length_us // DAY_US
             first = _FIRST_MONDAY if days % 7 == 0 else _FIRST_DAY
-            return [self._begin_of_day(local)] if (local - first) % days == 0 else []
+            return np.array([self._begin_of_day(local)] if (local - first) % days == 0 else [], np.int64)
+        if self._is_even(local):
+            begin_us = self._begin_of_day(local)
+            return np.arange(begin_us, begin_us + DAY_US, self._length_us, dtype=np.int64)
         shown = range(self._length_us, DAY_US, self._length_us)
         found = {instant for clock_us in shown for instant in self._shown_at(local, clock_us)}
-        return sorted({*found, *self._shown_at(local, 0), self._begin_of_day(local)})
+        return np.array(sorted({*found, *self._shown_at(local, 0), self._begin_of_day(local)}), np.int64)
+
+    def _is_even(self, local: int) -> bool:
+        """Whether a date has a midnight and the clock never jumps on it, as on nearly all of them."""
+        midnight = datetime.combine(date.fromordinal(local), time(0), self._zone).astimezone(UTC)
+        hours = [(midnight + hour * _HOUR).astimezone(self._zone) for hour in range(25)]
+        return hours[0].time() == time(0) and len({shown.utcoffset() for shown in hours}) == 1
 
     def _begin_of_day(self, local: int) -> int:
         """The first instant of a local date; where midnight is skipped, the instant of the jump."""
