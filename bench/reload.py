@@ -19,6 +19,7 @@ from bench.measure import machine
 from cep.adapters.cli.detector import build
 from cep.adapters.cli.journal import Journal
 from cep.adapters.cli.reload import Watcher
+from cep.adapters.redis.tables import RedisTables
 from cep.lang import load
 from cep.lang.check import Loaded
 
@@ -91,7 +92,7 @@ def live(folder: Path, passes: int) -> list[tuple[float, float]]:
     loaded: Loaded = load([folder])
     assert loaded.ruleset is not None, loaded.diagnostics
     program, detector = build(loaded.ruleset)
-    watcher = Watcher([str(folder)], loaded, program, Journal("json"))
+    watcher = Watcher([str(folder)], loaded, RedisTables(str), program, Journal("json"))
     path = folder / "rules_0000.cep"
     taken = []
     for number in range(passes + 1):

@@ -79,11 +79,13 @@ class RuleDetector:
         self._decoder = Decoder(self._program, self.state.strings)
 
     def take_over(self, other: RuleDetector) -> None:
-        """Go on where another detector stands, which is of no use afterwards. Changed rules begin anew."""
+        """Go on where another detector stands, which is of no use afterwards. Changed rules begin anew.
+
+        This one has applied nothing yet.
+        """
         picture = take(other._program, other.state)
         self.anew = unknown_to(self._program, picture)
-        self.state = restore(self._program, picture)
-        self.state.secret = self._secret
+        self.state = restore(self._program, picture, self.state)
         self._decoder = Decoder(self._program, self.state.strings)
 
 

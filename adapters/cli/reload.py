@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from cep.adapters.cli.console import CommandError
 from cep.adapters.cli.detector import build
 from cep.adapters.cli.journal import Journal
 from cep.adapters.redis.tables import RedisTables
@@ -104,7 +105,7 @@ class Watcher:
                 self._refuse(found.diagnostics)
                 return
             program, detector = build(found.ruleset)
-        except (ConfigurationError, LogError, OSError) as error:
+        except (CommandError, ConfigurationError, LogError, OSError) as error:
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
             return
         if [stream.name for stream in program.streams] != self._streams:

@@ -29,7 +29,7 @@ rule r by k within 1m when 2 a as p then a as q where m > p.last.m and q.n != p.
   alert high "{count(p)} {sum(p.m) * 2} {q.x}" limit 1 per 1h by k
 rule s by k within 1m when a as p then no a where x > p.x within 5s""",
     "sequences with structure": """
-rule r by k within 1m when 1+ (a as p then optional a where m > p.last.m) as g then each all of (a, a)
+rule r by k within 1m when 1+ all of (a as p then optional a where m > p.last.m) as g then each all of (a, a)
   until a where x < 0 and count(g) > 9
 rule s by k within 1m when any of (a as p, a) then no a where x > p.x within 5s""",
     "sequences": "rule r by k within 1m match each when 2+ a where x > 0 then no a where x < 0 within 5s",

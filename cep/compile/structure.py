@@ -15,6 +15,8 @@ from cep.lang.checked import Rule, RuleSet
 from cep.lang.digest import digest
 from cep.layout import ColumnSpec
 
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+
 
 def of_rule(rules: RuleSet, rule: Rule, kept: tuple[object, ...]) -> str:
     """Of a rule's plan: all of the rule but its name, outputs and mode. kept: the values that a `while` keeps."""
@@ -27,8 +29,8 @@ def of_rule(rules: RuleSet, rule: Rule, kept: tuple[object, ...]) -> str:
 
 def of_value(rules: RuleSet, value: object) -> str:
     """Of any checked value, with the declarations of the events and fields that it speaks of."""
-    declared = tuple(_declared(rules, event, name) for event, name in sorted(spoken_of(value)))
-    return digest((value, declared), rules.events)
+    declared = sorted((_declared(rules, event, name) for event, name in spoken_of(value)), key=repr)
+    return digest((value, tuple(declared)), rules.events)
 
 
 def of_column(rules: RuleSet, column: ColumnSpec) -> str:
@@ -54,16 +56,19 @@ def spoken_of(node: object) -> set[tuple[int, str]]:
             stack += part
             continue
         kind: Any = type(part)
-        names = _field_names(kind)
-        stack += [getattr(part, name) for name in names]
-        if "field" in names:
-            found.add(((part if "event" in names else part.source).event, part.field))
-        elif "event" in names:
+        names, has_field, has_event = _shape(kind)
+        if not names:
+            continue
+        stack += [inner for name in names if type(inner := getattr(part, name)) not in _LEAVES]
+        if has_field:
+            found.add(((part if has_event else part.source).event, part.field))
+        elif has_event:
             found.add((part.event, "time"))
     return found
 
 
 @cache
-def _field_names(of: Any) -> tuple[str, ...]:
-    """The names of a dataclass's fields; none of anything else."""
-    return tuple(part.name for part in fields(of)) if is_dataclass(of) else ()
+def _shape(of: Any) -> tuple[tuple[str, ...], bool, bool]:
+    """The names of a dataclass's fields, none of anything else; whether `field` and `event` are among them."""
+    names = tuple(part.name for part in fields(of)) if is_dataclass(of) else ()
+    return names, "field" in names, "event" in names

@@ -22,7 +22,7 @@ from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
 from cep.engine.order import BEGINNING, Order
-from cep.engine.state import Counters, EngineState, null_words
+from cep.engine.state import Counters, EngineState, new_plans, null_words
 from cep.engine.strings import Strings
 from cep.layout import ALERTS, Program
 
@@ -74,8 +74,8 @@ def take(program: Program, state: EngineState) -> Picture:
     arrays: Arrays = {"max_us": state.order.max_us, "captured.ordinal": state.captures.ordinal}
     for prefix, batch in (("held", state.order.held), ("captured", state.captures.events)):
         arrays |= {f"{prefix}.{name}": getattr(batch, name) for name in _ROWS}
-    empty = EngineState.create(program)
-    pairs = zip((*state.features, *state.rules), (*empty.features, *empty.rules), strict=True)
+    features, rules = new_plans(program)
+    pairs = zip((*state.features, *state.rules), (*features, *rules), strict=True)
     for i, (plan, blank) in enumerate(pairs):
         for part in _tables(plan):
             kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
@@ -96,9 +96,12 @@ def take(program: Program, state: EngineState) -> Picture:
     )
 
 
-def restore(program: Program, picture: Picture) -> EngineState:
-    """The state of a program that goes on where the picture was taken. It takes the picture's arrays for its own."""
-    state = EngineState.create(program)
+def restore(program: Program, picture: Picture, empty: EngineState | None = None) -> EngineState:
+    """The state of a program that goes on where the picture was taken. It takes the picture's arrays for its own.
+
+    empty: the program's empty state, if there is one already.
+    """
+    state = empty or EngineState.create(program)
     state.strings = Strings(picture.texts)
     for place, text in program.const_texts:
         state.consts[place] = state.strings.id(text)

@@ -21,6 +21,7 @@ from cep.engine.strings import Strings
 from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, SequencePlan
 
 Ints = npt.NDArray[np.int64]
+RuleState = ChainState | ProbeState | CombinationState | GraphState | EpisodeState
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[ChainState | ProbeState | CombinationState | GraphState | EpisodeState]
+    rules: list[RuleState]
     calendars: list[Calendar]
     code: Ints
     consts: Ints
@@ -94,23 +95,30 @@ class EngineState:
         consts = np.array(program.consts or (0,), np.int64)
         for place, text in program.const_texts:
             consts[place] = strings.id(text)
-        nulls = null_words(program)
+        features, rules = new_plans(program)
         return EngineState(
             strings=strings,
             derived=Derived(program),
             order=new_order(program),
             captures=Captures(len(program.stored)),
-            features=[FeatureState(plan) for plan in program.features],
-            rules=[
-                new_sequence(rule.plan, nulls)
-                if isinstance(rule.plan, SequencePlan)
-                else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
-                for rule in program.rules
-            ],
+            features=features,
+            rules=rules,
             calendars=[Calendar(column) for column in program.calendars],
             code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
             consts=consts,
         )
+
+
+def new_plans(program: Program) -> tuple[list[FeatureState], list[RuleState]]:
+    """Empty states of the features and of the rules."""
+    nulls = null_words(program)
+    rules: list[RuleState] = [
+        new_sequence(rule.plan, nulls)
+        if isinstance(rule.plan, SequencePlan)
+        else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
+        for rule in program.rules
+    ]
+    return [FeatureState(plan) for plan in program.features], rules
 
 
 def null_words(program: Program) -> Ints:
