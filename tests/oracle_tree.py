@@ -470,7 +470,8 @@ class TreeRuns:
     def match(self, run: Run, t: int, place: tuple[int, int]) -> None:
         captured = self.captured(self.settled(self.items, run.state))
         last = captured.get(self.positive[-1], [max(ordinals(run.state))])[-1]
-        seat = Place(self.events, self.key, last, self.time(last), 0, last, captured)
+        blind = self.positive[-1] not in captured
+        seat = Place(self.events, self.key, last, self.time(last), 0, last, captured, blind)
         told = tuple(tuple(self.label(e) for e in captured.get(i, ())) for i in self.positive)
         outcome = Outcome(self.rule.name, "fired", t, self.key, told, place=seat)
         self.found.append(Ranked((t, *place, self.index, run.start), outcome))

@@ -100,6 +100,7 @@ class Place:
 
     `ordinal` is the event judged, None when there is none (a window's element left). Aggregates speak of the events
     of `key` with `since` <= ordinal < `before`, at the time `now_us`. `captured` is by index into `When.steps`.
+    `blind`: every window is null.
     """
 
     events: Sequence[OracleEvent]
@@ -109,6 +110,7 @@ class Place:
     since: int
     before: int
     captured: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    blind: bool = False
 
 
 def walk(expr: Expr | None) -> Iterator[Expr]:
@@ -220,6 +222,8 @@ def value(expr: Expr, place: Place) -> Value:
             return _aggregate(expr.function, expr.argument, place.captured.get(expr.step, ()), place)
         case GroupCapture():
             return _of_group(expr, place)
+        case Aggregate() if place.blind:
+            return None
         case Aggregate() if expr.by is not None and place.ordinal is not None:
             own = tuple(_field(place.events[place.ordinal], ref.field) for ref in expr.by)
             return None if None in own else value(replace(expr, by=None), replace(place, key=own))

@@ -24,7 +24,9 @@ from cep.lang.checked import Rule, RuleSet, When
 from cep.layout import LimitSpec, Program
 from cep.testing import VirtualEvent, batch_of
 from tests.generate import Case, random_case
+from tests.generate_tables import FILES
 from tests.oracle import OracleEvent, Outcome, run
+from tests.oracle_tables import with_tables
 from tests.oracle_values import value
 from tests.test_engine import random_cuts
 
@@ -35,7 +37,7 @@ VALIDATOR = Draft202012Validator(DECLARED)
 
 
 def compiled(text: str) -> tuple[RuleSet, Program]:
-    loaded = check_texts({"alerts.cep": text})
+    loaded = check_texts({"alerts.cep": text} | FILES)
     assert loaded.ruleset is not None, loaded.diagnostics
     return loaded.ruleset, compile_rules(loaded.ruleset)
 
@@ -139,7 +141,7 @@ Told = tuple[str, str, int, tuple[object, ...], dict[str, object]]
 
 
 def told_by_oracle(rules: RuleSet, events: list[OracleEvent], until_us: int) -> list[Told]:
-    by_name = {rule.name: rule for rule in rules.rules}
+    by_name = {rule.name: rule for rule in with_tables(rules).rules}
     passed = run(rules, events, until_us)
     return [(o.rule, o.status, o.time_us, o.key, shown_by(by_name[o.rule], o)) for o in passed]
 

@@ -98,7 +98,7 @@ rule r by k within 1m forget 2m
 
 
 STRUCTURES = (
-    'within 20s match each when a as p then 1..3 (a then b) as g then c where count(g) > 0 and p.t == "x"',
+    'within 20s match each when a as p then 1..3 (a as q then b) then c where count(q) > 0 and p.t == "x"',
     "within 20s max 30 match all when a then 2 of (a then a, b, a then b) as g then c where n > 0 then no a within 5s",
     "within 20s match last when 1+ any of (a, b) as g then optional c then a until c where n == 0",
     "match first when a as p then each (a within 9s then b within 9s) within 9s then c within 9s resume at p",
