@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_float
-from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Expr, GroupCapture, Kind, Op
+from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_derived, is_float, walk
+from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Const, Expr, GroupCapture, Kind, Op
 from cep.layout import AggregateSpec, Form, Function
 
 _BY_KIND = {
@@ -48,7 +48,28 @@ def inward(expr: Expr) -> Expr:
     if of_text and isinstance(held, GroupCapture):
         arguments = tuple(_applied(expr, argument, args[1:]) for argument in held.arguments)
         return replace(held, arguments=arguments, kind=expr.kind)
+    end = _one_end(expr) if is_derived(expr) else None
+    if end is not None:
+        arguments = tuple(_of_step(expr, place) for place in range(len(end.steps)))
+        return replace(end, arguments=arguments, kind=expr.kind)
     return replace(expr, args=args)
+
+
+def _one_end(expr: Expr) -> GroupCapture | None:
+    """A group's first or last event, if the expression is about nothing else: it has columns then as any event has."""
+    leaves = [part for part in walk(expr) if not isinstance(part, Op | Const)]
+    ends = [leaf for leaf in leaves if isinstance(leaf, GroupCapture) and leaf.function in ("of_first", "of_last")]
+    alike = {(end.function, end.steps) for end in ends}
+    return ends[0] if len(ends) == len(leaves) and len(alike) == 1 else None
+
+
+def _of_step(expr: Expr, place: int) -> Expr:
+    """What an expression about a group's first or last event says when that is an event of one of the group's steps."""
+    if isinstance(expr, GroupCapture):
+        return expr.arguments[place]
+    if isinstance(expr, Op):
+        return replace(expr, args=tuple(_of_step(arg, place) for arg in expr.args))
+    return expr
 
 
 def _applied(operation: Op, text: Expr, patterns: tuple[Expr, ...]) -> Expr:
