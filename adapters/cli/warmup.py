@@ -90,7 +90,7 @@ def ensure_warm() -> None:
     if CACHE_FOLDER is None:
         say(_NO_CACHE)
     elif not is_warm():
-        say("compiling the kernels: half a minute, once")
+        say("compiling the kernels: two to three minutes, once")
         _warm_up_shown()
 
 
