@@ -9,6 +9,8 @@ from cep.lang.checked import RuleSet, Source, When
 from cep.testing import VirtualEvent, batch_of
 from cep.testing.near import waiting
 from tests.generate import SECOND_US, Case, random_case
+from tests.oracle_tables import with_tables
+from tests.oracle_tree import TreeRuns
 from tests.oracle_values import Counters, is_of, key_of
 from tests.oracle_when import Run, Runs
 
@@ -17,29 +19,38 @@ def by_the_oracle(ruleset: RuleSet, case: Case, until_us: int) -> dict[str, dict
     """For each sequence over events, what the runs of each key wait for."""
     events = [event for event in case.events if event.time_us <= until_us]
     found: dict[str, dict[tuple[object, ...], set[int]]] = {}
-    for rule in ruleset.rules:
+    for rule in with_tables(ruleset).rules:
         if not isinstance(rule.trigger, When) or rule.stratum:
             continue
         sources: list[Source] = [s.source for s in rule.trigger.steps]
-        machines: dict[tuple[object, ...], Runs] = {}
+        sources += [] if rule.trigger.until is None else [rule.trigger.until]
+        kind = Runs if rule.trigger.tree is None else TreeRuns
+        machines: dict[tuple[object, ...], Runs | TreeRuns] = {}
         for ordinal, event in enumerate(events):
             keys = [key_of(source, event) for source in sources if is_of(source, event)]
             for key in dict.fromkeys(key for key in keys if key is not None):
                 if key not in machines:
-                    machines[key] = Runs(0, rule, key, events, Counters())
+                    machines[key] = kind(0, rule, key, events, Counters())
                 machines[key].see(ordinal)
         waits = {}
         for key, machine in machines.items():
             machine.advance(until_us)
-            steps = {place for run in machine.runs if (place := waits_for(machine, run, until_us)) is not None}
+            steps = set().union(*(waits_for(machine, run, until_us) for run in machine.runs))
             if steps:
                 waits[key] = steps
         found[rule.name] = waits
     return found
 
 
-def waits_for(machine: Runs, run: Run, now_us: int) -> int | None:
-    """The place among the positive steps of what a run waits for; None when it can get nothing more."""
+def waits_for(machine: Runs | TreeRuns, run: Run, now_us: int) -> set[int]:
+    """The places among the positive steps of what a run waits for; none when it can get nothing more."""
+    if isinstance(machine, TreeRuns):
+        return machine.waits_for(run, now_us)
+    place = awaited(machine, run, now_us)
+    return set() if place is None else {place}
+
+
+def awaited(machine: Runs, run: Run, now_us: int) -> int | None:
     at = max(run.captured)
     step, count, place = machine.steps[at], len(run.captured[at]), machine.positive.index(at)
     before = machine.positive[place - 1] if place else None
@@ -50,6 +61,8 @@ def waits_for(machine: Runs, run: Run, now_us: int) -> int | None:
     after = machine.after(at)
     if after is None or grows:
         return place + 1
+    if machine.steps[after].link == "next" and run.captured[at][-1] != machine.seen[-1]:
+        return None  # a run of `match all` that stayed when a copy of it went on
     return None if is_over(machine, run.captured[at][-1], machine.steps[after].within_us, now_us) else place + 1
 
 

@@ -17,6 +17,7 @@ from cep.adapters.cli.detector import build
 from cep.kernels import CACHE_FOLDER
 from cep.lang import check_texts
 from cep.ports import Entries, EntryId
+from cep.testing.near import waiting
 
 _SCHEMA = """
 stream s time ts
@@ -71,9 +72,10 @@ def _run(name: str) -> None:
     """Run one of the programs on a few events."""
     rules = check_texts({"warmup.cep": _SCHEMA + RULES[name]}).ruleset
     assert rules is not None, name
-    _, detector = build(rules)
+    program, detector = build(rules)
     for first in (1, 9):  # twice: the second batch finds a state
         detector.apply([Entries.of(0, [_entry(n) for n in range(first, first + 8)])])
+        waiting(program, detector.state, 0)
     detector.drain()
 
 
