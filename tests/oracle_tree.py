@@ -32,6 +32,7 @@ class Move:
     immediate: bool = False
     guards: tuple[int, ...] = ()
     loop: bool = False
+    ready: bool = False  # of a loop: whether it has enough already
     each: bool = False
 
     def inside(self, wrap: Callable[[State], State]) -> Move:
@@ -219,7 +220,16 @@ class TreeRuns:
             step = self.steps[item]
             if step.most is None or len(state) < step.most:
                 gaps = ((prior, step.within_us),)
-                yield Move(item, state, lambda e: (*state, e), state[-1], gaps, step.in_row, loop=True)
+                yield Move(
+                    item,
+                    state,
+                    lambda e: (*state, e),
+                    state[-1],
+                    gaps,
+                    step.in_row,
+                    loop=True,
+                    ready=len(state) >= step.least,
+                )
             return
         current = state[-1]
         earlier = state[:-1]
@@ -386,6 +396,15 @@ class TreeRuns:
             self.is_finished(b, s) and (self.hopes(run, b, s, since, t) or self.is_lively(run, b, s, since, t))
             for b, s in branches
         )
+
+    def waits_for(self, run: Run, t: int) -> set[int]:
+        """The places among the positive steps to which a move is open; behind them that of the end."""
+        found = set()
+        for move in self.moves(self.items, run.state, None) if t < self.end(run) else ():
+            missed = move.immediate and move.last is not None and move.last != self.seen[-1]
+            if not (missed or move.ready or self.is_barred(run, move)) and self.is_in_time(move, t):
+                found.add(len(self.positive) if move.step is None else self.positive.index(move.step))
+        return found
 
     # Starting and ending.
 
