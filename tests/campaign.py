@@ -2,7 +2,8 @@
 
 Each case is a random rule file and a random stream, drawn from one seed. The engine runs it whole, cut into batches at
 random places, and with its state taken through bytes at random places; each time its matches must be those of the
-oracle, in order. The first difference ends the campaign and prints the command that repeats it.
+oracle, in order. The first difference ends the campaign and prints the command that repeats it. A campaign that ends
+well prints what its cases used of the engine, and every tenth file of the grammar.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from lark.grammar import Rule
+
 from tests import oracle
 from tests.generate import random_case
+from tests.generate_grammar import all_productions, productions_of
 from tests.test_engine import difference, engine_outcomes, random_cuts
 from tests.test_snapshot import with_restores
 
 BLOCK = 100  # seeds that a process takes at once
+PARSED = 10  # one file in so many is parsed once more, to count productions
 
 
 def compare_seed(seed: int, found: Counter[str]) -> None:
@@ -40,16 +45,18 @@ def compare_seed(seed: int, found: Counter[str]) -> None:
     found["cases with an outcome"] += bool(expected)
 
 
-def compare_block(first: int, last: int) -> Counter[str]:
-    """Compare the cases of the seeds from `first` up to, and without, `last`."""
-    found: Counter[str] = Counter()
+def compare_block(first: int, last: int) -> tuple[Counter[str], Counter[Rule]]:
+    """Compare the cases of the seeds from `first` up to, and without, `last`; what they used."""
+    found, productions = Counter[str](), Counter[Rule]()
     for seed in range(first, last):
         try:
             compare_seed(seed, found)
+            if seed % PARSED == 0:
+                productions += productions_of(random_case(seed).text)
         except Exception as error:
             error.add_note(f"seed {seed}; repeat: python -m tests.campaign --first {seed} --cases 1")
             raise
-    return found
+    return found, productions
 
 
 def main() -> None:
@@ -59,17 +66,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2, help="how many processes share the work")
     options = parser.parse_args()
-    found, began = Counter[str](), time.monotonic()
+    found, productions, began = Counter[str](), Counter[Rule](), time.monotonic()
     end = options.first + options.cases
     compare_block(options.first, min(options.first + 1, end))  # compiles once, before there are several processes
     with ProcessPoolExecutor(options.processes) as pool:
         blocks = [pool.submit(compare_block, at, min(at + BLOCK, end)) for at in range(options.first, end, BLOCK)]
         for block in as_completed(blocks):
             try:
-                found += block.result()
+                of_block, in_block = block.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+            found, productions = found + of_block, productions + in_block
             if found["cases"] % (20 * BLOCK) == 0:
                 print(f"{found['cases']} cases in {time.monotonic() - began:.0f} s", file=sys.stderr)
     for name in ("cases", "cases with an outcome", "rules", "events", "outcomes", "cuts"):
@@ -77,6 +85,11 @@ def main() -> None:
     print(f"{time.monotonic() - began:9.0f}  seconds\nequal. What the cases used, by the number of cases:")
     for name, number in sorted(found.items()):
         print(f"{number:9,}  {name}")
+    every = all_productions()
+    print(f"{sum(rule in productions for rule in every)} of {len(every)} productions of the grammar; not drawn:")
+    for rule in every:
+        if rule not in productions:
+            print(f"           {rule}")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,14 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hypothesis.strategies import SearchStrategy, integers
 
+from cep.compile import compile_rules
 from cep.lang import check_texts
 from cep.lang.checked import RuleSet
+from cep.layout import Program
 from tests.generate_rules import Author, Schema
 from tests.generate_tables import FILES
 from tests.oracle import OracleEvent, report, run
@@ -50,6 +53,11 @@ class Case:
 
     def __repr__(self) -> str:
         return f"<{repeat(self.seed)}>"
+
+    @cached_property
+    def program(self) -> Program:
+        """The file, compiled."""
+        return compile_rules(self.ruleset)
 
 
 def cases() -> SearchStrategy[Case]:

@@ -53,6 +53,32 @@ def all_productions() -> list[Rule]:
 
 
 @lru_cache(maxsize=1)
+def _counting() -> tuple[Lark, list[Rule]]:
+    """A parser, and the list to which it adds each production that it uses."""
+    lark, used = Lark(grammar_text(), parser="lalr", start="file", edit_terminals=whole_word), list[Rule]()
+    callbacks = lark.parser.parser.parser.callbacks  # what the parser calls when it has put a production together
+
+    def counted(rule: Rule, make: Callable[[list[object]], object]) -> Callable[[list[object]], object]:
+        def call(children: list[object]) -> object:
+            used.append(rule)
+            return make(children)
+
+        return call
+
+    for rule, make in callbacks.items():
+        callbacks[rule] = counted(rule, make)
+    return lark, used
+
+
+def productions_of(text: str) -> Counter[Rule]:
+    """How often each production occurs in a file."""
+    lark, used = _counting()
+    used.clear()
+    lark.parse(text)
+    return Counter(used)
+
+
+@lru_cache(maxsize=1)
 def heights() -> dict[Symbol, int]:
     """How many productions lie at least between a symbol and its words."""
     return _least(lambda rule, known: max((known.get(s, NEVER) for s in _nonterminals(rule)), default=0))

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from types import MappingProxyType
+from typing import NamedTuple
 
 import re2
 
@@ -94,8 +96,7 @@ class Ranked:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an expression is judged.
 
     `ordinal` is the event judged, None when there is none (a window's element left). Aggregates speak of the events
@@ -109,8 +110,17 @@ class Place:
     now_us: int
     since: int
     before: int
-    captured: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    captured: Mapping[int, Sequence[int]] = MappingProxyType({})
     blind: bool = False
+
+    def of(self, ordinal: int) -> Place:
+        """The place of another event of the same instant."""
+        return Place(self.events, self.key, ordinal, self.now_us, self.since, self.before, self.captured, self.blind)
+
+    def when(self, ordinal: int) -> Place:
+        """The place of an event when it came."""
+        now_us = self.events[ordinal].time_us
+        return Place(self.events, self.key, ordinal, now_us, self.since, ordinal, self.captured, self.blind)
 
 
 def walk(expr: Expr | None) -> Iterator[Expr]:
@@ -139,8 +149,7 @@ def passes(source: Source, ordinal: int, place: Place) -> bool:
     event = place.events[ordinal]
     if not is_of(source, event) or key_of(source, event) != place.key:
         return False
-    at = replace(place, ordinal=ordinal, now_us=event.time_us, before=ordinal)
-    return source.where is None or value(source.where, at) is True
+    return source.where is None or value(source.where, place.when(ordinal)) is True
 
 
 def counted(aggregate: Aggregate, place: Place) -> list[int]:
@@ -149,7 +158,7 @@ def counted(aggregate: Aggregate, place: Place) -> list[int]:
         x
         for x in range(place.since, place.before)
         if passes(aggregate.source, x, place)
-        and (aggregate.argument is None or value(aggregate.argument, replace(place, ordinal=x)) is not None)
+        and (aggregate.argument is None or value(aggregate.argument, place.of(x)) is not None)
     ]
 
 
@@ -226,7 +235,7 @@ def value(expr: Expr, place: Place) -> Value:
             return None
         case Aggregate() if expr.by is not None and place.ordinal is not None:
             own = tuple(_field(place.events[place.ordinal], ref.field) for ref in expr.by)
-            return None if None in own else value(replace(expr, by=None), replace(place, key=own))
+            return None if None in own else value(replace(expr, by=None), place._replace(key=own))
         case LatestRef():
             latest = [x for x in range(place.since, place.before) if passes(expr.source, x, place)]
             return _field(place.events[latest[-1]], expr.field) if latest else None
@@ -257,14 +266,14 @@ def _is_new(expr: Aggregate, ordinals: list[int], place: Place) -> Value:
     assert expr.argument is not None
     if place.ordinal is not None:
         own = value(expr.argument, place)
-        return None if own is None else own not in [value(expr.argument, replace(place, ordinal=x)) for x in ordinals]
+        return None if own is None else own not in [value(expr.argument, place.of(x)) for x in ordinals]
     if not ordinals:
         return None
     latest = ordinals[-1]
     entered_us = enters_at(expr.window, place.events[latest].time_us)
-    before = window(expr, replace(place, now_us=entered_us, before=latest))
-    own = value(expr.argument, replace(place, ordinal=latest))
-    return own not in [value(expr.argument, replace(place, ordinal=x)) for x in before]
+    before = window(expr, place._replace(now_us=entered_us, before=latest))
+    own = value(expr.argument, place.of(latest))
+    return own not in [value(expr.argument, place.of(x)) for x in before]
 
 
 def _moving_average(expr: Aggregate, ordinals: list[int], place: Place) -> Value:
@@ -273,7 +282,7 @@ def _moving_average(expr: Aggregate, ordinals: list[int], place: Place) -> Value
     half_life_us = expr.window.length_us // EWMA_HALVINGS
     mean = weight = last_us = None
     for x in ordinals:
-        number = _as_number(value(expr.argument, replace(place, ordinal=x)), expr.argument.kind)
+        number = _as_number(value(expr.argument, place.of(x)), expr.argument.kind)
         time_us = place.events[x].time_us
         if mean is None:
             mean, weight = number, 1.0
@@ -288,7 +297,7 @@ def _aggregate(function: str, argument: Expr | None, ordinals: Sequence[int], pl
     if argument is None:
         assert function == "count"
         return len(ordinals)
-    every = [(value(argument, replace(place, ordinal=x)), place.events[x].time_us) for x in ordinals]
+    every = [(value(argument, place.of(x)), place.events[x].time_us) for x in ordinals]
     return _of_values(function, every, argument.kind)
 
 
@@ -297,7 +306,7 @@ def _of_group(expr: GroupCapture, place: Place) -> Value:
     captured = sorted((x, i) for i, step in enumerate(expr.steps) for x in place.captured.get(step, ()))
     if not expr.arguments:
         return len(captured)
-    every = [(value(expr.arguments[i], replace(place, ordinal=x)), place.events[x].time_us) for x, i in captured]
+    every = [(value(expr.arguments[i], place.of(x)), place.events[x].time_us) for x, i in captured]
     if expr.function in ("of_first", "of_last"):
         return (every or [(None, 0)])[0 if expr.function == "of_first" else -1][0]
     return _of_values(expr.function, every, expr.arguments[0].kind)

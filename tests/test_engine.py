@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 
-from cep.compile import compile_rules
 from cep.engine.identity import ids, of_entry
 from cep.engine.inputs import captured as captured_by
 from cep.engine.state import EngineState
@@ -64,7 +63,7 @@ def entry_bytes(ms: np.int64, seq: np.int64) -> bytes:
 
 def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
     """What the engine makes of a case whose stream is cut at the given places."""
-    program = compile_rules(case.ruleset)
+    program = case.program
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     made: list[oracle.Outcome] = []

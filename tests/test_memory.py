@@ -39,7 +39,7 @@ def forgetful(state: EngineState, number: int) -> None:
 def test_forgetting_at_every_step_changes_nothing(block: int) -> None:
     for seed in range(block * 50, block * 50 + 50):
         case = random_case(seed)
-        program = compile_rules(case.ruleset)
+        program = case.program
         state = EngineState.create(program)
         rng = random.Random(seed)
         events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]

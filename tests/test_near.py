@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cep.compile import compile_rules
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.lang.checked import RuleSet, Source, When
@@ -71,7 +70,7 @@ def is_over(machine: Runs, since: int, within_us: int | None, now_us: int) -> bo
 
 
 def by_the_engine(case: Case, until_us: int) -> dict[str, dict[tuple[object, ...], set[int]]]:
-    program = compile_rules(case.ruleset)
+    program = case.program
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events if e.time_us <= until_us]
     for number, event in enumerate(events):

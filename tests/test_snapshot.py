@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from cep.compile import compile_rules
 from cep.engine.snapshot import SnapshotError, dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
@@ -18,7 +17,7 @@ from tests.test_engine import difference, outcomes
 
 def with_restores(case: Case) -> list[oracle.Outcome]:
     """The outcomes when the state goes through bytes at three random places."""
-    program = compile_rules(case.ruleset)
+    program = case.program
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     cuts = sorted(random.Random(case.seed).sample(range(len(events)), 3))
@@ -42,7 +41,7 @@ def test_a_restore_anywhere_changes_nothing(block: int) -> None:
 
 def test_damage_is_refused() -> None:
     case = random_case(3)
-    program = compile_rules(case.ruleset)
+    program = case.program
     state = EngineState.create(program)
     step(
         program,

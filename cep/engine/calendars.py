@@ -41,8 +41,9 @@ class Calendar:
         times = words[TIME_SLOT]
         if not len(times):
             return
-        days = np.unique(times // DAY_US).tolist()
-        ends = np.unique(np.concatenate([self._ends(day) for day in days]))
+        days = times // DAY_US
+        changes = np.flatnonzero(days[1:] != days[:-1]) + 1
+        ends = np.concatenate([self._ends(day) for day in sorted({int(days[0]), *days[changes].tolist()})])
         words[self._slot] = ends[np.searchsorted(ends, times, side="right")]
 
     def _ends(self, day: int) -> Ints:
