@@ -129,7 +129,8 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
             run = program.plans[place - len(program.features)]
             known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
             numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
-            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes[run.index])
+            were = sum(before == old for _, _, before, _ in picture.rules)
+            plan.adopt(numbers, were, picture.next_ordinal - 1, state.indexes[run.index])
     kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:
@@ -170,7 +171,9 @@ def _plans(program: Program) -> list[tuple[str, str]]:
 
 
 def _rules(program: Program) -> list[tuple[str, str, int, int]]:
-    return [(r.name, r.structure, *member) for r, member in zip(program.rules, program.members, strict=True)]
+    first = len(program.features)
+    members = zip(program.rules, program.members, strict=True)
+    return [(rule.name, rule.structure, first + plan, member) for rule, (plan, member) in members]
 
 
 def _tables(plan: object) -> list[str]:

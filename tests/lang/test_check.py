@@ -373,3 +373,10 @@ def test_what_is_larger_than_the_engine_has_room_for_is_refused(rule, most):
     (diagnostic,) = check_texts({"x.cep": SCHEMA + rule}).diagnostics
     assert diagnostic.code == "CEP102"
     assert most in diagnostic.message
+
+
+def test_an_event_without_the_key_of_a_roster_is_one_mistake() -> None:
+    declared = 'stream s\nevent a from s (k text)\nevent bare from s (n integer)\nroster known from "k.csv"\n'
+    rule = "rule r by k in known within 5m when a then bare\n"
+    found = check_texts({"rules.cep": declared + rule, "k.csv": "k\nx\n"}).diagnostics
+    assert [diagnostic.code for diagnostic in found] == ["CEP305"]
