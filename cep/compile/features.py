@@ -61,7 +61,8 @@ class FeatureSet:
         base = coder.slots
         for _ in self.places:
             coder.new_slot()
-        coder.code = [(op, base - 1 - arg) if op == Opcode.EVENT and arg < 0 else (op, arg) for op, arg in coder.code]
+        load = int(Opcode.EVENT)
+        coder.code = [(op, base - 1 - arg) if arg < 0 and op == load else (op, arg) for op, arg in coder.code]
         coder.shown = [base - 1 - slot if slot < 0 else slot for slot in coder.shown]
         self.columns = {aggregate: base - 1 - place for aggregate, place in self.places.items()}
         made: list[FeaturePlan] = []
