@@ -21,6 +21,7 @@ from cep.kernels.fifos import (
     AGE_US,
     BIT,
     EACH,
+    EACH_REFERENCES_MAX,
     EVENTS,
     FULL,
     GUARD_FROM,
@@ -85,8 +86,6 @@ from cep.kernels.keys import (
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin, refer
 
 Ints = npt.NDArray[np.int64]
-
-EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlapping loops would else cost their square
 
 
 @jit
