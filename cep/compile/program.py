@@ -198,7 +198,8 @@ def _meanings(rules: RuleSet, coder: Coder, features: FeatureSet) -> dict[int, s
     """What columns hold, whatever their places are."""
     found = {slot: of_column(rules, column) for slot, column in enumerate(coder.columns)}
     found |= {slot: of_value(rules, expr) for expr, slot in coder.worked_out()}
-    return found | {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    found |= {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    return found | {slot: of_value(rules, ("guess", a)) for a, slot in features.guess_columns.items()}
 
 
 def _columns(rules: RuleSet, spoken: Spoken) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
