@@ -49,6 +49,7 @@ class Watcher:
     ) -> None:
         self._paths, self._before, self._tables, self._journal = paths, before, tables, journal
         self._tables_seen_s = time.monotonic()
+        self._missed = False  # whether a table could not be read for rules that have changed
         self._streams = [stream.name for stream in program.streams]
         self._beside = frozenset(loaded.beside)
         self._seen = self._looks()
@@ -97,12 +98,12 @@ class Watcher:
             return False
         self._tables_seen_s = time.monotonic()
         try:
-            return self._tables.have_changed()
+            return self._missed or self._tables.have_changed()
         except (ConfigurationError, LogError):
             return False
 
     def _load(self) -> None:
-        began = time.monotonic()
+        began, self._missed = time.monotonic(), False
         try:
             found = load(self._paths, self._tables.read, self._before.checked)
             self._beside = frozenset(found.beside)
@@ -111,6 +112,7 @@ class Watcher:
                 return
             program, detector = build(found.ruleset, self._before.compiled)
         except (CommandError, ConfigurationError, LogError, OSError) as error:
+            self._missed = isinstance(error, ConfigurationError | LogError)
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
             return
         if [stream.name for stream in program.streams] != self._streams:
