@@ -19,11 +19,12 @@ from cep.engine.matched import RuleMatches, StepOutput, in_order, taken
 from cep.engine.order import late_rows, release
 from cep.engine.plans import Rows
 from cep.engine.state import EngineState
+from cep.kernels import entering as ek
 from cep.kernels import filters as fk
 from cep.kernels import machine as mk
 from cep.kernels.filters import Filters
 from cep.kernels.runs import Machine
-from cep.layout import END_OF_TIME, NAN_WORD, NULL, DerivedColumn, Feed, Program, Stratum
+from cep.layout import END_OF_TIME, DerivedColumn, Feed, Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 
@@ -34,10 +35,9 @@ NO_WORDS = np.zeros(1, np.int64)
 def step(program: Program, state: EngineState, batch: Batch, ended: frozenset[int] = frozenset()) -> StepOutput:
     """Take in a batch and make every match that is decided by then. `ended`: streams that will bring nothing more."""
     _compact(state, batch)
-    late = late_rows(program, state.order, batch)
-    rows = np.flatnonzero(late)
+    rows = late_rows(program, state.order, batch)
     state.counters.late += len(rows)
-    in_time = batch.take(np.flatnonzero(~late)) if len(rows) else batch
+    in_time = batch.take(np.delete(np.arange(len(batch)), rows)) if len(rows) else batch
     released = release(program, state.order, in_time, ended)
     return _advance(program, state, released, state.order.released_us, rows)
 
@@ -143,7 +143,7 @@ class _Selection:
             rows = self._of_event(predicate.event) if predicate.base < 0 else self._pass(predicate.base)
             if predicate.any_of >= 0:
                 chosen = np.empty(len(rows), np.int64)
-                rows = chosen[: fk.select_any(self._indexes[predicate.any_of], m, rows, chosen, np.empty(1, np.int64))]
+                rows = chosen[: fk.select_any(self._indexes[predicate.any_of], m, rows, chosen)]
             elif predicate.code >= 0:
                 chosen = np.empty(len(rows), np.int64)
                 count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)
@@ -160,21 +160,26 @@ class _Selection:
         return parts[0] if len(parts) == 1 else _merged(parts)
 
     def _role(self, key: tuple[int, ...], feeds: list[Feed], state: EngineState) -> Rows:
+        """The rows of feeds with the same key."""
+        words, columns = self._machine.words, np.array(key, np.int64)
         if len(feeds) == 1:
-            rows = self._pass(feeds[0].predicate)
-            bits = np.full(len(rows), feeds[0].bits | PRESENT, np.int64)
+            passing = self._pass(feeds[0].predicate)
+            made = _blank(len(key), len(passing))
+            count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
+            state.counters.without_key += len(passing) - count
         else:
             mask = np.zeros(len(self._event), np.int64)
             for feed in feeds:
-                mask[self._pass(feed.predicate)] |= feed.bits | PRESENT
-            rows = np.flatnonzero(mask)
-            bits = mask[rows]
-        columns = self._machine.words[list(key)][:, rows] if key else np.empty((0, len(rows)), np.int64)
-        absent = ((columns == NULL) | (columns == NAN_WORD)).any(axis=0) if key else np.zeros(len(rows), np.bool_)
-        if absent.any():
-            state.counters.without_key += int(absent.sum())
-            rows, bits, columns = rows[~absent], bits[~absent], columns[:, ~absent]
-        return Rows(rows, bits, np.ascontiguousarray(columns))
+                ek.mark(mask, self._pass(feed.predicate), feed.bits | PRESENT)
+            entering = int(np.count_nonzero(mask))
+            made = _blank(len(key), entering)
+            count = ek.gather_marked(words, columns, mask, made.rows, made.bits, made.key)
+            state.counters.without_key += entering - count
+        return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
+
+
+def _blank(parts: int, n: int) -> Rows:
+    return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
 
 
 def _merged(parts: list[Rows]) -> Rows:

@@ -156,7 +156,7 @@ def log(c: Chain, slot: int, k: int, ordinal: int, now_us: int) -> int:
     return node
 
 
-@jit
+@inline
 def forget_log(c: Chain, slot: int) -> None:
     """Free the events of loops that no run refers to: those before the first event of the oldest run in the loop."""
     for k in range(c.plan[STEPS]):

@@ -68,11 +68,22 @@ def group_of(f: Filters, word: int) -> int:
 
 
 @inline
+def bounded_word(f: Filters, m: Machine, row: int) -> int:
+    """What the event has in the ordered column, in that order."""
+    return ordered_word(m.words[f.plan[ORDERED], row], f.plan[REAL]) if f.plan[ORDERED] >= 0 else np.int64(0)
+
+
+@inline
+def passes_rest(f: Filters, i: int, m: Machine, row: int) -> bool:
+    """Whether the event passes whatever else filter i asks."""
+    code = f.row[i, CODE]
+    return code < 0 or evaluate(m.code, code, m.consts, m.words, row, m.consts, m.stack, m.real) == 1
+
+
+@inline
 def passing_of(f: Filters, group: int, m: Machine, row: int, found: Ints, count: int, most: int) -> int:
-    """Add the members of one group whose filter the event in `row` passes, up to `most`; how many there are then."""
-    value = np.int64(0)
-    if f.plan[ORDERED] >= 0:
-        value = ordered_word(m.words[f.plan[ORDERED], row], f.plan[REAL])
+    """Add the members of one group whose filter the event passes, up to `most`; how many there are then."""
+    value = bounded_word(f, m, row)
     for i in range(f.begin[group], f.begin[group + 1]):
         if count == most:
             break
@@ -81,17 +92,15 @@ def passing_of(f: Filters, group: int, m: Machine, row: int, found: Ints, count:
                 break
             if f.row[i, HIGH] < value:
                 continue
-        code = f.row[i, CODE]
-        if code >= 0 and evaluate(m.code, code, m.consts, m.words, row, m.consts, m.stack, m.real) != 1:
-            continue
-        found[count] = f.row[i, MEMBER]
-        count += 1
+        if passes_rest(f, i, m, row):
+            found[count] = f.row[i, MEMBER]
+            count += 1
     return count
 
 
-@jit
-def passing(f: Filters, m: Machine, row: int, found: Ints, most: int) -> int:
-    """Write the members whose filter the event in `row` passes to `found`, in no order, up to `most`; how many."""
+@inline
+def passing_any(f: Filters, m: Machine, row: int, found: Ints, most: int) -> int:
+    """`passing`, to be compiled into a loop."""
     count = np.int64(0)
     if f.plan[EQUAL] >= 0:
         group = group_of(f, m.words[f.plan[EQUAL], row])
@@ -101,11 +110,38 @@ def passing(f: Filters, m: Machine, row: int, found: Ints, most: int) -> int:
 
 
 @jit
-def select_any(f: Filters, m: Machine, rows: Ints, chosen: Ints, scratch: Ints) -> int:
-    """Write those of `rows` that pass some filter to `chosen`, in order; how many."""
+def passing(f: Filters, m: Machine, row: int, found: Ints, most: int) -> int:
+    """Write the members whose filter the event in `row` passes to `found`, in no order, up to `most`; how many."""
+    return passing_any(f, m, row, found, most)
+
+
+@jit
+def select_one(f: Filters, m: Machine, rows: Ints, chosen: Ints) -> int:
+    """Of a single filter: write those of `rows` that pass it to `chosen`, in order; how many."""
     count = 0
     for i in range(len(rows)):
-        if passing(f, m, rows[i], scratch, np.int64(1)) > 0:
+        row = rows[i]
+        if len(f.word) and m.words[f.plan[EQUAL], row] != f.word[0]:
+            continue
+        if f.row[0, BOUNDED]:
+            value = bounded_word(f, m, row)
+            if value == NULL or f.row[0, LOW] > value or f.row[0, HIGH] < value:
+                continue
+        if passes_rest(f, np.int64(0), m, row):
+            chosen[count] = row
+            count += 1
+    return count
+
+
+@jit
+def select_any(f: Filters, m: Machine, rows: Ints, chosen: Ints) -> int:
+    """Write those of `rows` that pass some filter to `chosen`, in order; how many."""
+    if len(f.row) == 1:
+        return select_one(f, m, rows, chosen)
+    count = 0
+    for i in range(len(rows)):
+        # The place where the first passing member would be noted is one that this row may be written to anyway.
+        if passing_any(f, m, rows[i], chosen[count : count + 1], np.int64(1)) > 0:
             chosen[count] = rows[i]
             count += 1
     return count

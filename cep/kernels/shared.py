@@ -52,6 +52,9 @@ Ints = npt.NDArray[np.int64]
 PLACE, ORDINAL, RUN, RUN_START, UNTIL = range(5)
 FENCE_COLUMNS = 5
 
+# What became of an event of the last step.
+NO_ROOM, OFFERED, CONSUMED = np.int64(0), np.int64(1), np.int64(2)
+
 
 class Shared(NamedTuple):
     """since: (members,), the last event that was before the member's time. fence: open addressing, at most half full.
@@ -149,17 +152,20 @@ def references_of(c: Chain, slot: int) -> int:
 @jit
 def complete(
     c: Chain, sh: Shared, keys: KeySpace, matches: Matches, slot: int, f: Filters, m: Machine, row: int, ordinal: int
-) -> bool:
-    """Offer an event of the last step to the runs that wait for it. False, and nothing is done, without the room."""
+) -> int:
+    """Offer an event of the last step to the runs that wait for it; CONSUMED when it must not begin a run either.
+
+    Without the room for all matches it is NO_ROOM, and nothing is done.
+    """
     s, now_us = np.int64(c.stages.shape[0] - 2), m.words[0, row]
     count = passing(f, m, row, sh.passing, np.int64(len(sh.passing)))
     total = completions(c, sh, slot, s, count)
     if matches.used[ROWS] + total > matches.row.shape[0]:
-        return False
+        return NO_ROOM
     if matches.used[REFERENCES] + total * references_of(c, slot) > len(matches.reference):
-        return False
+        return NO_ROOM
     if 2 * (sh.count[0] + count) > len(sh.fence):
-        return False
+        return NO_ROOM
     last = REF + 2 * (c.plan[STEPS] - 1)
     for j in range(count):
         member, run, behind = sh.passing[j], sh.first[j], np.int64(-1)
@@ -180,7 +186,7 @@ def complete(
             drop_started_by(c, slot, consumed)
         else:
             set_fence(sh, slot, member, consumed, behind, c.run[behind, START], now_us + c.plan[WITHIN])
-    return True
+    return CONSUMED if total > 0 and len(sh.since) == 1 and not c.plan[EACH] else OFFERED
 
 
 @inline
@@ -243,12 +249,14 @@ def feed(
             if row_bits & 1 and free and not match_single(c, sh, keys, matches, slot, f, m, row, ordinal):
                 return i
         else:
+            done = OFFERED
             if row_bits & last_bit and waits(c, slot, row_bits, now_us):
-                if not complete(c, sh, keys, matches, slot, f, m, row, ordinal):
+                done = complete(c, sh, keys, matches, slot, f, m, row, ordinal)
+                if done == NO_ROOM:
                     return i
             offer(c, keys, matches, slot, row_bits & ~last_bit, ordinal, now_us)
             free = may_start(c, slot, row_bits, now_us)
-            if row_bits & 1 and free:
+            if row_bits & 1 and free and done != CONSUMED:
                 start(c, keys, matches, slot, ordinal, now_us)
         c.slots[slot, EVENTS] += 1
         if c.plan[LOOPS]:
