@@ -86,7 +86,8 @@ def take(program: Program, state: EngineState) -> Picture:
         for part in _tables(plan):
             kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
             fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
-            arrays |= {name: array for name, array in kept.items() if not _same(array, fresh[name])}
+            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
+            arrays |= {name: array for name, array in kept.items() if whole or not _same(array, fresh[name])}
     return Picture(
         streams=[stream.name for stream in program.streams],
         events=_events(program),
