@@ -92,10 +92,12 @@ def is_float(kind: Kind) -> bool:
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """The expression and all its parts; the arguments of aggregates stay closed."""
-    yield expr
-    if isinstance(expr, Op):
-        for part in expr.args:
-            yield from walk(part)
+    waiting = [expr]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Op):
+            waiting += reversed(part.args)
 
 
 def is_derived(expr: Expr) -> bool:

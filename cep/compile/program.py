@@ -11,7 +11,7 @@ from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
 from cep.compile.shared import run_plans
-from cep.compile.structure import of_column, of_rule, of_value, spoken_of
+from cep.compile.structure import Known, Spoken, of_column, of_rule, of_value
 from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, Table, When
 from cep.layout import (
     ColumnSpec,
@@ -100,10 +100,13 @@ def all_of(conditions: list[Expr]) -> Expr | None:
     return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
 
 
-def compile_rules(rules: RuleSet) -> Program:
-    """Compile a checked rule set. Rules that are off are left out."""
+def compile_rules(rules: RuleSet, known: Known | None = None) -> Program:
+    """Compile a checked rule set. Rules that are off are left out. known: from the time before, and for the next."""
+    known = Known() if known is None else known
+    known.stand_on(rules)
     live = tuple(rule for rule in rules.rules if rule.mode != "off")
-    columns, places = _columns(rules, live)
+    spoken = [known.spoken(rule) for rule in live]
+    columns, places = _columns(rules, frozenset().union(*spoken))
     context = Context(rules, Coder(columns, places), FeatureSet())
     compiled = [_rule(context, rule) for rule in live]
     plans = run_plans(context, live, [spec for spec, _ in compiled])
@@ -111,10 +114,12 @@ def compile_rules(rules: RuleSet) -> Program:
     features = context.features.plans(context)
     predicates = tuple(context.predicates)
     meanings = _meanings(rules, coder, context.features)
-    specs = [
-        replace(spec, structure=_structure(rules, rule, words, meanings))
-        for rule, (spec, words) in zip(live, compiled, strict=True)
+    structures = [
+        known.structure(rule) or _structure(rules, rule, words, meanings)
+        for rule, (_, words) in zip(live, compiled, strict=True)
     ]
+    known.keep(zip(live, spoken, structures, strict=True))
+    specs = [replace(spec, structure=made) for (spec, _), made in zip(compiled, structures, strict=True)]
     return Program(
         streams=tuple(_stream(rules, stream) for stream in rules.streams),
         events=tuple(_event(event, places) for event in rules.events),
@@ -193,12 +198,13 @@ def _meanings(rules: RuleSet, coder: Coder, features: FeatureSet) -> dict[int, s
     """What columns hold, whatever their places are."""
     found = {slot: of_column(rules, column) for slot, column in enumerate(coder.columns)}
     found |= {slot: of_value(rules, expr) for expr, slot in coder.worked_out()}
-    return found | {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    found |= {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    return found | {slot: of_value(rules, ("guess", a)) for a, slot in features.guess_columns.items()}
 
 
-def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
+def _columns(rules: RuleSet, spoken: Spoken) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
     """The columns to decode: the fields that some rule names, one column for one path and kind of a stream."""
-    used = sorted({ref for rule in live for ref in spoken_of(rule) if ref[1] != "time"})
+    used = sorted(ref for ref in spoken if ref[1] != "time")
     columns = [ColumnSpec(-1, (), "time", ())]
     places: dict[tuple[int, str], int] = {}
     known: dict[tuple[int, tuple[str, ...], str], int] = {}

@@ -86,7 +86,8 @@ def take(program: Program, state: EngineState) -> Picture:
         for part in _tables(plan):
             kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
             fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
-            arrays |= {name: array for name, array in kept.items() if not np.array_equal(array, fresh[name])}
+            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
+            arrays |= {name: array for name, array in kept.items() if whole or not _same(array, fresh[name])}
     return Picture(
         streams=[stream.name for stream in program.streams],
         events=_events(program),
@@ -101,6 +102,11 @@ def take(program: Program, state: EngineState) -> Picture:
         limits=state.limits.dump(),
         arrays=arrays,
     )
+
+
+def _same(array: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two arrays are alike, bit by bit: an empty state's are small, and there are thousands."""
+    return array.shape == other.shape and array.tobytes() == other.tobytes()
 
 
 def restore(program: Program, picture: Picture, empty: EngineState | None = None) -> EngineState:
@@ -129,8 +135,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
             run = program.plans[place - len(program.features)]
             known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
             numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
-            were = sum(before == old for _, _, before, _ in picture.rules)
-            plan.adopt(numbers, were, picture.next_ordinal - 1, state.indexes[run.index])
+            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes[run.index])
     kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:

@@ -55,15 +55,13 @@ class SharedState(ChainState):
         """What the key in `slot` waits for, as far as the member has not consumed it; see PlanState."""
         return of_chain(self.chain, slot, now_us, int(sk.consumed_up_to(self.shared, slot, member)))
 
-    def adopt(self, members: Sequence[int], were: int, born: int, filters: Filters) -> None:
-        """Go on from a picture of so many members: of each member its number there, -1 for one whose time begins now.
+    def adopt(self, members: Sequence[int], born: int, filters: Filters) -> None:
+        """Go on from a picture of other members: of each member its number there, -1 for one whose time begins now.
 
         born: the last event before now. filters: those of the members, with the ids that texts have from now on.
         """
         self._filters = filters
         before = self.shared
-        if len(before.since) != were:  # a picture leaves out what is as in the beginning
-            before = before._replace(since=np.full(were, -1, np.int64))
         now = {old: new for new, old in enumerate(members) if old >= 0}
         since = np.array([before.since[old] if old >= 0 else born for old in members], np.int64)
         fences = before.fence[before.fence[:, sk.PLACE] >= 0].copy()

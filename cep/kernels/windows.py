@@ -452,6 +452,15 @@ def value(windows: Windows, slot: int, a: int) -> int:
 
 
 @inline
+def estimated(windows: Windows, slot: int, a: int) -> bool:
+    """Whether a count(distinct) is of a sample: only some values are held, or some count for several."""
+    if windows.table[a, FUNCTION] != DISTINCT:
+        return False
+    at = COLUMNS * a
+    return windows.slots[slot, at + LOW] > 0 or windows.slots[slot, at + TOTAL] != windows.slots[slot, at + LENGTH]
+
+
+@inline
 def empty(windows: Windows, slot: int) -> bool:
     """Whether no window of the slot holds anything."""
     for a in range(windows.table.shape[0]):

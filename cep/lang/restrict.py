@@ -62,7 +62,7 @@ def _rostered(names: Names, word: ast.Word, node: ast.Rule, rule: Rule, page: Pa
 
     def listed(source: Source) -> Expr | None:
         """An event without its key passes, to be counted as such; an aggregate's own key is nobody's."""
-        if len(source.key) != 1 or source.key[0].kind is not key.kind:  # without the key: a mistake, reported already
+        if [own.kind for own in source.key] != [key.kind]:  # where it has none that has been reported
             return None
         (own,) = source.key
         among = Op("rostered", (own, Const(name, Kind.TEXT)), Kind.FLAG)

@@ -375,8 +375,7 @@ def test_what_is_larger_than_the_engine_has_room_for_is_refused(rule, most):
     assert most in diagnostic.message
 
 
-def test_an_event_without_the_key_of_a_roster_is_one_mistake() -> None:
-    declared = 'stream s\nevent a from s (k text)\nevent bare from s (n integer)\nroster known from "k.csv"\n'
-    rule = "rule r by k in known within 5m when a then bare\n"
-    found = check_texts({"rules.cep": declared + rule, "k.csv": "k\nx\n"}).diagnostics
-    assert [diagnostic.code for diagnostic in found] == ["CEP305"]
+def test_a_roster_beside_an_event_without_the_key() -> None:
+    rule = 'event other from s (z text)\nroster ks from "ks.csv"\nrule r by k in ks within 1h when a then other'
+    loaded = check_texts({"x.cep": f"{SCHEMA}\n{rule}", "ks.csv": "k\nx\n"})
+    assert [d.code for d in loaded.diagnostics] == ["CEP305"]
