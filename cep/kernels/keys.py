@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
@@ -119,7 +119,7 @@ def remove(keys: KeySpace, slot: int) -> None:
     keys.count[LIVE] -= 1
 
 
-@jit
+@kernel
 def rehash(table: Slots, slots: Ints, top: int) -> None:
     """Fill an empty table from the slots below `top`; a freed slot's hash is -1."""
     for slot in range(top):
@@ -157,7 +157,7 @@ def schedule(keys: KeySpace, slot: int, due_us: int) -> None:
     keys.slots[slot, DUE] = due_us
 
 
-@jit
+@kernel
 def begin_sweep(keys: KeySpace, until_us: int) -> None:
     """Prepare to visit all that is due up to and including `until_us`."""
     oldest = until_us // keys.count[TICK] - BUCKETS + 1
@@ -185,7 +185,7 @@ def next_due(keys: KeySpace, until_us: int) -> int:
         position = np.int64(keys.head[keys.count[CURSOR] & (BUCKETS - 1)])
 
 
-@jit
+@kernel
 def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begin_at: int) -> int:
     """slots[i] = the slot of the key `key[:, i]`, from `begin_at` on; the place reached when no slot is free.
 
@@ -203,7 +203,7 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
     return len(bits)
 
 
-@jit
+@kernel
 def group(slots: Ints, starts: Ints, order: Ints) -> None:
     """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
 
