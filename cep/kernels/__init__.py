@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numba
 
-from cep.kernels._linking import ApartCompiler, PartCompiler
+from cep.kernels._linking import PartCompiler
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -79,15 +79,15 @@ def _choose_folder(module: str) -> str:
     return str(CACHE_FOLDER.parent / f"{name}-{_digest(_sources(name))}")
 
 
-# IEEE floats (a sum must not depend on the compiler's mood), and no GIL. Without numba's run time (`_nrt`) nothing can be
-# allocated, which the compiler then enforces, and no array is reference-counted, which makes kernels that pass tuples
-# of arrays to each other five times faster. The caller holds all arrays for the length of the call.
+# IEEE floats, for a sum must not depend on the compiler's mood, and no GIL. Without numba's run time (`_nrt`) nothing
+# can be allocated, which the compiler then enforces, and no array is reference-counted, which makes kernels that pass
+# tuples of arrays to each other five times faster. The caller holds all arrays for the length of the call.
 _FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
-_PART = {**_FLAGS, "no_cpython_wrapper": True}
+_PART = {**_FLAGS, "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 
 
 def kernel(function: Function) -> Function:
-    """Compile what Python calls, and keep it in the cache: this and all its parts are optimised as one."""
+    """Compile what Python calls, and keep it in the cache: it and all its parts are optimised as one."""
     if CACHE_FOLDER is not None:
         numba.config.CACHE_DIR = _choose_folder(function.__module__)  # read when the dispatcher is made
     compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, **_FLAGS)(function)
@@ -95,18 +95,15 @@ def kernel(function: Function) -> Function:
 
 
 def jit(function: Function) -> Function:
-    """Compile a part, which kernels call and Python cannot; LLVM decides where it becomes one with its caller."""
-    compiled: Function = numba.njit(pipeline_class=PartCompiler, forceinline=False, **_PART)(function)
+    """Compile a part of kernels, which Python cannot call; LLVM decides where it becomes one with its caller.
+
+    `forceinline` is said because numba would take it over from whatever part happens to ask for this one first.
+    """
+    compiled: Function = numba.njit(forceinline=False, **_PART)(function)
     return compiled
 
 
 def inline(function: Function) -> Function:
     """Compile a small part into its callers: a call between parts would copy every array's description."""
-    compiled: Function = numba.njit(pipeline_class=PartCompiler, forceinline=True, **_PART)(function)
-    return compiled
-
-
-def apart(function: Function) -> Function:
-    """Compile a large part once for each kernel: LLVM would copy it into its callers, to be spared the descriptions."""
-    compiled: Function = numba.njit(pipeline_class=ApartCompiler, forceinline=False, **_PART)(function)
+    compiled: Function = numba.njit(forceinline=True, **_PART)(function)
     return compiled

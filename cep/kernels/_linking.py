@@ -1,8 +1,8 @@
 """How numba compiles what kernels are made of: to code that is linked into kernels, and to nothing else.
 
-numba makes a whole library of every compiled function: with a wrapper that Python can call, optimised together with all
-that it calls, and translated to machine code. Of a function that only kernels call none of that is ever used, and as
-each kernel is optimised with all its parts again, it took half of the time that compiling takes.
+numba makes a library of every compiled function: with a wrapper that Python can call, optimised together with all that
+it calls, and translated to machine code. Of a function that only kernels call none of that is ever used, and since each
+of them was optimised and translated again with everything that calls it, it was half of the work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from llvmlite.binding import Linkage, ModuleRef
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
@@ -22,7 +21,7 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
     """The code of a part: its own function is simplified, and what that calls is linked in as it is."""
 
     def _optimize_final_module(self) -> None:
-        """The kernel is optimised as a whole."""
+        """A kernel is optimised as a whole."""
 
     def _finalize_final_module(self) -> None:
         """There is no machine code to make."""
@@ -34,34 +33,16 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
 
     @property
     def codegen(self) -> _Part:
-        """numba asks for this only to `set_env`."""
+        """What numba asks to `set_env`."""
         return self
 
     def set_env(self, name: str, env: Any) -> None:
-        """A part is not run, so it needs no environment."""
-
-
-class _PartApart(_Part):
-    """The code of a part that stays a function of its own."""
-
-    def add_llvm_module(self, module: ModuleRef) -> None:
-        for function in module.functions:
-            if not function.is_declaration and function.linkage == Linkage.external:  # numba's helpers are not
-                function.add_function_attribute("noinline")
-        super().add_llvm_module(module)
+        """A part does not run by itself, so it needs no environment."""
 
 
 class PartCompiler(CompilerBase):  # type: ignore[misc]
     """numba's compiler, with a library of ours."""
 
-    library = _Part
-
     def define_pipelines(self) -> list[Any]:
-        self.state.library = self.library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
-
-
-class ApartCompiler(PartCompiler):
-    """The same for a part that stays a function of its own."""
-
-    library = _PartApart

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from cep.kernels import apart, inline, jit
+from cep.kernels import inline, jit
 from cep.kernels.distinct import count_less, count_more
 from cep.kernels.elements import (
     AFTER,
@@ -97,7 +97,7 @@ def move_average(windows: Windows, slot: int, a: int, element: int) -> None:
     real[slot, mean] += (x - real[slot, mean]) / real[slot, weight]
 
 
-@apart
+@jit
 def entered(windows: Windows, slot: int, a: int, element: int) -> None:
     """An element has entered the list of a further aggregate."""
     function, word = windows.table[a, FUNCTION], windows.element[element, WORD]
@@ -120,7 +120,7 @@ def entered(windows: Windows, slot: int, a: int, element: int) -> None:
         move_average(windows, slot, a, element)
 
 
-@apart
+@jit
 def leaving(windows: Windows, slot: int, a: int, element: int) -> None:
     """The oldest element is about to leave the list of a further aggregate."""
     function = windows.table[a, FUNCTION]
@@ -136,7 +136,7 @@ def leaving(windows: Windows, slot: int, a: int, element: int) -> None:
         count_less(windows, slot, a, element)
 
 
-@apart
+@jit
 def statistic(windows: Windows, slot: int, a: int) -> int:
     """A further aggregate's word. Of no elements: 0 changes, and null for the others."""
     function, tail = windows.table[a, FUNCTION], windows.slots[slot, COLUMNS * a + TAIL]

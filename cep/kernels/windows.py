@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from cep.kernels import apart, inline, jit
+from cep.kernels import inline, jit
 from cep.kernels.distinct import find_value, forget_value, hold_value, make_room_for_value
 from cep.kernels.elements import (
     AFTER,
@@ -169,7 +169,7 @@ def drop_plain(windows: Windows, slot: int, a: int) -> None:
         windows.slots[slot, COLUMNS * a + LOW] = 0
 
 
-@apart
+@jit
 def drop_first(windows: Windows, slot: int, a: int) -> None:
     """The oldest element leaves its window, whatever that is."""
     if not windows.table[a, FURTHER]:
@@ -311,7 +311,7 @@ def next_waiting(windows: Windows, slot: int, a: int) -> int:
     return element
 
 
-@apart
+@jit
 def admit(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     """Those that have waited enter, each after what left before; then what has ended by `now_us` leaves."""
     changed = False
