@@ -10,16 +10,19 @@ from cep.compile.expressions import Coder, conjuncts, walk
 from cep.compile.features import FeatureSet
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
+from cep.compile.shared import run_plans
 from cep.compile.structure import of_column, of_rule, of_value, spoken_of
 from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, Table, When
 from cep.layout import (
     ColumnSpec,
     EventSpec,
     FeaturePlan,
+    FilterIndex,
     Outside,
     Predicate,
     Program,
     RuleSpec,
+    RunPlan,
     Stratum,
     StreamSpec,
     TableData,
@@ -28,12 +31,13 @@ from cep.layout import (
 
 @dataclass(slots=True)
 class Context:
-    """What the compilers of rules share: the coder, the predicates by their content, the features."""
+    """What the compilers of rules share: the coder, the predicates by their content, their indexes, the features."""
 
     rules: RuleSet
     coder: Coder
     features: FeatureSet
     predicates: list[Predicate] = field(default_factory=list)
+    indexes: list[FilterIndex] = field(default_factory=list)
     _known: dict[Predicate, int] = field(default_factory=dict)
 
     def predicate(self, event: int, condition: Expr | None, base: int = -1, reads_features: bool = False) -> int:
@@ -102,6 +106,7 @@ def compile_rules(rules: RuleSet) -> Program:
     columns, places = _columns(rules, live)
     context = Context(rules, Coder(columns, places), FeatureSet())
     compiled = [_rule(context, rule) for rule in live]
+    plans = run_plans(context, live, [spec for spec, _ in compiled])
     coder = context.coder
     features = context.features.plans(context)
     predicates = tuple(context.predicates)
@@ -120,6 +125,8 @@ def compile_rules(rules: RuleSet) -> Program:
         predicates=predicates,
         features=features,
         rules=tuple(specs),
+        plans=plans,
+        indexes=tuple(context.indexes),
         shown=tuple(coder.shown),
         shown_as=tuple(meanings[slot] for slot in coder.shown),
         code=tuple(coder.code),
@@ -127,7 +134,7 @@ def compile_rules(rules: RuleSet) -> Program:
         const_texts=tuple(coder.const_texts),
         tables=tuple(map(_table, rules.tables)),
         outside=tuple(Outside(o.name, o.what, o.source, o.folder, o.kind.value) for o in rules.outside),
-        strata=_strata(rules, [rule.stratum for rule in live], specs, features, predicates),
+        strata=_strata(rules, [rule.stratum for rule in live], plans, features, predicates),
     )
 
 
@@ -151,20 +158,20 @@ def _event(event: Event, places: dict[tuple[int, str], int]) -> EventSpec:
 def _strata(
     rules: RuleSet,
     heights: list[int],
-    specs: list[RuleSpec],
+    plans: tuple[RunPlan, ...],
     features: tuple[FeaturePlan, ...],
     predicates: tuple[Predicate, ...],
 ) -> tuple[Stratum, ...]:
-    """Which rules and features run together, stratum by stratum."""
+    """Which plans and features run together, stratum by stratum."""
     made = []
     for height in range(1 + max(heights, default=0)):
-        chosen = tuple(i for i, own in enumerate(heights) if own == height)
-        plans = tuple(i for i, plan in enumerate(features) if plan.stratum == height)
-        feeds = [feed for i in chosen for feed in specs[i].plan.feeds]
-        feeds += [feed for i in plans for feed in features[i].feeds]
+        chosen = tuple(i for i, run in enumerate(plans) if heights[run.rules[0]] == height)
+        windows = tuple(i for i, plan in enumerate(features) if plan.stratum == height)
+        feeds = [feed for i in chosen for feed in plans[i].plan.feeds]
+        feeds += [feed for i in windows for feed in features[i].feeds]
         read = {predicates[feed.predicate].event for feed in feeds}
         read |= {inner for event in read for inner in rules.events[event].of}
-        made.append(Stratum(chosen, plans, tuple(sorted(read))))
+        made.append(Stratum(chosen, windows, tuple(sorted(read))))
     return tuple(made)
 
 

@@ -18,8 +18,8 @@ def _over(since_us: int, gap_us: int, now_us: int) -> bool:
     return gap_us >= 0 and since_us + gap_us <= now_us
 
 
-def of_chain(c: fk.Chain, slot: int, now_us: int) -> set[int]:
-    """The steps that the runs of a chain wait for."""
+def of_chain(c: fk.Chain, slot: int, now_us: int, after: int = -1) -> set[int]:
+    """The steps that those runs of a chain wait for that began after an event."""
     found = set()
     for s, stage in enumerate(c.stages.tolist()):
         k = stage[fk.STEP]
@@ -29,7 +29,7 @@ def of_chain(c: fk.Chain, slot: int, now_us: int) -> set[int]:
         while run >= 0:
             row = c.run[run].tolist()
             run = row[fk.AFTER]
-            if _over(row[fk.START_TIME], int(c.plan[fk.WITHIN]), now_us):
+            if row[fk.START] <= after or _over(row[fk.START_TIME], int(c.plan[fk.WITHIN]), now_us):
                 continue
             grows = stage[fk.OPEN] and not _over(row[fk.PREVIOUS_TIME], stage[fk.SELF_GAP], now_us)
             count = length - int(c.node[row[fk.REF + 2 * k], fk.POSITION]) if stage[fk.OPEN] else stage[fk.LEAST]

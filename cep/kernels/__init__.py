@@ -82,7 +82,8 @@ def _choose_folder(module: str) -> str:
 # IEEE floats, for a sum must not depend on the compiler's mood, and no GIL. Without numba's run time (`_nrt`) nothing
 # can be allocated, which the compiler then enforces, and no array is reference-counted, which makes kernels that pass
 # tuples of arrays to each other five times faster. The caller holds all arrays for the length of the call.
-_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+# `forceinline` is said because numba would take it over from whatever function happens to ask for this one first.
+_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": False, "no_cfunc_wrapper": True}
 _PART = {**_FLAGS, "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 
 
@@ -95,15 +96,12 @@ def kernel(function: Function) -> Function:
 
 
 def jit(function: Function) -> Function:
-    """Compile a part of kernels, which Python cannot call; LLVM decides where it becomes one with its caller.
-
-    `forceinline` is said because numba would take it over from whatever part happens to ask for this one first.
-    """
-    compiled: Function = numba.njit(forceinline=False, **_PART)(function)
+    """Compile a part of kernels, which Python cannot call; LLVM decides where it becomes one with its caller."""
+    compiled: Function = numba.njit(**_PART)(function)
     return compiled
 
 
 def inline(function: Function) -> Function:
     """Compile a small part into its callers: a call between parts would copy every array's description."""
-    compiled: Function = numba.njit(forceinline=True, **_PART)(function)
+    compiled: Function = numba.njit(**_PART | {"forceinline": True})(function)
     return compiled

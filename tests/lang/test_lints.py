@@ -150,7 +150,8 @@ def test_the_engine_takes_no_more():
         by_name = {
             entry.rule: {part.each.split(" in ")[0]: part.size for part in entry.parts} for entry in costs(ruleset)
         }
-        for rule, plan in zip(program.rules, state.rules, strict=True):
+        for rule, (place, _) in zip(program.rules, program.members, strict=True):
+            plan = state.plans[place]
             said = by_name[rule.name]
             key = 8 * plan.keys.slots.shape[1] + 2 * plan.keys.table.itemsize
             captured = 8 * (5 + len(program.stored))
