@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.fifos import (
     AGE_EVENT,
     AGE_STAGE,
@@ -366,7 +366,7 @@ def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + references <= len(matches.reference)
 
 
-@jit
+@kernel
 def feed(
     c: Chain,
     keys: KeySpace,
@@ -415,7 +415,7 @@ def idle(c: Chain, slot: int, now_us: int) -> bool:
     return none
 
 
-@jit
+@kernel
 def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:
@@ -435,7 +435,7 @@ def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             schedule(keys, slot, next_instant(c, slot, until_us))
 
 
-@jit
+@kernel
 def tidy(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

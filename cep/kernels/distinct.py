@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.elements import (
     AFTER,
     COLUMNS,
@@ -184,7 +184,7 @@ def count_less(windows: Windows, slot: int, a: int, element: int) -> None:
     windows.extra[slot, place] = root
 
 
-@jit
+@kernel
 def reindex(windows: Windows) -> None:
     """Fill an empty index from the elements of all windows that have one."""
     for element in range(windows.count[TOP_ELEMENT]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, kernel
 from cep.layout import NAN_WORD, NULL
 
 Ints = npt.NDArray[np.int64]
 
 
-@jit
+@kernel
 def mark(mask: Ints, rows: Ints, bits: int) -> None:
     """Add bits to those of some rows."""
     for i in range(len(rows)):
@@ -29,7 +29,7 @@ def key_of(words: Ints, columns: Ints, row: int, key: Ints, at: int) -> bool:
     return True
 
 
-@jit
+@kernel
 def gather(words: Ints, columns: Ints, rows: Ints, bits: int, found: Ints, found_bits: Ints, key: Ints) -> int:
     """Those of `rows` that have a key, all with the same bits; how many."""
     count = 0
@@ -40,7 +40,7 @@ def gather(words: Ints, columns: Ints, rows: Ints, bits: int, found: Ints, found
     return count
 
 
-@jit
+@kernel
 def gather_marked(words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints) -> int:
     """The rows with bits in `mask` that have a key; how many."""
     count = 0

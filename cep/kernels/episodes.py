@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.elements import USED, Windows
 from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
@@ -265,7 +265,7 @@ def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
     return max(soonest, now_us + 1)
 
 
-@jit
+@kernel
 def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
     """The keys of a roster that are new, by their slots, are judged for the first time at `first_us`."""
     for slot in slots:
@@ -274,7 +274,7 @@ def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
         schedule(keys, slot, first_us)
 
 
-@jit
+@kernel
 def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
     """Keys that have left the roster lose their state; an open episode is counted as forgotten."""
     for slot in slots:
@@ -285,7 +285,7 @@ def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
         remove(keys, slot)
 
 
-@jit
+@kernel
 def feed(
     e: Episodes,
     m: Machine,
@@ -332,7 +332,7 @@ def feed(
     return len(rows)
 
 
-@jit
+@kernel
 def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:

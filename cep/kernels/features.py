@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import jit, kernel
 from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
 from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, estimated, lacks, value
@@ -26,7 +26,7 @@ def unseen(windows: Windows, slot: int, a: int, word: int) -> int:
     return np.int64(lacks(windows, slot, a, word))
 
 
-@jit
+@kernel
 def feed(
     windows: Windows,
     rows: Ints,
@@ -72,7 +72,7 @@ def feed(
     return len(rows)
 
 
-@jit
+@kernel
 def tidy(keys: KeySpace, windows: Windows, until_us: int) -> None:
     """Let the clock's hand free what has left its window by `until_us`, and the keys that hold nothing."""
     for _ in range(hand_steps(keys, until_us)):

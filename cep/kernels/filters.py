@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.machine import evaluate
 from cep.kernels.runs import Machine
 from cep.layout import NULL
@@ -42,7 +42,7 @@ class Filters(NamedTuple):
     row: Ints
 
 
-@inline
+@kernel
 def ordered_word(word: int, real: int) -> int:
     """An integer that stands to others as the value does to other values; NULL of null."""
     if not real:
@@ -133,7 +133,7 @@ def select_one(f: Filters, m: Machine, rows: Ints, chosen: Ints) -> int:
     return count
 
 
-@jit
+@kernel
 def select_any(f: Filters, m: Machine, rows: Ints, chosen: Ints) -> int:
     """Write those of `rows` that pass some filter to `chosen`, in order; how many."""
     if len(f.row) == 1:

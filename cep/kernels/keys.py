@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
@@ -144,7 +144,7 @@ def take_out(keys: KeySpace, slot: int) -> None:
     keys.table[hole] = -1
 
 
-@jit
+@kernel
 def rehash(table: Slots, direct: Slots, slots: Ints, top: int) -> None:
     """Fill empty tables from the slots below `top`; a freed slot's hash is -1."""
     for slot in range(top):
@@ -182,7 +182,7 @@ def schedule(keys: KeySpace, slot: int, due_us: int) -> None:
     keys.slots[slot, DUE] = due_us
 
 
-@jit
+@kernel
 def begin_sweep(keys: KeySpace, until_us: int) -> None:
     """Prepare to visit all that is due up to and including `until_us`."""
     oldest = until_us // keys.count[TICK] - BUCKETS + 1
@@ -210,7 +210,7 @@ def next_due(keys: KeySpace, until_us: int) -> int:
         position = np.int64(keys.head[keys.count[CURSOR] & (BUCKETS - 1)])
 
 
-@jit
+@kernel
 def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begin_at: int) -> int:
     """slots[i] = the slot of the key `key[:, i]`, from `begin_at` on; the place reached when no slot is free.
 
@@ -228,7 +228,7 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
     return len(bits)
 
 
-@jit
+@kernel
 def group(slots: Ints, starts: Slots, order: Ints) -> None:
     """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import kernel
 
 Ints = npt.NDArray[np.int64]
 Streams = npt.NDArray[np.int16]
 
 
-@jit
+@kernel
 def mark_late(
     streams: Streams,
     times: Ints,
@@ -36,7 +36,7 @@ def mark_late(
     return count
 
 
-@jit
+@kernel
 def is_released(streams: Streams, times: Ints, reached_us: int, reached_stream: int) -> bool:
     """Whether all events stand in order of time and stream, and before or at the frontier."""
     for i in range(1, len(times)):

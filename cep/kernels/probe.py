@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import (
     NEVER,
     KeySpace,
@@ -472,7 +472,7 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + logged + waiting * (p.plan[STEPS] + 1) <= len(matches.reference)
 
 
-@jit
+@kernel
 def feed(
     p: Probe,
     m: Machine,
@@ -521,7 +521,7 @@ def idle(p: Probe, slot: int, now_us: int) -> bool:
     return none
 
 
-@jit
+@kernel
 def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:
@@ -540,7 +540,7 @@ def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             schedule(keys, slot, next_instant(p, slot, until_us))
 
 
-@jit
+@kernel
 def tidy(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.chain import drop_started_by, emit, guarded, may_start, next_fits, offer, settle, start
 from cep.kernels.fifos import (
     AFTER,
@@ -80,7 +80,7 @@ def place_of(sh: Shared, slot: int, member: int) -> int:
     return at
 
 
-@jit
+@kernel
 def consumed_up_to(sh: Shared, slot: int, member: int) -> int:
     """The last event up to which the member has consumed what started, or which was before its time."""
     at = place_of(sh, slot, member)
@@ -98,7 +98,7 @@ def set_fence(sh: Shared, slot: int, member: int, ordinal: int, run: int, run_st
     row[ORDINAL], row[RUN], row[RUN_START], row[UNTIL] = ordinal, run, run_start, until_us
 
 
-@jit
+@kernel
 def copy_fences(source: Ints, target: Shared, now_us: int) -> None:
     """Set the fences of a table of the same members that some run may still be behind."""
     members = len(target.since)
@@ -218,7 +218,7 @@ def match_single(
     return True
 
 
-@jit
+@kernel
 def feed(
     c: Chain,
     sh: Shared,

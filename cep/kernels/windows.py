@@ -336,7 +336,7 @@ def admit(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     return expire(windows, slot, a, now_us) or changed
 
 
-@jit
+@inline
 def push(windows: Windows, slot: int, a: int, time_us: int, word: int, until_us: int) -> None:
     """An element of that time enters; with EACH its stretch ends at `until_us`."""
     function = windows.table[a, FUNCTION]
