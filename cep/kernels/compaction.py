@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import kernel
 
 
-@jit
+@kernel
 def keep_rows(column: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
     """column[i] = column[rows[i]]; `rows` ascend, so none is written over before it is read."""
     for i in range(len(rows)):
