@@ -146,6 +146,18 @@ def conjuncts(expr: Expr | None) -> list[Expr]:
     return [expr]
 
 
+def has_aggregate(expr: Expr) -> bool:
+    """Whether the expression reads a window."""
+    return any(isinstance(part, Aggregate) for part in walk(expr))
+
+
+def all_of(conditions: list[Expr]) -> Expr | None:
+    """The conjunction; None of none."""
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
+
+
 @dataclass(slots=True)
 class Coder:
     """What all rules of a program share. Base columns come first, then the ones worked out, features last."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from cep.compile.aggregates import inward
 from cep.compile.episode import ConditionWords, compile_episode
-from cep.compile.expressions import Coder, conjuncts, walk
+from cep.compile.expressions import Coder, all_of, conjuncts, has_aggregate, walk
 from cep.compile.features import FeatureSet
+from cep.compile.filters import filter_index
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
 from cep.compile.shared import run_plans
 from cep.compile.structure import Known, Spoken, of_column, of_rule, of_value
-from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, Table, When
+from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Rule, RuleSet, Source, Stream, Table, When
 from cep.layout import (
     ColumnSpec,
     EventSpec,
@@ -37,20 +38,27 @@ class Context:
     coder: Coder
     features: FeatureSet
     predicates: list[Predicate] = field(default_factory=list)
-    indexes: list[FilterIndex] = field(default_factory=list)
+    indexes: dict[FilterIndex, int] = field(default_factory=dict)
     _known: dict[Predicate, int] = field(default_factory=dict)
 
     def predicate(self, event: int, condition: Expr | None, base: int = -1, reads_features: bool = False) -> int:
         """The place of a predicate; equal ones are one. With features, aggregates are read from their columns."""
         if condition is None and base >= 0:
             return base
-        loads = self.features.load(self.coder) if reads_features else self.coder.event_load
-        code = -1 if condition is None else self.coder.expression(condition, loads)
-        made = Predicate(event, base, code, reads_features)
+        code, index = -1, -1
+        if reads_features and condition is not None:
+            code = self.coder.expression(condition, self.features.load(self.coder))
+        elif condition is not None:
+            index = self.index(filter_index(self.coder, event, [conjuncts(condition)]))
+        made = Predicate(event, base, code, reads_features, index)
         if made not in self._known:
             self._known[made] = len(self.predicates)
             self.predicates.append(made)
         return self._known[made]
+
+    def index(self, made: FilterIndex) -> int:
+        """The place of an index of filters; equal ones are one."""
+        return self.indexes.setdefault(made, len(self.indexes))
 
     def source(self, source: Source) -> int:
         """The predicate of an aggregate's source, which never reads features."""
@@ -86,18 +94,6 @@ class Context:
             for part in walk(condition):
                 if isinstance(part, Aggregate):
                     self.features.read(self, part, base, self.key(source), group)
-
-
-def has_aggregate(expr: Expr) -> bool:
-    """Whether the expression reads a window."""
-    return any(isinstance(part, Aggregate) for part in walk(expr))
-
-
-def all_of(conditions: list[Expr]) -> Expr | None:
-    """The conjunction; None of none."""
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
 
 
 def compile_rules(rules: RuleSet, known: Known | None = None) -> Program:

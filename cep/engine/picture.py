@@ -22,7 +22,7 @@ import numpy.typing as npt
 from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
-from cep.engine.filters import new_filters
+from cep.engine.filters import Indexes
 from cep.engine.order import BEGINNING, Order
 from cep.engine.shared import SharedState
 from cep.engine.state import Counters, EngineState, new_plans, null_words
@@ -118,7 +118,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     state.strings = Strings(picture.texts)
     for place, text in program.const_texts:
         state.consts[place] = state.strings.id(text)
-    state.indexes = [new_filters(index, state.consts) for index in program.indexes]
+    state.indexes = Indexes(program, state.consts)
     state.next_ordinal = picture.next_ordinal
     state.counters = Counters(**picture.counters)
     state.order = _order(program, picture)
@@ -135,7 +135,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
             run = program.plans[place - len(program.features)]
             known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
             numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
-            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes[run.index])
+            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes.of(run.index))
     kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:
