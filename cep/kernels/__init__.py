@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numba
 
-from cep.kernels._linking import PartCompiler
+from cep.kernels._linking import KernelCompiler, PartCompiler
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ def kernel(function: Function) -> Function:
     """Compile what Python calls, and keep it in the cache: it and all its parts are optimised as one."""
     if CACHE_FOLDER is not None:
         numba.config.CACHE_DIR = _choose_folder(function.__module__)  # read when the dispatcher is made
-    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, **_FLAGS)(function)
+    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, pipeline_class=KernelCompiler, **_FLAGS)(function)
     return compiled
 
 

@@ -40,9 +40,28 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
         """A part does not run by itself, so it needs no environment."""
 
 
+class _Kernel(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a kernel: nobody else sees its parts, so LLVM passes them only what they use of the arrays."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.linkage.name == "linkonce_odr":
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
 class PartCompiler(CompilerBase):  # type: ignore[misc]
-    """numba's compiler, with a library of ours."""
+    """numba's compiler, for a part."""
+
+    library: type[JITCodeLibrary] = _Part
 
     def define_pipelines(self) -> list[Any]:
-        self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library = self.library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+class KernelCompiler(PartCompiler):
+    """The same for a kernel."""
+
+    library = _Kernel

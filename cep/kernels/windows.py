@@ -210,7 +210,7 @@ def wipe(windows: Windows, slot: int) -> None:
                 give_back(windows, next_waiting(windows, slot, a))
 
 
-@jit
+@inline
 def expire(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     """Elements that live until `now_us` or less leave; whether any did."""
     left = False
@@ -405,7 +405,7 @@ def lacks(windows: Windows, slot: int, a: int, word: int) -> bool:
     return windows.index[find_value(windows, slot * windows.table.shape[0] + a, word)] < 0
 
 
-@jit
+@inline
 def trim(windows: Windows, slot: int, a: int, function: int, mark: int) -> None:
     """After an element has entered: a count window lets go of its oldest, a whole one keeps no more than it must."""
     newest = windows.table[a, NEWEST]
