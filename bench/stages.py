@@ -46,7 +46,7 @@ STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called fro
     "plan kernel": [(plan, "feed") for plan in PLANS],
     "sweep": [(plan, "sweep") for plan in (*PLANS, FeatureState)],
     "capture": [(step_module, "_capture")],
-    "matches in order": [(step_module, "_taken"), (step_module, "_in_order")],
+    "matches in order": [(step_module, "taken"), (step_module, "in_order")],
     "alerts": [(Alerting, "render")],
 }
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from cep.decode import ENTRY_BYTES_MAX
+from cep.documents import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
 from cep.ports import Entries
 
