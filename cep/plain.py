@@ -66,7 +66,7 @@ class PlainReader:
             self._types.clear()
             self._unknown.clear()
         view = np.frombuffer(data, np.uint8)
-        room = data.count(b"\n")
+        room = int(np.count_nonzero(view == ord("\n")))
         found = sk.Found(np.empty((room, sk.FATE + 1), np.int32), np.empty((room, len(self._cell), 3), np.int32))
         n = sk.scan(view, bounds, self._shape, found, self._is_open)
         documents, cells = found.documents[:n], found.cells[:n]

@@ -60,6 +60,8 @@ class Lines(Sequence[Sequence[bytes]]):
             return [b"", self.data[self.bounds[row] : self.bounds[row + 1] - 1]]
         first, last, step = at.indices(len(self))
         assert step == 1, "lines are taken in a row"
+        if (first, last) == (0, len(self)):
+            return self
         begin, end = int(self.bounds[first]), int(self.bounds[max(first, last)])
         return Lines(self.data[begin:end], self.bounds[first : max(first, last) + 1] - begin)
 

@@ -39,14 +39,17 @@ class Vocabulary:
         self._texts = _room(_FIRST_TEXTS, _FIRST_BYTES)
         self._words = np.zeros(_FIRST_TEXTS, np.int64)
         self._known = 0
+        ck.enter(self._texts)  # nothing yet, but no kernel may be compiled later than at the first use
 
     def words(self, data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
         """Write the words of the texts in one cell of some documents to `words` at `rows`, null being NULL.
 
         Marks those in which something else stands. data, cells: as `cep.kernels.scan` leaves them, UTF-8 throughout.
         """
+        ck.hashes(data, cells, cell, rows, words, refused, self._integers_too)
+        likely = np.empty(len(rows), np.int32)
         while len(rows):
-            done = ck.texts_of(data, cells, cell, rows, words, refused, self._texts, self._integers_too)
+            done = ck.number(data, cells, cell, rows, words, self._texts, likely)
             self._learn()
             part, rows = rows[:done], rows[done:]
             numbers = words[part]
@@ -57,7 +60,7 @@ class Vocabulary:
     def _learn(self) -> None:
         """Ask what the new texts mean."""
         first, end = self._known, int(self._texts.count[ck.TEXTS])
-        entries = self._texts.entries[first:end, ck.FIRST :].tolist()
+        entries = self._texts.entries[first:end, : ck.LENGTH + 1].tolist()
         spelled = self._texts.spelled
         self._words[first:end] = [self._meaning(_text(spelled[at : at + length].tobytes())) for at, length in entries]
         self._known = end
@@ -81,7 +84,7 @@ class Vocabulary:
 def _room(texts: int, size: int) -> ck.Texts:
     return ck.Texts(
         np.full(2 * texts, -1, np.int32),
-        np.zeros((texts, ck.LENGTH + 1), np.int64),
+        np.zeros((texts, ck.NEXT + 1), np.int64),
         np.zeros(size, np.uint8),
         np.zeros(2, np.int64),
     )

@@ -20,12 +20,12 @@ import numpy as np
 
 from cep.documents import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
-from cep.ports import Entries
+from cep.ports import Entries, Lines
 
 FORMATS = ("ndjson", "csv")
 STDIN = "-"
 _BLOCK_BYTES = 2**20
-_BLOCK_ROWS = 8192
+_BLOCK_ROWS = 16384
 _BOM = b"\xef\xbb\xbf"
 
 Progress = Callable[[int], None]
@@ -71,20 +71,29 @@ def _read_lines(file: BinaryIO, stream: int, line: int) -> _Blocks:
     while block := file.read(_BLOCK_BYTES):
         if is_start:
             block, is_start = block.removeprefix(_BOM), False
-        *lines, rest = (rest + block).split(b"\n")
-        rest = rest[: ENTRY_BYTES_MAX + 1]  # a longer line will be refused for its size, however long it is
-        yield from _blocks(stream, line, lines)
-        line += len(lines)
-    yield from _blocks(stream, line, [rest])
+        end = block.rfind(b"\n") + 1
+        if end:
+            whole, rest = rest + block[:end], b""
+            yield from _blocks(stream, line, whole)
+            line += whole.count(b"\n")
+        rest = (rest + block[end:])[: ENTRY_BYTES_MAX + 1]  # a longer line is refused for its size, however long it is
+    if rest:
+        yield from _blocks(stream, line, rest + b"\n")
     return line + bool(rest)
 
 
-def _blocks(stream: int, line: int, lines: list[bytes]) -> Iterator[Entries]:
+def _blocks(stream: int, line: int, data: bytes) -> Iterator[Entries]:
+    """Whole lines as entries."""
+    view = np.frombuffer(data, np.uint8)
+    bounds = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(view == ord("\n")) + 1))
+    lines, numbers = Lines(data, bounds), np.arange(line, line + len(bounds) - 1)
+    doubtful = np.flatnonzero(view[bounds[:-1]] <= ord(" ")).tolist()
+    if blank := [at for at in doubtful if not lines[at][1].strip()]:
+        numbers = np.delete(numbers, blank)
+        lines = Lines.of([lines[at - line][1] for at in numbers.tolist()])
     for start in range(0, len(lines), _BLOCK_ROWS):
-        part = lines[start : start + _BLOCK_ROWS]
-        numbers = [at for at, text in enumerate(part, line + start) if text and not text.isspace()]
-        if numbers:
-            yield _entries(stream, numbers, [[b"", part[at - line - start]] for at in numbers])
+        part = slice(start, start + _BLOCK_ROWS)
+        yield Entries(stream, np.zeros(len(numbers[part]), np.int64), numbers[part], lines[part])
 
 
 def _read_csv(file: BinaryIO, stream: int, line: int) -> _Blocks:

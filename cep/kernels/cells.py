@@ -26,14 +26,14 @@ SECONDS_BELOW, MILLISECONDS_BELOW = 10**11, 10**14  # an epoch number's unit is 
 TIME_LIMIT_US = 7_258_118_400_000_000  # the year 2200
 US_PER_DAY = 86_400_000_000
 
-HASH, FIRST, LENGTH = range(3)  # the columns of a text
+FIRST, LENGTH, HEAD, NEXT = range(4)  # the columns of a text; HEAD and NEXT: its first sixteen bytes
 TEXTS, BYTES = range(2)  # the places of Texts.count
 
 
 class Texts(NamedTuple):
     """Texts as they are written, numbered from 0. table: number or -1, twice as long as there is room for texts.
 
-    entries: (texts, 3) of HASH, FIRST, LENGTH; spelled: their bytes; count: (2,) TEXTS, BYTES.
+    entries: (texts, 4) of FIRST …; spelled: their bytes; count: (2,) TEXTS, BYTES.
     """
 
     table: Places
@@ -240,37 +240,60 @@ def times(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refuse
 
 
 @inline
-def hash_of(data: Bytes, begin: int, end: int) -> int:
-    """A 63-bit hash of some bytes (FNV-1a, finished as in SplitMix64)."""
-    h = np.uint64(0xCBF29CE484222325)
+def packed(data: Bytes, begin: int, end: int) -> int:
+    """The bytes from `begin` to `end`, eight at most, as a number."""
+    word = np.uint64(0)
     for at in range(begin, end):
-        h = (h ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((h ^ (h >> np.uint64(31))) >> np.uint64(1))
+        word = (word << np.uint64(8)) | np.uint64(data[at])
+    return np.int64(word)
 
 
 @inline
-def number_of(data: Bytes, begin: int, end: int, texts: Texts) -> int:
+def hash_of(data: Bytes, begin: int, end: int) -> int:
+    """A 63-bit hash of some bytes, eight at a time (multiply and shift, after SplitMix64)."""
+    h = np.uint64(end - begin)
+    while begin < end:
+        stop = min(begin + 8, end)
+        h = (h ^ np.uint64(packed(data, begin, stop))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = h ^ (h >> np.uint64(29))
+        begin = stop
+    return np.int64(h >> np.uint64(1))
+
+
+@inline
+def is_spelled(data: Bytes, begin: int, end: int, texts: Texts, number: int) -> bool:
+    """Whether a text is the one of a number."""
+    length = end - begin
+    if texts.entries[number, LENGTH] != length or texts.entries[number, HEAD] != packed(
+        data, begin, min(end, begin + 8)
+    ):
+        return False
+    if length <= 16:
+        return texts.entries[number, NEXT] == packed(data, begin + 8, end)
+    first = texts.entries[number, FIRST]
+    for i in range(8, length):
+        if texts.spelled[first + i] != data[begin + i]:
+            return False
+    return True
+
+
+@inline
+def number_of(data: Bytes, begin: int, end: int, h: int, texts: Texts) -> int:
     """The number of a text, a new one if there is none yet; -1 when there is no room for it."""
-    h, mask = hash_of(data, begin, end), len(texts.table) - 1
+    mask = len(texts.table) - 1
     at = h & mask
     while texts.table[at] >= 0:
         number = np.int64(texts.table[at])
-        if texts.entries[number, HASH] == h and texts.entries[number, LENGTH] == end - begin:
-            first, same = texts.entries[number, FIRST], True
-            for i in range(end - begin):
-                if texts.spelled[first + i] != data[begin + i]:
-                    same = False
-                    break
-            if same:
-                return number
+        if is_spelled(data, begin, end, texts, number):
+            return number
         at = (at + 1) & mask
     number, first = texts.count[TEXTS], texts.count[BYTES]
     if number == len(texts.entries) or first + (end - begin) > len(texts.spelled):
         return np.int64(-1)
     texts.table[at] = number
-    texts.entries[number, HASH], texts.entries[number, FIRST] = h, first
-    texts.entries[number, LENGTH] = end - begin
+    texts.entries[number, FIRST], texts.entries[number, LENGTH] = first, end - begin
+    texts.entries[number, HEAD] = packed(data, begin, min(end, begin + 8))
+    texts.entries[number, NEXT] = packed(data, begin + 8, min(end, begin + 16))
     for i in range(end - begin):
         texts.spelled[first + i] = data[begin + i]
     texts.count[TEXTS], texts.count[BYTES] = number + 1, first + (end - begin)
@@ -284,21 +307,38 @@ def is_canonical(data: Bytes, begin: int, end: int) -> bool:
 
 
 @jit
-def texts_of(
-    data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, texts: Texts, integers_too: bool
-) -> int:
-    """Number the texts, null being NULL. Returns how many of `rows` are done: fewer where `texts` has no more room."""
-    for place in range(len(rows)):
-        row = rows[place]
+def hashes(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool) -> None:
+    """Hash the texts, null being NULL."""
+    for row in rows:
         what, begin, end = cells[row, cell, WHAT], np.int64(cells[row, cell, BEGIN]), np.int64(cells[row, cell, END])
         words[row] = NULL
         if what == TEXT or what == ESCAPED or (integers_too and what == INTEGER and is_canonical(data, begin, end)):
-            number = number_of(data, begin, end, texts)
-            if number < 0:
-                return place
-            words[row] = number
+            words[row] = hash_of(data, begin, end)
         elif what != ABSENT:
             refused[row] = True
+
+
+@jit
+def number(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts: Texts, likely: Places) -> int:
+    """Numbers in place of `hashes`. Returns how many of `rows` are done: fewer where `texts` has no more room.
+
+    First all are looked up where they would stand if nothing were in their way, so that the memory is waited for once
+    and not once for each. likely: (rows,), for use by the kernel alone.
+    """
+    mask = len(texts.table) - 1
+    for place in range(len(rows)):
+        likely[place] = texts.table[words[rows[place]] & mask]
+    for place in range(len(rows)):
+        row = rows[place]
+        if words[row] == NULL:
+            continue
+        begin, end = np.int64(cells[row, cell, BEGIN]), np.int64(cells[row, cell, END])
+        found = np.int64(likely[place])
+        if found < 0 or not is_spelled(data, begin, end, texts, found):
+            found = number_of(data, begin, end, words[row], texts)
+        if found < 0:
+            return place
+        words[row] = found
     return len(rows)
 
 
@@ -306,8 +346,9 @@ def texts_of(
 def enter(texts: Texts) -> None:
     """Fill the table of texts that have been moved into a larger one."""
     mask = len(texts.table) - 1
-    for number in range(texts.count[TEXTS]):
-        at = texts.entries[number, HASH] & mask
+    for text in range(texts.count[TEXTS]):
+        first = texts.entries[text, FIRST]
+        at = hash_of(texts.spelled, first, first + texts.entries[text, LENGTH]) & mask
         while texts.table[at] >= 0:
             at = (at + 1) & mask
-        texts.table[at] = number
+        texts.table[at] = text

@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int32]
 
 DEPTH = 60  # objects and lists within each other
+NUMBER_BYTES_MAX = 200
 
 # What a cell holds. ABSENT: nothing, or null. ESCAPED: a text with escapes. OTHER: an object or a list.
 ABSENT, TEXT, ESCAPED, INTEGER, REAL, TRUE, FALSE, OTHER = range(8)
@@ -138,8 +139,8 @@ def is_digit(c: int) -> bool:
 
 @inline
 def number_end(data: Bytes, at: int) -> tuple[int, int]:
-    """The first byte behind the number that begins at `at`, or -1; INTEGER or REAL."""
-    what = np.int64(INTEGER)
+    """The first byte behind the number that begins at `at`, or -1; INTEGER or REAL. One beyond all floats is odd."""
+    what, begin = np.int64(INTEGER), at
     if data[at] == _MINUS:
         at += 1
     first = at
@@ -163,9 +164,9 @@ def number_end(data: Bytes, at: int) -> tuple[int, int]:
         first = at
         while is_digit(data[at]):
             at += 1
-        if at == first:
+        if at == first or at > first + 2:
             return np.int64(-1), what
-    return at, what
+    return at if at - begin < NUMBER_BYTES_MAX else np.int64(-1), what
 
 
 @inline
