@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cep.arrow import ArrowError, ArrowReader, Table, joined_tables, table_of
 from cep.documents import (
     CANNOT_BE_DEEP,
     ENTRY_BYTES_MAX,
@@ -26,6 +27,8 @@ from cep.documents import (
     is_too_much,
     lines_of,
     parse_object,
+    readable,
+    tables_among,
 )
 from cep.engine.batch import Batch, Ints, empty
 from cep.engine.strings import Strings
@@ -42,7 +45,6 @@ BAD_LINES_MAX = 100  # of one entry: the last record stands for the rest, so tha
 EXCERPT_BYTES = 1024
 WITHHELD = "the stream has private fields, so what stood there is not repeated"
 
-_SCANNED_MAX = 2**31 - 1  # bytes that a kernel's places reach
 _NAMES = {str, int, bytes}  # what the value at a type path may be
 
 
@@ -68,32 +70,83 @@ class Decoder:
         self._texts = Vocabulary(strings.id)
         self._streams = [Stream(program, number) for number in range(len(program.streams))]
         self._plain = [PlainReader(stream, self._texts) if reads(stream) else None for stream in self._streams]
+        self._arrow = [ArrowReader(stream, strings) for stream in self._streams]
 
     def decode(self, entries: Entries) -> Decoded:
         """The events of some entries of one stream, in their order."""
         if self._sweeps != self._strings.sweeps:
             self._texts.clear()
+            for reader in self._arrow:
+                reader.clear()
             self._sweeps = self._strings.sweeps
         careful = _Pass(self._streams[entries.stream], self._strings, entries)
-        plain = self._plain[entries.stream]
-        joined = _joined(entries) if plain else None
-        if plain is None or joined is None:
+        if isinstance(entries.fields, Table):
+            rows = np.arange(len(entries))
+            return _decoded(careful, [self._tables(careful, entries.fields, rows, np.zeros(len(rows), np.int32))], b"")
+        joined = readable(entries)
+        if joined is None:
             careful.split(range(len(entries)))
             return _decoded(careful, careful.run(), b"")
-        rows, data, bounds = joined
-        read = plain.read(data, bounds, entries.ms[rows])
-        careful.unknown |= read.unknown
-        if len(rows) < len(entries):
+        rows, lines = joined
+        parts = []
+        if tables := tables_among(lines):
+            parts = self._entries_of_tables(careful, [(int(rows[at]), lines[at][1]) for at in tables])
+            kept = np.delete(np.arange(len(rows)), tables)
+            lines = Lines.of([lines[at][1] for at in kept.tolist()])
             careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
+            rows = rows[kept]
+        elif len(rows) < len(entries):
+            careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
+        parts += self._read(careful, rows, lines)
+        return _decoded(careful, [*parts, *careful.run()], lines.data)
+
+    def _read(self, careful: _Pass, rows: Ints, lines: Lines) -> list[_Part]:
+        """What is plain of entries of JSON; the rest is left to `careful`."""
+        plain = self._plain[careful.stream.number]
+        if plain is None:
+            careful.split(rows.tolist())
+            return []
+        read = plain.read(lines.data, lines.bounds, careful.entries.ms[rows])
+        careful.count(read.unknown)
         for entry, place, start, stop, fate in read.rest.tolist():
             if fate == sk.ODD_ENTRY:
                 careful.split([int(rows[entry])])
             else:
-                careful.lines.add(int(rows[entry]), place, data[start:stop])
+                careful.lines.add(int(rows[entry]), place, lines.data[start:stop])
         found = read.documents
         spans = found[:, sk.START : sk.STOP + 1]
-        part = _Part(rows[found[:, sk.ENTRY]], found[:, sk.PLACE], read.events, read.words, spans)
-        return _decoded(careful, [part, *careful.run()], data)
+        return [_Part(rows[found[:, sk.ENTRY]], found[:, sk.PLACE], read.events, read.words, spans)]
+
+    def _entries_of_tables(self, careful: _Pass, values: list[tuple[int, bytes]]) -> list[_Part]:
+        """Entries that are tables; those of one schema are read as one."""
+        by_schema: dict[Any, list[tuple[int, Any]]] = {}
+        for row, value in values:
+            try:
+                table = table_of(value)
+            except ArrowError as error:
+                lines = _Rows()
+                lines.add(row, 0, b"")
+                careful.refuse(lines, 0, "arrow", str(error))
+            else:
+                by_schema.setdefault(table.table.schema, []).append((row, table.table))
+        parts = []
+        for members in by_schema.values():
+            sizes = [table.num_rows for _, table in members]
+            rows = np.repeat([row for row, _ in members], sizes)
+            places = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
+            parts.append(self._tables(careful, joined_tables([table for _, table in members]), rows, places))
+        return parts
+
+    def _tables(self, careful: _Pass, table: Table, rows: Ints, places: npt.NDArray[np.int32]) -> _Part:
+        """The events of a table, whose rows stand in entries at some places."""
+        read = self._arrow[careful.stream.number].read(table.table, careful.entries.ms[rows])
+        careful.count(read.unknown)
+        for at, (reason, detail, path) in read.wrong.items():
+            wrong = _Rows([int(rows[at])], [int(places[at])], [table.document(at)])
+            careful.refuse(wrong, 0, reason, detail, path)
+        spans = np.column_stack((np.full(len(read.rows), ~len(careful.others)), read.rows))
+        careful.others.append(table)
+        return _Part(rows[read.rows], places[read.rows], read.events, read.words, spans)
 
 
 @dataclass(slots=True)
@@ -146,7 +199,12 @@ class _Pass:
         self.lines, self.flat = _Rows(), _Rows()
         self.bad: list[tuple[int, int, BadEvent]] = []
         self.unknown: dict[str, int] = {}
-        self.others: list[Document] = []
+        self.others: list[Document | Table] = []
+
+    def count(self, unknown: dict[str, int]) -> None:
+        """Add events of types that the program does not name."""
+        for name, number in unknown.items():
+            self.unknown[name] = self.unknown.get(name, 0) + number
 
     def run(self) -> list[_Part]:
         """Parse, tell the events apart, fill the columns."""
@@ -286,27 +344,6 @@ class _Pass:
                 name = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
                 self.unknown[name[:TYPE_NAME_MAX]] = self.unknown.get(name[:TYPE_NAME_MAX], 0) + 1
         return found
-
-
-def _joined(entries: Entries) -> tuple[Ints, bytes, Ints] | None:
-    """The rows of entries that a kernel may read, their values with a line end behind each, and where each begins.
-
-    None where there are none: flat entries, and values that are too long.
-    """
-    fields = entries.fields
-    if isinstance(fields, Lines):
-        rows, data, bounds = np.arange(len(fields)), fields.data, fields.bounds
-        return None if fields.longest() > ENTRY_BYTES_MAX else (rows, data, bounds)
-    rows = np.flatnonzero(np.fromiter(map(len, fields), np.int64, len(fields)) == 2)
-    values = [field[1] for field in (fields if len(rows) == len(fields) else map(fields.__getitem__, rows.tolist()))]
-    sizes = np.fromiter(map(len, values), np.int64, len(values))
-    if (sizes > ENTRY_BYTES_MAX).any():
-        rows, sizes = rows[sizes <= ENTRY_BYTES_MAX], sizes[sizes <= ENTRY_BYTES_MAX]
-        values = [value for value in values if len(value) <= ENTRY_BYTES_MAX]
-    if not len(rows) or sizes.sum() + len(sizes) > _SCANNED_MAX:
-        return None
-    lines = Lines.of(values)
-    return rows, lines.data, lines.bounds
 
 
 def _decoded(careful: _Pass, parts: list[_Part], data: bytes) -> Decoded:

@@ -1,4 +1,4 @@
-"""What an event looks like before it is read: one JSON object, or the fields of a flat entry; and their bounds."""
+"""What an event looks like before it is read: one JSON object, or the fields of a flat entry; their bounds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 
+from cep.arrow import MAGIC, Table, is_arrow
+from cep.engine.batch import Ints
+from cep.ports import Entries, Lines
 from cep.values import describe
 
 ENTRY_BYTES_MAX = 2**20
 DEPTH_MAX = 256
+SCANNED_MAX = 2**31 - 1  # bytes that a kernel's places reach
 CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what reading JSON may raise
 
@@ -27,17 +32,20 @@ Document = bytes | Sequence[bytes]  # an event as it came: JSON, or the fields o
 class Documents:
     """The events of a batch as they came, cut out of the bytes when somebody asks.
 
-    spans: (n, 2), where each begins and ends in `data`; where the first is negative, it is ~i of the others.
+    spans: (n, 2), where each begins and ends in `data`; where the first is negative, it is ~i of the others, and the
+    second its row if that is a table.
     """
 
     data: bytes
     spans: npt.NDArray[Any]
-    others: list[Any]
+    others: list[Document | Table]
 
     def __getitem__(self, row: int) -> Document:
         begin, end = self.spans[row].tolist()
-        document: Document = self.others[~begin] if begin < 0 else self.data[begin:end]
-        return document
+        if begin >= 0:
+            return self.data[begin:end]
+        other = self.others[~begin]
+        return other.document(end) if isinstance(other, Table) else other
 
 
 class UnreadableError(Exception):
@@ -100,3 +108,29 @@ def as_json(document: Document, limit: int | None = None) -> bytes:
         return document[:limit]
     texts = [text[:limit].decode(errors="replace") for text in document]
     return msgspec.json.encode(dict(zip(texts[::2], texts[1::2], strict=False)))[:limit]
+
+
+def readable(entries: Entries) -> tuple[Ints, Lines] | None:
+    """The rows of entries that a kernel may read, and their values.
+
+    None where there are none: flat entries, and values that are too long.
+    """
+    fields = entries.fields
+    if isinstance(fields, Lines):
+        return None if fields.longest() > ENTRY_BYTES_MAX else (np.arange(len(fields)), fields)
+    rows = np.flatnonzero(np.fromiter(map(len, fields), np.int64, len(fields)) == 2)
+    values = [field[1] for field in (fields if len(rows) == len(fields) else map(fields.__getitem__, rows.tolist()))]
+    sizes = np.fromiter(map(len, values), np.int64, len(values))
+    if (sizes > ENTRY_BYTES_MAX).any():
+        rows, sizes = rows[sizes <= ENTRY_BYTES_MAX], sizes[sizes <= ENTRY_BYTES_MAX]
+        values = [value for value in values if len(value) <= ENTRY_BYTES_MAX]
+    if not len(rows) or sizes.sum() + len(sizes) > SCANNED_MAX:
+        return None
+    return rows, Lines.of(values)
+
+
+def tables_among(lines: Lines) -> list[int]:
+    """Which of the values are tables."""
+    heads = np.frombuffer(lines.data, np.uint8)[lines.bounds[:-1]]
+    likely = np.flatnonzero(np.isin(heads, [magic[0] for magic in MAGIC])).tolist()
+    return [at for at in likely if is_arrow(lines[at][1])]

@@ -27,11 +27,12 @@ _parse = msgspec.json.Decoder(str).decode
 class Vocabulary:
     """The word of each text; `meaning` is asked once for every text that is new.
 
-    integers_too: an integer stands for the text that it is written as.
+    integers_too: an integer stands for the text that it is written as. is_json: texts are written as in JSON, so a
+    backslash may stand in them for something else.
     """
 
-    def __init__(self, meaning: Callable[[str], int], integers_too: bool = False) -> None:
-        self._meaning, self._integers_too = meaning, integers_too
+    def __init__(self, meaning: Callable[[str], int], integers_too: bool = False, is_json: bool = True) -> None:
+        self._meaning, self._integers_too, self._is_json = meaning, integers_too, is_json
         self.clear()
 
     def clear(self) -> None:
@@ -62,7 +63,8 @@ class Vocabulary:
         first, end = self._known, int(self._texts.count[ck.TEXTS])
         entries = self._texts.entries[first:end, : ck.LENGTH + 1].tolist()
         spelled = self._texts.spelled
-        self._words[first:end] = [self._meaning(_text(spelled[at : at + length].tobytes())) for at, length in entries]
+        written = [spelled[at : at + length].tobytes() for at, length in entries]
+        self._words[first:end] = [self._meaning(_text(text) if self._is_json else text.decode()) for text in written]
         self._known = end
 
     def _make_room(self) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import redis
 
-from cep.adapters.redis.log import COUNT_MAX, RedisLog
+from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.server import check_server
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.sink import RedisStreamSink

@@ -1,4 +1,4 @@
-"""Events from files: lines of JSON, or CSV whose header names the fields; also compressed with gzip, and `-` for stdin.
+"""Events from files: lines of JSON, CSV whose header names the fields, Parquet or Arrow; gzip, and `-` for stdin.
 
 The files of a stream are read one after the other as one log. An entry's id is (0, its line number), counted from 1
 over all of them, so a file needs no ids of its own and a bad event can be found again.
@@ -12,17 +12,18 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from cep.adapters.files.tables import SUFFIXES, read_tables
 from cep.documents import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
 from cep.ports import Entries, Lines
 
-FORMATS = ("ndjson", "csv")
+FORMATS = ("ndjson", "csv", "parquet", "arrow")
 STDIN = "-"
 _BLOCK_BYTES = 2**20
 _BLOCK_ROWS = 16384
@@ -35,8 +36,10 @@ _Blocks = Generator[Entries, None, int]  # returns the number of the line behind
 
 
 def format_of(path: str) -> str:
-    """The format that a file's name stands for: "csv" or "ndjson"."""
-    return "csv" if path.removesuffix(".gz").endswith(".csv") else "ndjson"
+    """The format that a file's name stands for, "ndjson" where it says nothing."""
+    if path.removesuffix(".gz").endswith(".csv"):
+        return "csv"
+    return SUFFIXES.get(os.path.splitext(path)[1], "ndjson")
 
 
 def total_bytes(paths: Sequence[str]) -> int | None:
@@ -45,16 +48,25 @@ def total_bytes(paths: Sequence[str]) -> int | None:
 
 
 def read_files(
-    paths: Sequence[str], format: str | None = None, stream: int = 0, progress: Progress | None = None
+    paths: Sequence[str],
+    format: str | None = None,
+    stream: int = 0,
+    progress: Progress | None = None,
+    names: Collection[str] | None = None,
 ) -> Iterator[Entries]:
     """The entries of the files, in blocks of some thousand. `format` None: by each file's name.
 
-    Raises ConfigurationError when a file cannot be read.
+    names: the columns that need to be read of files that can be read by columns; None: all. Raises ConfigurationError
+    when a file cannot be read.
     """
     line = 1
     for path in paths:
-        read = _read_csv if (format or format_of(path)) == "csv" else _read_lines
+        form = format or format_of(path)
+        read = _read_csv if form == "csv" else _read_lines
         try:
+            if form in SUFFIXES.values():
+                line = yield from read_tables(None if path == STDIN else path, form, stream, line, progress, names)
+                continue
             with ExitStack() as stack:
                 raw = sys.stdin.buffer if path == STDIN else stack.enter_context(open(path, "rb"))
                 file = cast(BinaryIO, _Counted(raw, progress))
