@@ -118,16 +118,18 @@ class ArrowReader:
         words[TIME_SLOT + 1 :] = stream.nulls
         named = np.flatnonzero(events >= 0)
         if stream.time_path:
-            words[TIME_SLOT, named], refused = self._field(table, stream.time_path, "time", named)
-            missing = np.flatnonzero(words[TIME_SLOT, named] == NULL).tolist()
+            times, refused = self._field(table, stream.time_path, "time", named)
+            missing = np.flatnonzero(times == NULL).tolist()
             for place, detail in [*refused, *((place, "an event time is missing") for place in missing)]:
                 wrong.setdefault(int(named[place]), ("time", detail, stream.time_path))
+            _put(times, words[TIME_SLOT], named)
         else:
             words[TIME_SLOT] = entry_ms * 1000
         for members, columns in stream.columns:
-            at = named if members.all() else named[members[events[named]]]
+            at = named if members.all() else named[members.take(events.take(named))]
             for slot, spec in columns if len(at) else ():
-                words[slot, at], refused = self._field(table, spec.path, spec.kind, at)
+                found, refused = self._field(table, spec.path, spec.kind, at)
+                _put(found, words[slot], at)
                 for place, detail in refused:
                     wrong.setdefault(int(at[place]), ("field", detail, spec.path))
         if len(named) < n or wrong:
@@ -153,12 +155,14 @@ class ArrowReader:
         path, types = self._stream.type_path, self._stream.types
         if not path:
             return np.full(n, self._stream.only, np.int16)
+        if not n:
+            return np.empty(0, np.int16)
         values, places = _distinct(array_of(table, path), n)
         known = [types.get(value, -1) if type(value) in (str, int) else -1 for value in values]
-        events = np.array(known, np.int16)[places] if len(values) else np.full(n, -1, np.int16)
-        counts = np.bincount(places, minlength=len(values)).tolist()
+        events = np.array(known, np.int16).take(places)
+        counts = np.bincount(places, minlength=len(values)).tolist() if min(known) < 0 else []
         for place, value in enumerate(values):
-            if known[place] < 0 and counts[place]:
+            if known[place] < 0 and counts and counts[place]:
                 if type(value) in (str, int):
                     name = str(value)[:TYPE_NAME_MAX]
                     unknown[name] = unknown.get(name, 0) + counts[place]
@@ -311,6 +315,14 @@ def array_of(table: Any, path: Path) -> Any:
     return array
 
 
+def _put(found: Ints, words: Ints, at: Ints) -> None:
+    """Write words to some places, which mostly are all."""
+    if len(at) == len(words):
+        words[:] = found
+    else:
+        words[at] = found
+
+
 def _distinct(array: Any, n: int) -> tuple[list[Any], Ints]:
     """The distinct values of an array, and the place of each row's among them."""
     if array is None:
@@ -324,7 +336,8 @@ def _distinct(array: Any, n: int) -> tuple[list[Any], Ints]:
     places, null = _numpy(array.indices)
     if null is not None:
         places = np.where(null, len(values), places)
-    return [*values, None], places
+        values.append(None)
+    return values, places
 
 
 def _numpy(array: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
