@@ -333,7 +333,7 @@ class FeaturePlan:
 
     key_parts: int
     aggregates: tuple[AggregateSpec, ...]
-    outputs: tuple[int, ...]  # the slot that each aggregate fills
+    outputs: tuple[int, ...]  # the slot that each aggregate fills, and perhaps those that say which are estimates
     feeds: tuple[Feed, ...]
     own_key: bool
     stratum: int = 0
@@ -546,6 +546,7 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
+    To alerts the words behind these say, a bit for each aggregate, which are estimates.
     aggregate_bits, reset_bits: of the rows that enter an aggregate, and of those since which it counts (0: none).
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
     rises_in_time: the condition may become true without an event. roster: the table that names the keys; each is judged
@@ -652,6 +653,15 @@ class Clause:
     condition: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A count of different values that the rule speaks of, and which bit of which input says that it is an estimate."""
+
+    name: str
+    input: int
+    bit: int
+
+
 class Said(IntEnum):
     """What a field of the event that an alert is says."""
 
@@ -708,6 +718,7 @@ class RuleSpec:
     is_shadow: bool = False
     feeding: Feeding | None = None
     structure: str = ""
+    estimates: tuple[Estimate, ...] = ()
 
     @property
     def is_selective(self) -> bool:

@@ -1,27 +1,24 @@
 """Which rules one state can run: `when`s that differ only in what the filter of their last step asks.
 
 Their partial matches are the same up to the last step, so they are kept once; each rule keeps only how far it has
-consumed them. The last filters become an index: the column that most of them compare with a constant for equality, the
-one that most of them bound, and an expression for whatever else they ask.
+consumed them. The last filters become an index.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import inward
-from cep.compile.expressions import COMPARISONS, conjuncts, is_float
+from cep.compile.expressions import conjuncts, has_aggregate
+from cep.compile.filters import filter_index
 from cep.compile.structure import of_rule
-from cep.lang.checked import Const, Expr, FieldRef, Kind, Op, Rule, RuleSet, Step, When
-from cep.layout import FilterIndex, IndexedFilter, Opcode, Predicate, RuleSpec, RunPlan, SequencePlan
+from cep.lang.checked import Expr, Rule, RuleSet, Step, When
+from cep.layout import Predicate, RuleSpec, RunPlan, SequencePlan
 
 if TYPE_CHECKING:
     from cep.compile.program import Context
-
-_MIRRORED = {"eq": "eq", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 
 
 def run_plans(context: Context, rules: Sequence[Rule], specs: Sequence[RuleSpec]) -> tuple[RunPlan, ...]:
@@ -39,8 +36,6 @@ def run_plans(context: Context, rules: Sequence[Rule], specs: Sequence[RuleSpec]
 
 def _common(rule: Rule, spec: RuleSpec) -> tuple[object, ...] | None:
     """All of a plan but its last filter; None when it can not be shared."""
-    from cep.compile.program import has_aggregate
-
     plan, trigger = spec.plan, rule.trigger
     if not isinstance(plan, SequencePlan) or not isinstance(trigger, When) or not is_shareable(plan):
         return None
@@ -78,8 +73,7 @@ def _with_last(plan: SequencePlan, predicate: int) -> SequencePlan:
 def _shared(context: Context, rules: Sequence[Rule], members: tuple[int, ...], first: RuleSpec) -> RunPlan:
     assert isinstance(first.plan, SequencePlan)
     event = first.plan.steps[-1].event
-    index = len(context.indexes)
-    context.indexes.append(_index(context, event, [_last_filter(rule) for rule in rules]))
+    index = context.index(filter_index(context.coder, event, [_last_filter(rule) for rule in rules]))
     predicate = len(context.predicates)
     context.predicates.append(Predicate(event, -1, -1, False, any_of=index))
     plan = _with_last(first.plan, predicate)
@@ -98,66 +92,3 @@ def _structure(rules: RuleSet, rule: Rule) -> str:
 def _last_filter(rule: Rule) -> list[Expr]:
     assert isinstance(rule.trigger, When)
     return list(map(inward, conjuncts(_last(rule.trigger).source.where)))
-
-
-# ------------------------------------------------------------------------------------------- index
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """A field of the event on the left of a comparison with a constant of its kind."""
-
-    field: FieldRef
-    name: str
-    const: Const
-
-
-def _comparison(condition: Expr) -> _Comparison | None:
-    if not isinstance(condition, Op) or condition.name not in _MIRRORED:
-        return None
-    left, right = condition.args
-    name = condition.name
-    if isinstance(left, Const):
-        left, right, name = right, left, _MIRRORED[name]
-    if isinstance(left, FieldRef) and isinstance(right, Const) and left.kind is right.kind:
-        return _Comparison(left, name, right)
-    return None
-
-
-def _index(context: Context, event: int, filters: Sequence[list[Expr]]) -> FilterIndex:
-    compared = [[c for part in conditions if (c := _comparison(part)) is not None] for conditions in filters]
-    equal = _commonest([c.field for own in compared for c in own if c.name == "eq" and not is_float(c.field.kind)])
-    bounded = [c.field for own in compared for c in own if c.field != equal and c.field.kind is not Kind.TEXT]
-    ordered = _commonest(bounded)
-    slot = context.coder.event_load
-    return FilterIndex(
-        -1 if equal is None else slot(equal)[1],
-        -1 if ordered is None else slot(ordered)[1],
-        ordered is not None and is_float(ordered.kind),
-        tuple(_indexed(context, conditions, equal, ordered) for conditions in filters),
-    )
-
-
-def _commonest(fields: Sequence[FieldRef]) -> FieldRef | None:
-    return Counter(fields).most_common(1)[0][0] if fields else None
-
-
-def _indexed(
-    context: Context, conditions: Sequence[Expr], equal: FieldRef | None, ordered: FieldRef | None
-) -> IndexedFilter:
-    from cep.compile.program import all_of
-
-    equals, bounds, others = -1, list[tuple[Opcode, int, bool]](), list[Expr]()
-    for condition in conditions:
-        found = _comparison(condition)
-        if found is not None and found.field == equal and found.name == "eq" and equals < 0:
-            equals = context.coder.constant(found.const)
-        elif found is not None and found.field == ordered:
-            integer, real, flipped = COMPARISONS[found.name]
-            opcode = real if is_float(found.field.kind) else integer
-            bounds.append((opcode, context.coder.constant(found.const), flipped))
-        else:
-            others.append(condition)
-    rest = all_of(others)
-    code = -1 if rest is None else context.coder.expression(rest, context.coder.event_load)
-    return IndexedFilter(equals, tuple(bounds), code)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from cep.kernels import filters as fk
 from cep.kernels.filters import Filters
-from cep.layout import NULL, FilterIndex, IndexedFilter, Opcode
+from cep.layout import NULL, FilterIndex, IndexedFilter, Opcode, Program
 
 Ints = npt.NDArray[np.int64]
 
@@ -16,7 +16,21 @@ _EQUAL = (Opcode.EQ_I, Opcode.EQ_F)
 _LESS = (Opcode.LT_I, Opcode.LT_F)
 
 
-def new_filters(index: FilterIndex, consts: Ints) -> Filters:
+class Indexes:
+    """A program's indexes of filters, each laid out when it is first asked for."""
+
+    def __init__(self, program: Program, consts: Ints) -> None:
+        self._indexes, self._consts = program.indexes, consts
+        self._laid_out: dict[int, Filters] = {}
+
+    def of(self, index: int) -> Filters:
+        """The index at a place in Program.indexes."""
+        if index not in self._laid_out:
+            self._laid_out[index] = _laid_out(self._indexes[index], self._consts)
+        return self._laid_out[index]
+
+
+def _laid_out(index: FilterIndex, consts: Ints) -> Filters:
     """The index, its rows in the order in which they are looked at."""
     word = np.unique([consts[f.equals] for f in index.filters if f.equals >= 0]).astype(np.int64)
     place = {int(w): at for at, w in enumerate(word)}

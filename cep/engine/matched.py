@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,19 +84,34 @@ def in_order(program: Program, state: EngineState, matches: list[RuleMatches]) -
     if not matches:
         return np.empty((0, 2), np.int64)
     rows = np.concatenate([m.row for m in matches])
-    place = np.concatenate([np.full(len(m.row), i) for i, m in enumerate(matches)])
+    place = np.repeat(np.arange(len(matches)), [len(m.row) for m in matches])
     row = np.concatenate([np.arange(len(m.row)) for m in matches])
-    ranks = (rows[:, START], place, rows[:, PLACE], rows[:, KIND], rows[:, TIME])
-    by = np.lexsort((row, *ranks))
-    same = np.ones(max(len(by) - 1, 0), np.bool_)
-    for rank in ranks:
-        same &= rank[by[1:]] == rank[by[:-1]]
-    for first, last in _stretches(same):
-        # One event of two keys, or the deadlines of two keys that share their last event.
-        rule = program.rules[matches[place[by[first]]].rule]
-        kinds = [kind for _, kind in rule.keys]
-        by[first:last] = sorted(by[first:last], key=lambda i: _key_values(rows[i], kinds, state))
+    by = np.argsort(rows[:, TIME], kind="stable")
+    tied = _in_stretches(rows[by, TIME])  # few matches are of the same instant, and only they need more than their time
+    if len(tied):
+        some = by[tied]
+        ranks = [rows[some, rank] for rank in (START, PLACE, KIND, TIME)]
+        ranks.insert(1, place[some])
+        order = np.lexsort((row[some], *ranks))
+        by[tied] = some = some[order]
+        for first, last in _stretches(_equal([rank[order] for rank in ranks])):
+            # One event of two keys, or the deadlines of two keys that share their last event.
+            kinds = [kind for _, kind in program.rules[matches[place[some[first]]].rule].keys]
+            at = tied[first:last]
+            by[at] = sorted(by[at], key=lambda i: _key_values(rows[i], kinds, state))
     return np.stack((place[by], row[by]), axis=1)
+
+
+def _equal(ranks: Sequence[Ints]) -> npt.NDArray[np.bool_]:
+    """Whether each place but the first is equal to the one before it in all ranks."""
+    equal: npt.NDArray[np.bool_] = np.logical_and.reduce([rank[1:] == rank[:-1] for rank in ranks])
+    return equal
+
+
+def _in_stretches(sorted_values: Ints) -> npt.NDArray[np.intp]:
+    """The places whose value is also a neighbour's."""
+    same = sorted_values[1:] == sorted_values[:-1]
+    return np.flatnonzero(np.concatenate((same, [False])) | np.concatenate(([False], same)))
 
 
 def _stretches(same: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

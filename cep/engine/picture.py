@@ -22,7 +22,7 @@ import numpy.typing as npt
 from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
-from cep.engine.filters import new_filters
+from cep.engine.filters import Indexes
 from cep.engine.order import BEGINNING, Order
 from cep.engine.shared import SharedState
 from cep.engine.state import Counters, EngineState, new_plans, null_words
@@ -86,7 +86,8 @@ def take(program: Program, state: EngineState) -> Picture:
         for part in _tables(plan):
             kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
             fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
-            arrays |= {name: array for name, array in kept.items() if not np.array_equal(array, fresh[name])}
+            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
+            arrays |= {name: array for name, array in kept.items() if whole or not _same(array, fresh[name])}
     return Picture(
         streams=[stream.name for stream in program.streams],
         events=_events(program),
@@ -103,6 +104,11 @@ def take(program: Program, state: EngineState) -> Picture:
     )
 
 
+def _same(array: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two arrays are alike, bit by bit: an empty state's are small, and there are thousands."""
+    return array.shape == other.shape and array.tobytes() == other.tobytes()
+
+
 def restore(program: Program, picture: Picture, empty: EngineState | None = None) -> EngineState:
     """The state of a program that goes on where the picture was taken. It takes the picture's arrays for its own.
 
@@ -112,7 +118,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     state.strings = Strings(picture.texts)
     for place, text in program.const_texts:
         state.consts[place] = state.strings.id(text)
-    state.indexes = [new_filters(index, state.consts) for index in program.indexes]
+    state.indexes = Indexes(program, state.consts)
     state.next_ordinal = picture.next_ordinal
     state.counters = Counters(**picture.counters)
     state.order = _order(program, picture)
@@ -129,7 +135,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
             run = program.plans[place - len(program.features)]
             known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
             numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
-            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes[run.index])
+            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes.of(run.index))
     kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:
@@ -170,7 +176,9 @@ def _plans(program: Program) -> list[tuple[str, str]]:
 
 
 def _rules(program: Program) -> list[tuple[str, str, int, int]]:
-    return [(r.name, r.structure, *member) for r, member in zip(program.rules, program.members, strict=True)]
+    first = len(program.features)
+    members = zip(program.rules, program.members, strict=True)
+    return [(rule.name, rule.structure, first + plan, member) for rule, (plan, member) in members]
 
 
 def _tables(plan: object) -> list[str]:

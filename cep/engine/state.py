@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,14 +13,13 @@ from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
-from cep.engine.filters import new_filters
+from cep.engine.filters import Indexes
 from cep.engine.graph import GraphState
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.shared import SharedState
 from cep.engine.strings import Strings
-from cep.kernels.filters import Filters
 from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, RunPlan
 
 Ints = npt.NDArray[np.int64]
@@ -62,7 +60,7 @@ class EngineState:
     calendars: list[Calendar]
     code: Ints
     consts: Ints
-    indexes: list[Filters]
+    indexes: Indexes
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
@@ -100,7 +98,7 @@ class EngineState:
         consts = np.array(program.consts or (0,), np.int64)
         for place, text in program.const_texts:
             consts[place] = strings.id(text)
-        indexes = [new_filters(index, consts) for index in program.indexes]
+        indexes = Indexes(program, consts)
         features, plans = new_plans(program, indexes)
         return EngineState(
             strings=strings,
@@ -116,16 +114,16 @@ class EngineState:
         )
 
 
-def new_plans(program: Program, indexes: Sequence[Filters]) -> tuple[list[FeatureState], list[PlanState]]:
+def new_plans(program: Program, indexes: Indexes) -> tuple[list[FeatureState], list[PlanState]]:
     """Empty states of the features and of the plans of rules."""
     nulls = null_words(program)
     return [FeatureState(plan) for plan in program.features], [_new_plan(run, nulls, indexes) for run in program.plans]
 
 
-def _new_plan(run: RunPlan, nulls: Ints, indexes: Sequence[Filters]) -> PlanState:
+def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
     if isinstance(run.plan, EpisodePlan):
         return EpisodeState(run.plan, nulls[[slot for _, slot in run.plan.latest]])
-    return SharedState(run.plan, indexes[run.index]) if run.index >= 0 else new_sequence(run.plan, nulls)
+    return SharedState(run.plan, indexes.of(run.index)) if run.index >= 0 else new_sequence(run.plan, nulls)
 
 
 def null_words(program: Program) -> Ints:

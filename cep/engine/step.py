@@ -7,14 +7,13 @@ alone; how they are cut into batches changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from cep.engine import chain
 from cep.engine.batch import Batch, empty
 from cep.engine.dispositions import alerting
+from cep.engine.filters import Indexes
 from cep.engine.matched import RuleMatches, StepOutput, in_order, taken
 from cep.engine.order import late_rows, release
 from cep.engine.plans import Rows
@@ -22,7 +21,6 @@ from cep.engine.state import EngineState
 from cep.kernels import entering as ek
 from cep.kernels import filters as fk
 from cep.kernels import machine as mk
-from cep.kernels.filters import Filters
 from cep.kernels.runs import Machine
 from cep.layout import END_OF_TIME, DerivedColumn, Feed, Program, Stratum
 
@@ -108,7 +106,7 @@ def _run(
 class _Selection:
     """Which rows pass which predicate; each is worked out once, when it is first asked for."""
 
-    def __init__(self, program: Program, machine: Machine, batch: Batch, indexes: Sequence[Filters]) -> None:
+    def __init__(self, program: Program, machine: Machine, batch: Batch, indexes: Indexes) -> None:
         self._program = program
         self._machine = machine
         self._indexes = indexes
@@ -143,7 +141,7 @@ class _Selection:
             rows = self._of_event(predicate.event) if predicate.base < 0 else self._pass(predicate.base)
             if predicate.any_of >= 0:
                 chosen = np.empty(len(rows), np.int64)
-                rows = chosen[: fk.select_any(self._indexes[predicate.any_of], m, rows, chosen)]
+                rows = chosen[: fk.select_any(self._indexes.of(predicate.any_of), m, rows, chosen)]
             elif predicate.code >= 0:
                 chosen = np.empty(len(rows), np.int64)
                 count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)

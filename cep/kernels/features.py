@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cep.kernels import jit, kernel
 from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
-from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, lacks, value
+from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, estimated, lacks, value
 from cep.layout import NULL, READ_SHIFT, RESET_SHIFT
 
 Ints = npt.NDArray[np.int64]
@@ -39,7 +39,8 @@ def feed(
     """Read, then begin anew or enter, rows[begin_at:]; the place reached, less than len(rows) when space has run out.
 
     rows, bits, slots: (m,), slot -1 for a key that holds nothing.
-    words: (slots, n), of which column outputs[a] is filled for the rows that read a.
+    words: (slots, n), of which column outputs[a] is filled for the rows that read a. Where there are twice as many
+    outputs as aggregates, the others say whether the value is an estimate.
     """
     aggregates = windows.table.shape[0]
     for i in range(begin_at, len(rows)):
@@ -58,6 +59,8 @@ def feed(
                     words[outputs[a], row] = unseen(windows, seen, a, words[windows.table[a, VALUE], row])
                 else:
                     words[outputs[a], row] = value(windows, seen, a)
+                if len(outputs) > aggregates:
+                    words[outputs[aggregates + a], row] = np.int64(estimated(windows, seen, a))
         if slot < 0:
             continue
         for a in range(aggregates):

@@ -265,7 +265,8 @@ def beaten(windows: Windows, function: int, old: int, new: int) -> bool:
 def arrive(windows: Windows, slot: int, a: int, now_us: int, words: Ints, row: int) -> None:
     """The event in a row happens: it enters, or waits until it may; null does not count.
 
-    The caller has made sure that an element is free.
+    It is inlined as far as counts and sums go, whose elements need nothing but their place in the list. The caller has
+    made sure that an element is free.
     """
     source = windows.table[a, VALUE]
     word = words[source, row] if source >= 0 else np.int64(0)
@@ -281,6 +282,11 @@ def arrive(windows: Windows, slot: int, a: int, now_us: int, words: Ints, row: i
     until_us = words[windows.table[a, UNTIL_SLOT], row] if windows.table[a, FORM] == EACH else np.int64(0)
     if windows.table[a, DELAYED]:
         wait(windows, slot, a, now_us, word, until_us)
+    elif not windows.table[a, FURTHER] and windows.table[a, FUNCTION] <= AVG_F:
+        element = take(windows, now_us, word, slot * windows.table.shape[0] + a)
+        append(windows, slot, a, element)
+        if windows.table[a, FUNCTION] != COUNT:
+            add(windows, slot, a, word, 1)
     else:
         push(windows, slot, a, now_us, word, until_us)
 
@@ -443,6 +449,15 @@ def value(windows: Windows, slot: int, a: int) -> int:
     return windows.element[
         windows.slots[slot, COLUMNS * a + TAIL] if function == LAST else windows.slots[slot, COLUMNS * a + HEAD], WORD
     ]
+
+
+@inline
+def estimated(windows: Windows, slot: int, a: int) -> bool:
+    """Whether a count(distinct) is of a sample: only some values are held, or some count for several."""
+    if windows.table[a, FUNCTION] != DISTINCT:
+        return False
+    at = COLUMNS * a
+    return windows.slots[slot, at + LOW] > 0 or windows.slots[slot, at + TOTAL] != windows.slots[slot, at + LENGTH]
 
 
 @inline

@@ -8,20 +8,26 @@ from functools import partial
 
 import numpy as np
 
+from cep.engine.graph import GraphState
 from cep.engine.shared import SharedState
 from cep.engine.state import EngineState
 from cep.engine.strings import Strings
 from cep.engine.values import Value
+from cep.engine.waits import captured_by_graph
 from cep.kernels.keys import HASH, KEY
 from cep.layout import Program
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A key of a rule, and the positive steps that its runs wait for, as `PlanState.waiting_at` has them."""
+    """A key of a rule, and the positive steps that its runs wait for, as `PlanState.waiting_at` has them.
+
+    captured: the steps that have captured something for one of them.
+    """
 
     key: Mapping[str, Value]
     steps: frozenset[int]
+    captured: frozenset[int]
 
 
 def waiting(program: Program, state: EngineState, now_us: int) -> dict[str, list[Waiting]]:
@@ -37,7 +43,8 @@ def waiting(program: Program, state: EngineState, now_us: int) -> dict[str, list
                 words = slots[slot, KEY : KEY + len(rule.keys)].tolist()
                 pairs = zip(rule.keys, words, strict=True)
                 key = {name: _value(word, kind, state.strings) for (name, kind), word in pairs}
-                entries.append(Waiting(key, frozenset(steps)))
+                captured = captured_by_graph(plan.paths, slot) if isinstance(plan, GraphState) else range(max(steps))
+                entries.append(Waiting(key, frozenset(steps), frozenset(captured)))
         found[rule.name] = entries
     return found
 
