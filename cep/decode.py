@@ -8,52 +8,44 @@ decoded. Nothing in an entry can raise: what cannot be read becomes a `BadEvent`
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from cep.arrow import ArrowError, ArrowReader, Table, joined_tables, table_of
+from cep.documents import (
+    CANNOT_BE_DEEP,
+    ENTRY_BYTES_MAX,
+    UNFIT,
+    Document,
+    Documents,
+    UnreadableError,
+    as_json,
+    is_too_much,
+    lines_of,
+    parse_object,
+    readable,
+    tables_among,
+)
 from cep.engine.batch import Batch, Ints, empty
 from cep.engine.strings import Strings
-from cep.layout import NULL, TIME_SLOT, ColumnSpec, EventSpec, StreamSpec
-from cep.ports import BadEvent, Entries
-from cep.projection import Projection, loose
-from cep.values import column, describe, word
+from cep.kernels import scan as sk
+from cep.layout import NULL, TIME_SLOT
+from cep.plain import TYPE_NAME_MAX, PlainReader, reads
+from cep.ports import BadEvent, Entries, Lines
+from cep.projection import loose
+from cep.streams import Schema, Stream
+from cep.values import column, describe
+from cep.vocabulary import Vocabulary
 
-ENTRY_BYTES_MAX = 2**20
-DEPTH_MAX = 256
 BAD_LINES_MAX = 100  # of one entry: the last record stands for the rest, so that dead letters stay bounded
 EXCERPT_BYTES = 1024
 WITHHELD = "the stream has private fields, so what stood there is not repeated"
-TYPE_NAME_MAX = 100  # characters of an unknown type that are kept for counting it
 
-_CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at
-_UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _NAMES = {str, int, bytes}  # what the value at a type path may be
-_parse = msgspec.json.Decoder().decode
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-
-Document = bytes | Sequence[bytes]  # an event as it came: JSON, or the fields of a flat entry
-
-
-class Schema(Protocol):
-    """The part of a program that decoding needs."""
-
-    @property
-    def streams(self) -> tuple[StreamSpec, ...]:
-        """By index."""
-
-    @property
-    def events(self) -> tuple[EventSpec, ...]:
-        """Root events, by index."""
-
-    @property
-    def columns(self) -> tuple[ColumnSpec, ...]:
-        """By slot."""
 
 
 @dataclass(slots=True)
@@ -63,51 +55,98 @@ class Decoded:
     batch: Batch
     bad: list[BadEvent]
     unknown: dict[str, int]
-    documents: list[Document]
+    documents: Documents
 
     def raw(self, row: int) -> bytes:
         """The event of a row of the batch as JSON: as it came, unless it came as flat fields."""
-        return _json(self.documents[row])
+        return as_json(self.documents[row])
 
 
 class Decoder:
     """Decodes for one program; texts get their ids from `strings`, which belongs to the state."""
 
     def __init__(self, program: Schema, strings: Strings) -> None:
-        self._streams = [_Stream(program, number) for number in range(len(program.streams))]
-        self._strings = strings
+        self._strings, self._sweeps = strings, strings.sweeps
+        self._texts = Vocabulary(strings.id)
+        self._streams = [Stream(program, number) for number in range(len(program.streams))]
+        self._plain = [PlainReader(stream, self._texts) if reads(stream) else None for stream in self._streams]
+        self._arrow = [ArrowReader(stream, strings) for stream in self._streams]
 
     def decode(self, entries: Entries) -> Decoded:
         """The events of some entries of one stream, in their order."""
-        return _Pass(self._streams[entries.stream], self._strings, entries).run()
+        if self._sweeps != self._strings.sweeps:
+            self._texts.clear()
+            for reader in self._arrow:
+                reader.clear()
+            self._sweeps = self._strings.sweeps
+        careful = _Pass(self._streams[entries.stream], self._strings, entries)
+        if isinstance(entries.fields, Table):
+            rows = np.arange(len(entries))
+            return _decoded(careful, [self._tables(careful, entries.fields, rows, np.zeros(len(rows), np.int32))], b"")
+        joined = readable(entries)
+        if joined is None:
+            careful.split(range(len(entries)))
+            return _decoded(careful, careful.run(), b"")
+        rows, lines = joined
+        parts = []
+        if tables := tables_among(lines):
+            parts = self._entries_of_tables(careful, [(int(rows[at]), lines[at][1]) for at in tables])
+            kept = np.delete(np.arange(len(rows)), tables)
+            lines = Lines.of([lines[at][1] for at in kept.tolist()])
+            careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
+            rows = rows[kept]
+        elif len(rows) < len(entries):
+            careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
+        parts += self._read(careful, rows, lines)
+        return _decoded(careful, [*parts, *careful.run()], lines.data)
 
+    def _read(self, careful: _Pass, rows: Ints, lines: Lines) -> list[_Part]:
+        """What is plain of entries of JSON; the rest is left to `careful`."""
+        plain = self._plain[careful.stream.number]
+        if plain is None:
+            careful.split(rows.tolist())
+            return []
+        read = plain.read(lines.data, lines.bounds, careful.entries.ms[rows])
+        careful.count(read.unknown)
+        for entry, place, start, stop, fate in read.rest.tolist():
+            if fate == sk.ODD_ENTRY:
+                careful.split([int(rows[entry])])
+            else:
+                careful.lines.add(int(rows[entry]), place, lines.data[start:stop])
+        found = read.documents
+        spans = found[:, sk.START : sk.STOP + 1]
+        return [_Part(rows[found[:, sk.ENTRY]], found[:, sk.PLACE], read.events, read.words, spans)]
 
-class _Stream:
-    """What is known of a stream before any entry is seen."""
+    def _entries_of_tables(self, careful: _Pass, values: list[tuple[int, bytes]]) -> list[_Part]:
+        """Entries that are tables; those of one schema are read as one."""
+        by_schema: dict[Any, list[tuple[int, Any]]] = {}
+        for row, value in values:
+            try:
+                table = table_of(value)
+            except ArrowError as error:
+                lines = _Rows()
+                lines.add(row, 0, b"")
+                careful.refuse(lines, 0, "arrow", str(error))
+            else:
+                by_schema.setdefault(table.table.schema, []).append((row, table.table))
+        parts = []
+        for members in by_schema.values():
+            sizes = [table.num_rows for _, table in members]
+            rows = np.repeat([row for row, _ in members], sizes)
+            places = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
+            parts.append(self._tables(careful, joined_tables([table for _, table in members]), rows, places))
+        return parts
 
-    def __init__(self, program: Schema, number: int) -> None:
-        stream = program.streams[number]
-        self.number, self.slots = number, len(program.columns)
-        self.time_path, self.type_path, self.private = stream.time_path, stream.type_path, stream.private
-        own = [(slot, c) for slot, c in enumerate(program.columns) if c.stream == number]
-        self.columns = [  # for each set of events: who is in it, shape (events,), and the columns that it has
-            (np.isin(np.arange(len(program.events)), of), [(slot, c) for slot, c in own if c.events == of])
-            for of in dict.fromkeys(c.events for _, c in own)
-        ]
-        events = [index for index, event in enumerate(program.events) if event.stream == number]
-        self.only = events[0] if events and not stream.type_path else -1
-        self.types: dict[object, int] = {}
-        for index in events:
-            wire = program.events[index].wire_type
-            self.types |= {wire: index, wire.encode(): index}
-            if re.fullmatch(r"0|-?[1-9]\d{0,17}", wire, re.ASCII):  # a type may be a number on the wire
-                self.types[int(wire)] = index
-        kinds = [(c.path, c.kind) for _, c in own]
-        kinds += [(stream.time_path, "time")] if stream.time_path else []
-        kinds += [(stream.type_path, "type")] if stream.type_path else []
-        self.projection = Projection(kinds)
-        nulls = [word(c.kind, None, Strings()) for c in program.columns[TIME_SLOT + 1 :]]
-        self.nulls = np.array(nulls, np.int64)[:, None]
+    def _tables(self, careful: _Pass, table: Table, rows: Ints, places: npt.NDArray[np.int32]) -> _Part:
+        """The events of a table, whose rows stand in entries at some places."""
+        read = self._arrow[careful.stream.number].read(table.table, careful.entries.ms[rows])
+        careful.count(read.unknown)
+        for at, (reason, detail, path) in read.wrong.items():
+            wrong = _Rows([int(rows[at])], [int(places[at])], [table.document(at)])
+            careful.refuse(wrong, 0, reason, detail, path)
+        spans = np.column_stack((np.full(len(read.rows), ~len(careful.others)), read.rows))
+        careful.others.append(table)
+        return _Part(rows[read.rows], places[read.rows], read.events, read.words, spans)
 
 
 @dataclass(slots=True)
@@ -134,74 +173,78 @@ class _Rows:
         return self.rows, self.places, self.documents, self.parsed
 
 
-class _UnreadableError(Exception):
-    """A document that is not a JSON object; the reason and the detail of its `BadEvent`."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 _Read = Callable[[tuple[str, ...], list[Any]], list[Any]]  # the values at a path of what was parsed
-_Part = tuple[_Rows, npt.NDArray[np.int16], Ints]  # rows, their event indices (n,), their words (slots, n)
+
+
+@dataclass(slots=True)
+class _Part:
+    """n events in order: the rows of their entries and their places there, their indices; words: (slots, n)."""
+
+    rows: npt.NDArray[Any]
+    places: npt.NDArray[Any]
+    events: npt.NDArray[np.int16]
+    words: Ints
+    spans: npt.NDArray[Any]
 
 
 class _Pass:
-    """One call of `decode`.
+    """One call of `decode`: `lines` and `flat` are what is to be read, `others` what has been.
 
     Events that the generated struct fits are `typed`. The others are `loose`: flat entries, and objects that the struct
     refuses, perhaps only for a field that their event does not have. Both end in the same columns.
     """
 
-    def __init__(self, stream: _Stream, strings: Strings, entries: Entries) -> None:
+    def __init__(self, stream: Stream, strings: Strings, entries: Entries) -> None:
         self.stream, self.strings, self.entries = stream, strings, entries
+        self.lines, self.flat = _Rows(), _Rows()
         self.bad: list[tuple[int, int, BadEvent]] = []
         self.unknown: dict[str, int] = {}
+        self.others: list[Document | Table] = []
 
-    def run(self) -> Decoded:
+    def count(self, unknown: dict[str, int]) -> None:
+        """Add events of types that the program does not name."""
+        for name, number in unknown.items():
+            self.unknown[name] = self.unknown.get(name, 0) + number
+
+    def run(self) -> list[_Part]:
         """Parse, tell the events apart, fill the columns."""
-        lines, flat = self.split()
-        typed, others = self.parse(lines)
-        sides = (typed, self.stream.projection.typed), (self.parse_loose(others, flat), loose)
-        parts = [part for rows, read in sides if rows.rows and (part := self.columns(rows, read))[0].rows]
-        bad = _bounded([event for _, _, event in sorted(self.bad, key=lambda item: item[:2])])
-        if not parts:
-            return Decoded(empty(self.stream.slots), bad, self.unknown, [])
-        rows, events, words = parts[0] if len(parts) == 1 else _joined(*parts)
-        at, places = np.array(rows.rows, np.intp), np.array(rows.places, np.int32)
-        streams = np.full(len(at), self.stream.number, np.int16)
-        batch = Batch(streams, events, self.entries.ms[at], self.entries.seq[at], places, words)
-        return Decoded(batch, bad, self.unknown, rows.documents)
+        typed, others = self.parse(self.lines)
+        sides = (typed, self.stream.projection.typed), (self.parse_loose(others, self.flat), loose)
+        return [self.part(rows, read) for rows, read in sides if rows.rows]
+
+    def part(self, rows: _Rows, read: _Read) -> _Part:
+        """The events that the program names and whose values are all right."""
+        rows, events, words = self.columns(rows, read)
+        first = len(self.others)
+        self.others += rows.documents
+        places = ~np.arange(first, len(self.others), dtype=np.int64)
+        at = np.array(rows.rows, np.intp)
+        return _Part(at, np.array(rows.places, np.int32), events, words, np.column_stack((places, places)))
 
     def refuse(self, rows: _Rows, at: int, reason: str, detail: str, path: tuple[str, ...] | None = None) -> None:
         """Put one event aside."""
         row, place = rows.rows[at], rows.places[at]
         where = "" if path is None else ".".join(("$", *path))
-        excerpt = _json(rows.documents[at], EXCERPT_BYTES)
+        excerpt = as_json(rows.documents[at], EXCERPT_BYTES)
         if self.stream.private:
             detail, excerpt = WITHHELD, b""
         event = BadEvent(self.stream.number, self.entries.id(row), place, reason, where, detail, excerpt)
         self.bad.append((row, place, event))
 
-    def split(self) -> tuple[_Rows, _Rows]:
-        """The JSON documents, and the flat entries."""
-        fields_of = self.entries.fields
-        if set(map(len, fields_of)) == {2}:
-            documents = [fields[1] for fields in fields_of]
-            if b"\n" not in b"".join(documents):
-                return _Rows(list(range(len(documents))), [0] * len(documents), documents), _Rows()
-        lines, flat = _Rows(), _Rows()
-        for row, fields in enumerate(fields_of):
+    def split(self, rows: Iterable[int]) -> None:
+        """Add the JSON documents and the flat entries of some rows to what is to be read."""
+        lines = self.lines
+        for row in rows:
+            fields = self.entries.fields[row]
             if len(fields) != 2:
-                flat.add(row, 0, fields)
+                self.flat.add(row, 0, fields)
             elif b"\n" not in fields[1]:
                 lines.add(row, 0, fields[1])
             else:
-                texts = _lines(fields[1])
+                texts = lines_of(fields[1])
                 lines.documents += texts
                 lines.rows += [row] * len(texts)
                 lines.places += range(len(texts))
-        return lines, flat
 
     def parse(self, lines: _Rows) -> tuple[_Rows, _Rows]:
         """Those that the struct fits, and those that it does not."""
@@ -210,14 +253,14 @@ class _Pass:
             parsed += [None] * len(lines.rows)
             return _Rows(), lines
         documents = lines.documents
-        if max(map(len, documents), default=0) > _CANNOT_BE_DEEP:
-            documents = [b"" if len(d) > _CANNOT_BE_DEEP and _is_too_much(d) else d for d in documents]
+        if max(map(len, documents), default=0) > CANNOT_BE_DEEP:
+            documents = [b"" if len(d) > CANNOT_BE_DEEP and is_too_much(d) else d for d in documents]
         rest, others = iter(documents), []
         while len(parsed) < len(documents):
             try:
                 for value in map(decoder.decode, rest):
                     parsed.append(value)
-            except _UNFIT:
+            except UNFIT:
                 others.append(len(parsed))
                 parsed.append(None)
         if not others:
@@ -230,9 +273,9 @@ class _Pass:
         for at, document in enumerate(lines.documents):
             name = self.entries.fields[lines.rows[at]][0]
             try:
-                lines.parsed[at] = _object(document)
+                lines.parsed[at] = parse_object(document)
                 good.append(at)
-            except _UnreadableError as error:
+            except UnreadableError as error:
                 if name in self.stream.projection.names:  # a flat entry may have one field only
                     flat.add(lines.rows[at], 0, self.entries.fields[lines.rows[at]])
                 else:
@@ -246,7 +289,7 @@ class _Pass:
                 rows.parsed.append(self.stream.projection.flat(fields))
         return rows
 
-    def columns(self, rows: _Rows, read: _Read) -> _Part:
+    def columns(self, rows: _Rows, read: _Read) -> tuple[_Rows, npt.NDArray[np.int16], Ints]:
         """The words of the events that the program names and whose values are all right."""
         stream = self.stream
         events = self.events(rows, read)
@@ -303,66 +346,26 @@ class _Pass:
         return found
 
 
-def _object(document: bytes) -> dict[str, Any]:
-    """A JSON object. Raises _UnreadableError."""
-    if len(document) > ENTRY_BYTES_MAX:
-        raise _UnreadableError("size", f"entries stay below {ENTRY_BYTES_MAX} bytes")
-    if len(document) > _CANNOT_BE_DEEP and _is_too_much(document):
-        raise _UnreadableError("json", f"nested deeper than {DEPTH_MAX}")
-    try:
-        parsed = _parse(document)
-    except UnicodeDecodeError as error:
-        raise _UnreadableError("encoding", str(error)) from error
-    except _UNFIT as error:
-        raise _UnreadableError("json", str(error)) from error
-    if type(parsed) is not dict:
-        raise _UnreadableError("json", f"an object expected, not {describe(parsed)}")
-    return parsed
+def _decoded(careful: _Pass, parts: list[_Part], data: bytes) -> Decoded:
+    """All parts in the order of entries and places."""
+    parts = [part for part in parts if len(part.rows)]
+    bad = _bounded([event for _, _, event in sorted(careful.bad, key=lambda item: item[:2])])
+    stream, entries = careful.stream, careful.entries
+    if not parts:
+        return Decoded(empty(stream.slots), bad, careful.unknown, Documents(data, np.empty((0, 2), np.int64), []))
+    part = parts[0] if len(parts) == 1 else _in_order(parts)
+    streams = np.full(len(part.rows), stream.number, np.int16)
+    ms, seq = entries.ms[part.rows], entries.seq[part.rows]
+    batch = Batch(streams, part.events, ms, seq, part.places.astype(np.int32), part.words)
+    return Decoded(batch, bad, careful.unknown, Documents(data, part.spans, careful.others))
 
 
-def _is_too_much(document: bytes) -> bool:
-    """Whether a document is over the bounds of size or depth, whatever it holds."""
-    if len(document) > ENTRY_BYTES_MAX:
-        return True
-    if document.count(b"[") + document.count(b"{") <= DEPTH_MAX:
-        return False
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", document):
-        depth += (byte in b"[{") - (byte in b"]}")
-        deepest = max(deepest, depth)
-    return deepest > DEPTH_MAX
-
-
-def _lines(value: bytes) -> list[bytes]:
-    """The documents of a value with line ends: its lines, or all of it when it is one object written in many lines."""
-    lines = [line for line in value.split(b"\n") if line and not line.isspace()]
-    if len(lines) <= 1 or len(value) > ENTRY_BYTES_MAX:
-        return [value]
-    try:
-        _object(lines[0])
-    except _UnreadableError:
-        try:
-            _object(value)
-        except _UnreadableError:
-            return lines
-        return [value]
-    return lines
-
-
-def _json(document: Document, limit: int | None = None) -> bytes:
-    """A document as JSON, or its first `limit` bytes."""
-    if isinstance(document, bytes):
-        return document[:limit]
-    texts = [text[:limit].decode(errors="replace") for text in document]
-    return msgspec.json.encode(dict(zip(texts[::2], texts[1::2], strict=False)))[:limit]
-
-
-def _joined(first: _Part, second: _Part) -> _Part:
-    """The rows of both in the order of entries and places."""
-    rows = _Rows(*(a + b for a, b in zip(first[0].lists(), second[0].lists(), strict=True)))
-    order = np.lexsort((rows.places, rows.rows))
-    events, words = np.concatenate((first[1], second[1])), np.concatenate((first[2], second[2]), axis=1)
-    return rows.take(order.tolist()), events[order], words[:, order]
+def _in_order(parts: list[_Part]) -> _Part:
+    """Parts as one."""
+    rows, places = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "places"))
+    order = np.lexsort((places, rows))
+    events, spans = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("events", "spans"))
+    return _Part(rows[order], places[order], events, np.concatenate([p.words for p in parts], axis=1)[:, order], spans)
 
 
 def _bounded(bad: list[BadEvent]) -> list[BadEvent]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,46 @@ class EntryId(NamedTuple):
 
 Offsets = dict[int, EntryId]
 """For each stream (its index in the program) the last entry applied; absent where nothing was applied yet."""
+
+
+@dataclass(slots=True)
+class Lines(Sequence[Sequence[bytes]]):
+    """Entries of one nameless field each, which stand in one buffer and are cut out of it when somebody asks.
+
+    data: the values, with a line end behind each; bounds: (entries + 1,), where each begins in it.
+    """
+
+    data: bytes
+    bounds: Ints
+
+    @classmethod
+    def of(cls, values: Sequence[bytes]) -> Lines:
+        """From values apart."""
+        bounds = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=bounds[1:])
+        return cls(b"\n".join([*values, b""]), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @overload
+    def __getitem__(self, at: int) -> Sequence[bytes]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Lines: ...
+    def __getitem__(self, at: int | slice) -> Sequence[bytes] | Lines:
+        if isinstance(at, int):
+            row = range(len(self))[at]
+            return [b"", self.data[self.bounds[row] : self.bounds[row + 1] - 1]]
+        first, last, step = at.indices(len(self))
+        assert step == 1, "lines are taken in a row"
+        if (first, last) == (0, len(self)):
+            return self
+        begin, end = int(self.bounds[first]), int(self.bounds[max(first, last)])
+        return Lines(self.data[begin:end], self.bounds[first : max(first, last) + 1] - begin)
+
+    def longest(self) -> int:
+        """The length of the longest value."""
+        return int(np.diff(self.bounds).max(initial=1)) - 1
 
 
 @dataclass(slots=True)

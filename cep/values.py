@@ -85,6 +85,26 @@ def column(kind: str, values: Sequence[object], strings: Strings) -> tuple[Ints,
     return words, wrong
 
 
+def many(
+    kind: str, values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None, strings: Strings
+) -> tuple[Ints, list[Wrong]]:
+    """`column` over what is an array already: floats for numbers and money, integers for those, integers and times.
+
+    null: which of them are null, if any.
+    """
+    words, doubtful = _FAST[kind, False][1](values)  # type: ignore[arg-type]  # an array is as good as a list
+    if null is not None:
+        words[null] = word(kind, None, strings)
+        doubtful &= ~null
+    wrong = []
+    for place in np.flatnonzero(doubtful).tolist():
+        try:
+            words[place] = word(kind, values[place].item(), strings)
+        except ValueError as error:
+            wrong.append((place, str(error)))
+    return words, wrong
+
+
 def from_text(kind: str, raw: bytes) -> object:
     """The value that the text of a flat field stands for; None for empty text. Raises ValueError."""
     text = raw.decode()

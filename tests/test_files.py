@@ -38,7 +38,7 @@ def test_many_lines_come_in_blocks_and_in_order(tmp_path: Path) -> None:
     path.write_bytes(b"".join(b'{"n":%d,"pad":"%s"}\n' % (n, b"x" * 60) for n in range(30_000)))
     seen: list[int] = []
     blocks = list(read_files([str(path)], progress=seen.append))
-    assert max(len(block) for block in blocks) <= 8192
+    assert max(len(block) for block in blocks) <= 16_384
     rows = read(path)
     assert [line for line, _ in rows] == list(range(1, 30_001))
     assert [json.loads(fields[1])["n"] for _, fields in rows] == list(range(30_000))

@@ -21,7 +21,17 @@ BUILD = "from setuptools import build_meta; build_meta.build_{}('out')"
 
 # Who may import whom: each name stands for a module and what is in it. Imports run downwards only.
 CORE = {"cep.cron", "cep.errors", "cep.layout", "cep.kernels", "cep.engine"}
-DECODING = {"cep.values", "cep.projection", "cep.ports", "cep.errors", "cep.layout", "cep.engine"}
+DECODING = {
+    "cep.documents",
+    "cep.values",
+    "cep.projection",
+    "cep.streams",
+    "cep.vocabulary",
+    "cep.plain",
+    "cep.arrow",
+    "cep.ports",
+}
+DECODING |= {"cep.errors", "cep.layout", "cep.engine", "cep.kernels"}
 LAYERS: dict[str, set[str]] = {
     "cep.errors": set(),
     "cep.cron": set(),
@@ -33,12 +43,17 @@ LAYERS: dict[str, set[str]] = {
     "cep.engine": CORE,
     "cep.values": DECODING,
     "cep.projection": DECODING,
+    "cep.documents": DECODING,
+    "cep.streams": DECODING,
+    "cep.vocabulary": DECODING,
+    "cep.plain": DECODING,
+    "cep.arrow": DECODING,
     "cep.decode": DECODING,
     "cep.alerting": CORE,
     "cep.runtime": {"cep.ports", "cep.errors"},
     "cep.detector": {"cep.decode", "cep.engine", "cep.layout", "cep.ports", "cep.runtime"},
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
-    "cep.adapters.files": {"cep.ports", "cep.errors", "cep.decode"},
+    "cep.adapters.files": {"cep.ports", "cep.errors", "cep.documents", "cep.arrow"},
     "cep.adapters.redis": {"cep.ports", "cep.errors"},
     "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import redis
 
-from cep.adapters.redis.log import COUNT_MAX, RedisLog
+from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.server import check_server
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.sink import RedisStreamSink
@@ -68,7 +68,7 @@ def test_count_follows_the_size_of_entries(server: Server) -> None:
         sizes.append(len(part[0]))
         after = {0: part[0].id(-1)}
     assert sum(sizes) == 20_000
-    assert max(sizes) == COUNT_MAX
+    assert max(sizes) > 4000
     assert all(second <= 2 * first for first, second in pairwise(sizes))
 
 

@@ -149,7 +149,7 @@ def replay(
     from_: Annotated[list[str], Parameter(name="--from", consume_multiple=True, negative=())],
     stream: str | None = None,
     format: Literal["text", "ndjson"] | None = None,
-    input_format: Literal["ndjson", "csv"] | None = None,
+    input_format: Literal["ndjson", "csv", "parquet", "arrow"] | None = None,
     drain: Annotated[bool, Parameter(negative=())] = False,
     batch: Annotated[int | None, Parameter(validator=AtLeastOne)] = None,
     dead: str | None = None,

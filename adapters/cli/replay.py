@@ -153,7 +153,10 @@ def outcomes(
     program: Program, detector: RuleDetector, files: dict[int, list[str]], inputs: Inputs, advance: Progress
 ) -> Iterator[Outcome]:
     """Take in all the files."""
-    waiting = {s: _cut(read_files(group, inputs.form, s, advance), inputs.batch) for s, group in files.items()}
+    waiting = {
+        s: _cut(read_files(group, inputs.form, s, advance, _names(program, s)), inputs.batch)
+        for s, group in files.items()
+    }
     while waiting:
         behind = min(waiting, key=lambda stream: int(detector.state.order.max_us[stream]))
         entries = next(waiting[behind], None)
@@ -161,6 +164,13 @@ def outcomes(
             del waiting[behind]
         else:
             yield detector.apply([entries], frozenset(range(len(program.streams))) - waiting.keys())
+
+
+def _names(program: Program, stream: int) -> set[str]:
+    """What the columns are called that the program may ask a file of a stream for."""
+    spec = program.streams[stream]
+    paths = [spec.time_path, spec.type_path, *(column.path for column in program.columns if column.stream == stream)]
+    return {name for path in paths if path for name in (path[0], ".".join(path))}
 
 
 def _ending(detector: RuleDetector, drain: bool) -> Outcome:

@@ -21,8 +21,8 @@ from cep.lang import check_texts
 from cep.ports import Entries, EntryId
 
 _SCHEMA = """
-stream s time ts
-event a from s (k text, m money, x number, n integer)
+stream s time ts type t
+event a from s (k text, m money, x number, n integer, f flag)
 """
 
 RULES = {  # what each compiles, and rules that need it; what takes longest comes first
@@ -31,7 +31,7 @@ rule r by k within 1m when 1+ all of (a as p then optional a where m > p.last.m)
   until a where x < 0 and count(g) > 9
 rule s by k within 1m when any of (a as p, a) then no a where x > p.x within 5s""",
     "sequences, aggregates and conditions": """
-rule r by k within 1m match each when 2+ a where x > 0 then no a where x < 0 within 5s
+rule r by k within 1m match each when 2+ a where x > 0 and f then no a where x < 0 within 5s
 rule s by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x) < 9 and count(distinct a.n) > 0
   and avg(a.x) > 0 and km(x, x, n, n) >= 0
 rule t by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s
@@ -138,5 +138,5 @@ def _warm_up_shown() -> None:
 
 
 def _entry(n: int) -> tuple[EntryId, list[bytes]]:
-    event = b'{"ts":%d,"k":"k%d","m":%d,"x":%d.5,"n":%d}' % (n, n % 2, n, n, n)
+    event = b'{"t":"a","ts":%d,"k":"k%d","m":%d,"x":%d.5,"n":%d,"f":true}' % (n, n % 2, n, n, n)
     return EntryId(0, n), [b"e", event]

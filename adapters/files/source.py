@@ -1,4 +1,4 @@
-"""Events from files: lines of JSON, or CSV whose header names the fields; also compressed with gzip, and `-` for stdin.
+"""Events from files: lines of JSON, CSV whose header names the fields, Parquet or Arrow; gzip, and `-` for stdin.
 
 The files of a stream are read one after the other as one log. An entry's id is (0, its line number), counted from 1
 over all of them, so a file needs no ids of its own and a bad event can be found again.
@@ -12,20 +12,21 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from cep.decode import ENTRY_BYTES_MAX
+from cep.adapters.files.tables import SUFFIXES, read_tables
+from cep.documents import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
-from cep.ports import Entries
+from cep.ports import Entries, Lines
 
-FORMATS = ("ndjson", "csv")
+FORMATS = ("ndjson", "csv", "parquet", "arrow")
 STDIN = "-"
 _BLOCK_BYTES = 2**20
-_BLOCK_ROWS = 8192
+_BLOCK_ROWS = 16384
 _BOM = b"\xef\xbb\xbf"
 
 Progress = Callable[[int], None]
@@ -35,8 +36,10 @@ _Blocks = Generator[Entries, None, int]  # returns the number of the line behind
 
 
 def format_of(path: str) -> str:
-    """The format that a file's name stands for: "csv" or "ndjson"."""
-    return "csv" if path.removesuffix(".gz").endswith(".csv") else "ndjson"
+    """The format that a file's name stands for, "ndjson" where it says nothing."""
+    if path.removesuffix(".gz").endswith(".csv"):
+        return "csv"
+    return SUFFIXES.get(os.path.splitext(path)[1], "ndjson")
 
 
 def total_bytes(paths: Sequence[str]) -> int | None:
@@ -45,16 +48,25 @@ def total_bytes(paths: Sequence[str]) -> int | None:
 
 
 def read_files(
-    paths: Sequence[str], format: str | None = None, stream: int = 0, progress: Progress | None = None
+    paths: Sequence[str],
+    format: str | None = None,
+    stream: int = 0,
+    progress: Progress | None = None,
+    names: Collection[str] | None = None,
 ) -> Iterator[Entries]:
     """The entries of the files, in blocks of some thousand. `format` None: by each file's name.
 
-    Raises ConfigurationError when a file cannot be read.
+    names: the columns that need to be read of files that can be read by columns; None: all. Raises ConfigurationError
+    when a file cannot be read.
     """
     line = 1
     for path in paths:
-        read = _read_csv if (format or format_of(path)) == "csv" else _read_lines
+        form = format or format_of(path)
+        read = _read_csv if form == "csv" else _read_lines
         try:
+            if form in SUFFIXES.values():
+                line = yield from read_tables(None if path == STDIN else path, form, stream, line, progress, names)
+                continue
             with ExitStack() as stack:
                 raw = sys.stdin.buffer if path == STDIN else stack.enter_context(open(path, "rb"))
                 file = cast(BinaryIO, _Counted(raw, progress))
@@ -71,20 +83,29 @@ def _read_lines(file: BinaryIO, stream: int, line: int) -> _Blocks:
     while block := file.read(_BLOCK_BYTES):
         if is_start:
             block, is_start = block.removeprefix(_BOM), False
-        *lines, rest = (rest + block).split(b"\n")
-        rest = rest[: ENTRY_BYTES_MAX + 1]  # a longer line will be refused for its size, however long it is
-        yield from _blocks(stream, line, lines)
-        line += len(lines)
-    yield from _blocks(stream, line, [rest])
+        end = block.rfind(b"\n") + 1
+        if end:
+            whole, rest = rest + block[:end], b""
+            yield from _blocks(stream, line, whole)
+            line += whole.count(b"\n")
+        rest = (rest + block[end:])[: ENTRY_BYTES_MAX + 1]  # a longer line is refused for its size, however long it is
+    if rest:
+        yield from _blocks(stream, line, rest + b"\n")
     return line + bool(rest)
 
 
-def _blocks(stream: int, line: int, lines: list[bytes]) -> Iterator[Entries]:
+def _blocks(stream: int, line: int, data: bytes) -> Iterator[Entries]:
+    """Whole lines as entries."""
+    view = np.frombuffer(data, np.uint8)
+    bounds = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(view == ord("\n")) + 1))
+    lines, numbers = Lines(data, bounds), np.arange(line, line + len(bounds) - 1)
+    doubtful = np.flatnonzero(view[bounds[:-1]] <= ord(" ")).tolist()
+    if blank := [at for at in doubtful if not lines[at][1].strip()]:
+        numbers = np.delete(numbers, blank)
+        lines = Lines.of([lines[at - line][1] for at in numbers.tolist()])
     for start in range(0, len(lines), _BLOCK_ROWS):
-        part = lines[start : start + _BLOCK_ROWS]
-        numbers = [at for at, text in enumerate(part, line + start) if text and not text.isspace()]
-        if numbers:
-            yield _entries(stream, numbers, [[b"", part[at - line - start]] for at in numbers])
+        part = slice(start, start + _BLOCK_ROWS)
+        yield Entries(stream, np.zeros(len(numbers[part]), np.int64), numbers[part], lines[part])
 
 
 def _read_csv(file: BinaryIO, stream: int, line: int) -> _Blocks:

@@ -22,11 +22,13 @@ from cep.adapters.redis.session import BLOCK_S, ReplyError, Session
 from cep.errors import ConfigurationError
 from cep.ports import BadEvent, Commit, Entries, EntryId, LateEvent, LogError, Offsets
 
-COUNT_MIN, COUNT_MAX = 1, 2000
+COUNT_MIN, COUNT_MAX = 1, 8000
 REPLY_BYTES = 4 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
+COUNT_FIRST = 1000
 _SAMPLE = 16
 _START = EntryId(0, 0)
 _OFFSET = "offset:"
+_ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
 
 
 class RedisLog:
@@ -38,8 +40,10 @@ class RedisLog:
         self._url, self._streams, self._allow_volatile = url, list(streams), allow_volatile
         self._keys = [f"cep:{{{group}}}:meta", alerts, *(f"{alerts}:{part}" for part in ("dlq", "late", "shadow"))]
         self._session: Session | None = None
+        self._reader: Session | None = None  # of its own, so that no commit waits behind a read that waits for entries
+        self._asked: list[str] | None = None  # the ids behind which the reader has been asked for entries
         self._token, self._seq = "", 0
-        self._count = COUNT_MAX // 2
+        self._count = COUNT_FIRST
 
     def open(self) -> Offsets:
         """Take the log over and fence who had it. Raises ConfigurationError where the promise could not hold."""
@@ -68,11 +72,14 @@ class RedisLog:
         except LogError:
             self._count = max(COUNT_MIN, self._count // 2)  # the reply may have been too long for the server's buffer
             raise
+        is_full = any(len(reply) >= self._count for _, reply in parts)
         self._adapt(parts)
-        try:
-            return [_entries(number, reply) for number, reply in parts if reply]
-        except OverflowError as error:  # XADD takes any id up to 2^64, and after such a one a stream is at its end
-            raise ConfigurationError(f"{session.name}: an entry id is beyond 2^63: begin a new stream") from error
+        batch = [_entries(number, reply) for number, reply in parts if reply]
+        if any(max(entries.ms.max(), entries.seq.max()) == _ID_MAX for entries in batch):
+            raise ConfigurationError(f"{session.name}: an entry id is beyond 2^63: begin a new stream")
+        if upto is None and is_full:  # there is more; were there not, what comes meanwhile would come entry by entry
+            self._ask(after | {entries.stream: entries.id(-1) for entries in batch})
+        return batch
 
     def commit(self, commit: Commit) -> None:
         """Move the offsets and append the outputs. A commit repeated in the same session is applied once."""
@@ -94,10 +101,11 @@ class RedisLog:
         self._seq += 1
 
     def close(self) -> None:
-        """Let go of the connection. May be called more than once."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Let go of the connections. May be called more than once."""
+        for session in (self._session, self._reader):
+            if session is not None:
+                session.close()
+        self._session = self._reader = self._asked = None
 
     def _opened(self) -> Session:
         if self._session is None:
@@ -105,10 +113,27 @@ class RedisLog:
         return self._session
 
     def _read_live(self, session: Session, after: Offsets) -> list[tuple[int, list[Any]]]:
-        last = [str(after.get(number, _START)) for number in range(len(self._streams))]
-        block = int(BLOCK_S * 1000)
-        reply = session.call("XREAD", "COUNT", self._count, "BLOCK", block, "STREAMS", *self._streams, *last)
+        """What has been asked for when the entries before were read, so that the server had it ready meanwhile."""
+        if self._reader is not None and self._asked is not None and self._asked != self._behind(after):
+            self._reader.close()  # with the answer to another question
+            self._reader = self._asked = None
+        if self._asked is None:
+            self._ask(after)
+        assert self._reader is not None
+        self._asked = None
+        reply = self._reader.receive()
         return [(self._streams.index(key.decode()), entries) for key, entries in reply or ()]
+
+    def _ask(self, after: Offsets) -> None:
+        """Ask for the entries behind `after`."""
+        if self._reader is None:
+            self._reader = Session(self._url)
+        last, block = self._behind(after), int(BLOCK_S * 1000)
+        self._reader.send([("XREAD", "COUNT", self._count, "BLOCK", block, "STREAMS", *self._streams, *last)])
+        self._asked = last
+
+    def _behind(self, after: Offsets) -> list[str]:
+        return [str(after.get(number, _START)) for number in range(len(self._streams))]
 
     def _read_upto(self, session: Session, after: Offsets, upto: Offsets) -> list[tuple[int, list[Any]]]:
         numbers = [number for number, last in upto.items() if after.get(number, _START) < last]
@@ -169,5 +194,5 @@ def _entry_id(text: str) -> EntryId:
 
 
 def _entries(stream: int, reply: list[Any]) -> Entries:
-    numbers = np.array(list(map(int, b"-".join([entry[0] for entry in reply]).split(b"-"))), np.int64)
+    numbers = np.fromstring(b"-".join([entry[0] for entry in reply]), np.int64, sep="-")
     return Entries(stream, numbers[::2], numbers[1::2], [entry[1] for entry in reply])

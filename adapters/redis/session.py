@@ -62,9 +62,21 @@ class Session:
 
     def pipeline(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
         """The replies to some commands, sent together. After an error the session is over."""
+        self.send(commands)
+        return [self.receive() for _ in commands]
+
+    def send(self, commands: Sequence[Sequence[bytes | str | int]]) -> None:
+        """Send some commands; each reply is to be received."""
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
-            return [self._connection.read_response() for _ in commands]
+        except (RedisError, OSError) as error:
+            self.close()
+            raise LogError(f"{self.name}: {error}") from error
+
+    def receive(self) -> Any:
+        """The next reply. After an error the session is over."""
+        try:
+            return self._connection.read_response()
         except ResponseError as error:
             self.close()
             if str(error).startswith("CEPFENCED"):

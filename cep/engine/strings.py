@@ -39,12 +39,13 @@ COMPACT_AT = 65_536  # texts; below that, forgetting is not worth the sweep
 class Strings:
     """A two-way table of texts and ids. None stands for null, whose id is `NULL`.
 
-    compact_at: the number of texts at which to forget.
+    compact_at: the number of texts at which to forget. sweeps: how often that has been done; until then ids stay good.
     """
 
     def __init__(self, texts: Iterable[str | None] = ()) -> None:
         self._ids = _Ids()
         self.compact_at = COMPACT_AT
+        self.sweeps = 0
         for number, text in enumerate(texts):
             self._ids.texts.append(text)
             if text is None:
@@ -86,3 +87,4 @@ class Strings:
                 table.texts[number] = None
                 table.free.append(number)
         self.compact_at = max(COMPACT_AT, 2 * len(self))
+        self.sweeps += 1
