@@ -20,8 +20,8 @@ def decorated(decorator: str) -> set[str]:
     }
 
 
-def called(path: Path) -> Iterator[str]:
-    """What a module calls of those that it imports from the kernels, as module.name."""
+def used(path: Path) -> Iterator[str]:
+    """What a module names of all that it imports from the kernels, as module.name."""
     tree = ast.parse(path.read_text("utf-8"))
     names: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -29,15 +29,14 @@ def called(path: Path) -> Iterator[str]:
             prefix = f"{node.module}.".removeprefix("cep.kernels.")
             names |= {alias.asname or alias.name: prefix + alias.name for alias in node.names}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
-            head, _, rest = name.partition(".")
+        if isinstance(node, ast.Attribute | ast.Name):
+            head, _, rest = ast.unparse(node).partition(".")
             if head in names:
                 yield f"{names[head]}.{rest}" if rest else names[head]
 
 
 def test_what_python_calls_is_a_kernel():
     paths = [path for path in CEP.rglob("*.py") if path.parent.name != "kernels"]
-    calls = {name for path in paths for name in called(path)}
-    assert calls & (decorated("jit") | decorated("inline")) == set()
-    assert decorated("kernel") - calls == set()
+    uses = {name for path in paths for name in used(path)}
+    assert uses & (decorated("jit") | decorated("inline")) == set()
+    assert decorated("kernel") - uses == set()

@@ -34,7 +34,9 @@ rule s by k within 1m when any of (a as p, a) then no a where x > p.x within 5s"
 rule r by k within 1m match each when 2+ a where x > 0 and f then no a where x < 0 within 5s
 rule s by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x) < 9 and count(distinct a.n) > 0
   and avg(a.x) > 0 and km(x, x, n, n) >= 0
-rule t by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s""",
+rule t by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s
+rule u by k within 1m when a then a where x > 1
+rule v by k within 1m when a then a where x > 2""",
     "sequences that look back": """
 rule r by k within 1m when 2 a as p then a as q where m > p.last.m and q.n != p.first.n
   alert high "{count(p)} {sum(p.m) * 2} {q.x}" limit 1 per 1h by k

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -97,7 +97,7 @@ def name_of(data: Bytes, begin: int, end: int, owner: int, h: int, shape: Shape)
     return np.int64(NO_NAME)
 
 
-@jit
+@kernel
 def enter(shape: Shape) -> None:
     """Fill the table of a shape."""
     mask = len(shape.table) - 1
@@ -285,7 +285,7 @@ def line_end(data: Bytes, at: int) -> tuple[int, bool]:
     return at, is_blank
 
 
-@jit
+@kernel
 def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
