@@ -47,11 +47,15 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Section:
-    """A part of the table. Rows share their columns; `PASSES_S`, the passes behind a row, goes to the JSON only."""
+    """A part of the table. Rows share their columns; `PASSES_S`, the passes behind a row, goes to the JSON only.
+
+    `remarks`: what has to be said of single rows, below them.
+    """
 
     title: str
     note: str
     rows: list[Row] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, timings: Sequence[Timing], **columns: Any) -> None:
         """One more row."""
@@ -67,7 +71,10 @@ class Section:
             _line(names, widths, numeric),
             "|" + "|".join(_rule(w, n) for w, n in zip(widths, numeric, strict=True)) + "|",
         ]
-        return "\n".join([f"## {self.title}", "", self.note, "", *out, *(_line(row, widths, numeric) for row in cells)])
+        out += [_line(row, widths, numeric) for row in cells]
+        if self.remarks:
+            out += ["", *(f"- {remark}" for remark in self.remarks)]
+        return "\n".join([f"## {self.title}", "", self.note, "", *out])
 
 
 def _shown(value: object) -> str:
@@ -262,7 +269,9 @@ def keep(sections: Sequence[Section], facts: dict[str, Any]) -> Path:
     """Write both forms of the record; the path without suffix."""
     RECORD.mkdir(exist_ok=True)
     name = f"{facts['date']}-{facts['what']}"
-    document = facts | {"sections": [{"title": s.title, "note": s.note, "rows": s.rows} for s in sections]}
+    document = facts | {
+        "sections": [{"title": s.title, "note": s.note, "rows": s.rows, "remarks": s.remarks} for s in sections]
+    }
     (RECORD / f"{name}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (RECORD / f"{name}.md").write_text(report(sections, facts), "utf-8")
     return RECORD / name

@@ -1,0 +1,190 @@
+"""Who is compared, and how each is asked for a workload.
+
+A contender answers with an `Outcome`, or with the reason why it has none: it is not installed, its language cannot say
+the rule, or it was not done within the time limit. A further one is a line in `contenders`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from bench.engine import EngineRun
+from bench.measure import Timing, settle
+from bench.workloads import KINDS, Events, card_name, compile_workload
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The events, in memory and as the file that the peers read."""
+
+    events: Events
+    path: Path
+
+    @classmethod
+    def create(cls, events: Events, path: Path) -> Stream:
+        """Write the file: what the rules look at, one line an event."""
+        columns = (column.tolist() for column in (events.ts, events.kind, events.card, events.amount))
+        with path.open("w", encoding="utf-8") as file:
+            file.write("ts,type,card,amount\n")
+            file.writelines(
+                f"{ts},{KINDS[kind]},{card_name(card)},{amount}\n"
+                for ts, kind, card, amount in zip(*columns, strict=True)
+            )
+        return cls(events, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The matches of a pass, and how long each pass took that counts."""
+
+    matches: int
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no outcome. `below`: the time limit was reached, so it takes fewer events a second than this."""
+
+    why: str
+    below: float | None = None
+
+
+class Contender(Protocol):
+    """An engine. `differs`: why it finds other matches than the reference in a workload, where that is known."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def differs(self) -> Mapping[str, str]: ...
+
+    def measure(self, workload: str, stream: Stream, passes: int) -> Outcome | Refusal:
+        """One pass that does not count, then `passes` that do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """This engine: decoded events in, matches out, on one core."""
+
+    name: str = "ours, 1 core"
+    differs: Mapping[str, str] = field(default_factory=dict)
+
+    def measure(self, workload: str, stream: Stream, passes: int) -> Outcome | Refusal:
+        """The state is empty in each pass; the kernels are compiled in the one that does not count."""
+        run = EngineRun(compile_workload(workload), stream.events)
+        seconds = []
+        for _ in range(passes + 1):
+            settle()
+            seconds.append(run.timed())
+        return Outcome(run.matches, Timing(len(stream.events), tuple(seconds[1:])))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A program that is given WORKLOAD EVENTS.csv PASSES and prints a line of JSON, matches and seconds, for each pass.
+
+    `command`: how it is started, or why it cannot be. `cannot`: the workloads that its language cannot say, and why.
+    """
+
+    name: str
+    command: Callable[[], Sequence[str] | Refusal]
+    cannot: Mapping[str, str]
+    differs: Mapping[str, str]
+    limit_s: float
+
+    def measure(self, workload: str, stream: Stream, passes: int) -> Outcome | Refusal:
+        """A run of the program; the limit is for all its passes and for its start."""
+        if workload in self.cannot:
+            return Refusal(self.cannot[workload])
+        command = self.command()
+        if isinstance(command, Refusal):
+            return command
+        arguments = [*command, workload, str(stream.path), str(passes + 1)]
+        try:
+            done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=self.limit_s)
+        except subprocess.TimeoutExpired:
+            return Refusal(f"not done after {self.limit_s:.0f} s", below=len(stream.events) / self.limit_s)
+        if done.returncode:
+            raise RuntimeError(f"{self.name}, {workload}: {done.stderr[-2000:]}")
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        (matches,) = {line["matches"] for line in told}
+        return Outcome(matches, Timing(len(stream.events), tuple(line["seconds"] for line in told[1:])))
+
+
+NO_AGGREGATE = "its language has no sum over a window"
+HELD_BACK = (
+    "Flink holds a completed match back while a partial match that began earlier is alive, and drops it when that one "
+    "completes; the reference takes the first that completes"
+)
+NO_EVENT_TIME = "its keyed state has no timers in event time"
+FORGETS = (
+    "EQL's engine keeps one partial match for each card and stage, the newest, and a match ends no other partial match"
+)
+
+
+def contenders(flink_home: Path | None, python: str, limit_s: float, build: Path) -> list[Contender]:
+    """Everyone, in the order of the table. `build`: a folder for what is compiled."""
+    return [
+        Ours(),
+        Peer(
+            "Flink CEP",
+            lambda: _flink(flink_home or _pyflink(), build),
+            {"w6": NO_AGGREGATE},
+            {"w4": HELD_BACK},
+            limit_s,
+        ),
+        Peer("bytewax", lambda: _script(python, "bytewax"), {"w5": NO_EVENT_TIME}, {}, limit_s),
+        Peer(
+            "eql",
+            lambda: _script(python, "eql"),
+            {
+                "w4": "a condition cannot speak of the event before",
+                "w5": "its Python engine has no absence at a deadline",
+                "w6": NO_AGGREGATE,
+            },
+            dict.fromkeys(("w1", "w2", "w3"), FORGETS),
+            limit_s,
+        ),
+    ]
+
+
+SCRIPTS = {"bytewax": HERE / "bytewax_flow.py", "eql": HERE / "eql_engine.py"}
+
+
+def _script(python: str, package: str) -> Sequence[str] | Refusal:
+    """One of our scripts, if that Python has the package."""
+    probe = f"import importlib.util as u, sys; sys.exit(u.find_spec('{package}') is None)"
+    if subprocess.run([python, "-c", probe], check=False).returncode:
+        return Refusal("not installed")
+    return [python, str(SCRIPTS[package])]
+
+
+def _pyflink() -> Path | None:
+    """The jars inside the Python package of Flink, if this Python has it."""
+    spec = importlib.util.find_spec("pyflink")
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) if places else None
+
+
+def _flink(home: Path | None, build: Path) -> Sequence[str] | Refusal:
+    """Our Java program, compiled against Flink's jars once."""
+    java, javac = shutil.which("java"), shutil.which("javac")
+    if home is None or not list(home.glob("lib/flink-cep*.jar")):
+        return Refusal("not installed")
+    if java is None or javac is None:
+        return Refusal("no Java here")
+    jars = f"{home}/lib/*"
+    if not (build / "FlinkCep.class").exists():
+        compiled = [javac, "-nowarn", "-proc:none", "-d", str(build), "-cp", jars, str(HERE / "FlinkCep.java")]
+        subprocess.run(compiled, check=True, capture_output=True)
+    return [java, "-Xmx4g", "-cp", os.pathsep.join((str(build), jars)), "FlinkCep"]
