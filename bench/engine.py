@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.measure import PASSES, Timing, ratio, seconds_of, side_by_side
 from bench.reference import REFERENCES, Event, rows
-from bench.workloads import BATCH_EVENTS, Events, batches, compile_many, compile_workload
+from bench.workloads import BATCH_EVENTS, Decoded, Events, compile_many, compile_workload
 from cep.engine.batch import Batch
 from cep.engine.state import EngineState
 from cep.engine.step import step
@@ -20,7 +20,7 @@ NEVER = 2**62
 class EngineRun:
     """One rule over one stream, again and again, each time from an empty state."""
 
-    def __init__(self, program: Program, events: Events, batch_events: int = BATCH_EVENTS) -> None:
+    def __init__(self, program: Program, events: Decoded, batch_events: int = BATCH_EVENTS) -> None:
         self._program, self._events, self._batch_events = program, events, batch_events
         self.matches = -1
 
@@ -28,7 +28,7 @@ class EngineRun:
         """An empty state and the stream in its text ids."""
         state = EngineState.create(self._program)
         state.strings.compact_at = NEVER  # the batches that wait here hold ids, which the state must not forget
-        return state, batches(self._program, state.strings, self._events, self._batch_events)
+        return state, self._events.batches(self._program, state.strings, self._batch_events)
 
     def run(self, state: EngineState, stream: Sequence[Batch]) -> None:
         """All batches in their order; nothing is drained, so time ends with the last event."""
@@ -80,7 +80,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class ManyRules:
-    """w7 with so many rules. `cost`: how many times an event costs what it does with the first number of rules."""
+    """So many rules at once. `cost`: how many times an event costs what it does with the first number of rules."""
 
     rules: int
     compile_s: float
@@ -89,12 +89,17 @@ class ManyRules:
     cost: float
 
 
-def measure_many(numbers: Sequence[int], events: Events, rounds: int = PASSES) -> list[ManyRules]:
-    """The same stream for ever more rules; what it takes to load and compile them comes along."""
+def measure_many(
+    numbers: Sequence[int],
+    events: Decoded,
+    rounds: int = PASSES,
+    compiled: Callable[[int], Program] = compile_many,
+) -> list[ManyRules]:
+    """The same stream for ever more rules (w7, if not said); what it takes to load and compile them comes along."""
     began = [time.perf_counter()]
     runs = []
     for number in numbers:
-        runs.append(EngineRun(compile_many(number), events))
+        runs.append(EngineRun(compiled(number), events))
         began.append(time.perf_counter())
     timings = side_by_side(len(events), [run.timed for run in runs], rounds)
     return [

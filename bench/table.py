@@ -1,8 +1,8 @@
 """Everything in one table from one run, kept with the facts about the machine.
 
-    python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--what NAME] [--no-record]
+    python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--rules N,…] [--what NAME] [--no-record]
 
-Sections: engine, attack, many, replay, redis, start.
+Sections: engine, attack, many, mixed, replay, redis, start. `--rules 1,10,100,1000,10000` takes `many` further.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
-from bench.engine import compare, measure_many
+from bench.engine import ManyRules, compare, measure_many
 from bench.measure import EVENTS, PASSES, Timing, machine, ratio, seconds_of, side_by_side
+from bench.mixed import RULES, compile_mixed, generate_mixed
 from bench.processes import (
     COLD,
     ReplayRun,
@@ -39,6 +40,7 @@ RECORD = Path(__file__).parent / "record"
 REPLAYED = ("w1", "w2", "w4", "w6")
 SERVED = ("w2", "w4")
 MANY = (1, 10, 100, 1000)
+MIXED = (10, 100, RULES)
 PER_ENTRY = (1, 100)
 PASSES_S = "passes_s"
 
@@ -101,6 +103,7 @@ class Run:
     events: Events
     reference: Sequence[Event]
     passes: int
+    many: Sequence[int] = MANY
 
     def expected(self, name: str) -> int:
         """The matches of a workload in the whole stream."""
@@ -151,9 +154,25 @@ def attack(run: Run) -> Section:
 def many(run: Run) -> Section:
     """1,000 rules beside one."""
     section = Section(
-        "Many rules", "w7: w2 with other countries and bounds, one batch. `cost`: an event, beside one rule."
+        "Many rules", "w7: w2 with other countries and bounds, one batch. `cost`: an event, beside the first row."
     )
-    for outcome in measure_many(MANY, generate(BATCH_EVENTS), run.passes):
+    _add_many(section, measure_many(run.many, generate(BATCH_EVENTS), run.passes))
+    return section
+
+
+def mixed(run: Run) -> Section:
+    """500 rules that have little in common beside ten of them."""
+    section = Section(
+        "Mixed rules",
+        "Sequences, thresholds, absences, look-back, aggregates and states over 20 kinds of events, one batch. "
+        "`cost`: an event, beside the first row.",
+    )
+    _add_many(section, measure_many(MIXED, generate_mixed(BATCH_EVENTS), run.passes, compile_mixed))
+    return section
+
+
+def _add_many(section: Section, outcomes: Sequence[ManyRules]) -> None:
+    for outcome in outcomes:
         section.add(
             [outcome.timing],
             rules=outcome.rules,
@@ -165,7 +184,6 @@ def many(run: Run) -> Section:
                 "cost ×": outcome.cost,
             },
         )
-    return section
 
 
 def replay(run: Run) -> Section:
@@ -243,6 +261,7 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
     "engine": engine,
     "attack": attack,
     "many": many,
+    "mixed": mixed,
     "replay": replay,
     "redis": redis,
     "start": start,
@@ -283,6 +302,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--passes", type=int, default=PASSES)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, joined with commas")
+    parser.add_argument("--rules", default=",".join(map(str, MANY)), help="numbers of rules in `many`")
     parser.add_argument("--what", default=None, help="the record's name, behind the date")
     parser.add_argument("--no-record", action="store_true")
     given = parser.parse_args()
@@ -293,7 +313,7 @@ def main() -> None:
     facts: dict[str, Any] = {"date": date.today().isoformat(), "what": what}
     facts |= {"events": given.events, "passes": given.passes, "machine": machine()}
     events = generate(given.events)
-    run = Run(events, rows(events), given.passes)
+    run = Run(events, rows(events), given.passes, [int(number) for number in given.rules.split(",")])
     sections = []
     for name in chosen:
         print(f"measuring {name} …", file=sys.stderr, flush=True)

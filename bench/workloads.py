@@ -6,10 +6,10 @@ log-normal, cards come from a skewed distribution (a few busy ones, a long tail)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,17 @@ class Events:
     def __len__(self) -> int:
         return len(self.ts)
 
+    def batches(self, program: Program, strings: Strings, size: int) -> list[Batch]:
+        """As the engine takes them in, decoded already."""
+        return batches(program, strings, self, size)
+
+
+class Decoded(Protocol):
+    """A stream that can be had in batches, whose texts get their ids from `strings`."""
+
+    def __len__(self) -> int: ...
+    def batches(self, program: Program, strings: Strings, size: int) -> list[Batch]: ...
+
 
 def generate(n: int, cards: int = CARDS, seed: int = 7, rate: float = 500) -> Events:
     """n events, `rate` of them in a second of event time. The order of the draws is part of the definition."""
@@ -111,22 +122,37 @@ def compile_many(rules: int) -> Program:
 
 
 def batches(program: Program, strings: Strings, events: Events, size: int = BATCH_EVENTS) -> list[Batch]:
-    """The events as the engine takes them in, decoded already; texts get their ids from `strings`.
+    """The events as the engine takes them in, decoded already; texts get their ids from `strings`."""
+    kinds = {column.path[0]: column.kind for column in program.columns if column.path}
+    return batch_rows(
+        program, KINDS, events.kind, events.ts, lambda field: _words(field, kinds[field], strings, events), size
+    )
+
+
+def batch_rows(
+    program: Program,
+    kinds: Sequence[str],
+    kind: npt.NDArray[np.int8],
+    ts: Ints,
+    words_of: Callable[[str], Ints],
+    size: int,
+) -> list[Batch]:
+    """Events in batches. kind: places in `kinds`. words_of: a field of every event as words, even if its kind lacks it.
 
     The columns are those that the program names, so the work of decoding is done as the decoder would have done it.
     """
     places = {event.name: place for place, event in enumerate(program.events)}
-    event = np.array([places[name] for name in KINDS], np.int16)[events.kind]
+    event = np.array([places[name] for name in kinds], np.int16)[kind]
     nulls = null_words(program)
-    words = np.empty((len(program.columns), len(events)), np.int64)
-    words[TIME_SLOT] = events.ts * 1000
+    words = np.empty((len(program.columns), len(ts)), np.int64)
+    words[TIME_SLOT] = ts * 1000
     for slot, column in enumerate(program.columns):
         if slot != TIME_SLOT:
             has = np.isin(np.arange(len(program.events)), column.events)[event]
-            words[slot] = np.where(has, _words(column.path[0], column.kind, strings, events), nulls[slot])
+            words[slot] = np.where(has, words_of(column.path[0]), nulls[slot])
     return [
-        _batch(event[at : at + size], events.ts[at : at + size], words[:, at : at + size], at)
-        for at in range(0, len(events), size)
+        _batch(event[at : at + size], ts[at : at + size], words[:, at : at + size], at)
+        for at in range(0, len(ts), size)
     ]
 
 
