@@ -275,13 +275,17 @@ def report(sections: Sequence[Section], facts: dict[str, Any]) -> str:
     lines = [
         f"# {facts['date']} {facts['what']}",
         "",
-        f"{facts['events']:,} events, the median of {facts['passes']} passes after one that does not count.",
+        *([_passes(facts)] if "passes" in facts else []),
         f"{machine_facts['cpu']}, {machine_facts['cores']} cores, {machine_facts['memory_gib']} GiB; load "
         f"{machine_facts['load_1m']} at the start; {machine_facts['system']}; Python {machine_facts['python']}.",
         f"{libraries}. Commit {machine_facts['commit']}.",
         "",
     ]
     return "\n".join(lines) + "\n" + "\n\n".join(section.markdown() for section in sections) + "\n"
+
+
+def _passes(facts: dict[str, Any]) -> str:
+    return f"{facts['events']:,} events, the median of {facts['passes']} passes after one that does not count."
 
 
 def keep(sections: Sequence[Section], facts: dict[str, Any]) -> Path:
