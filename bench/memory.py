@@ -116,9 +116,9 @@ def _resident() -> int:
 
 
 def array_bytes(state: EngineState) -> int:
-    """The length of all arrays in a state, of each once."""
+    """The length of all arrays in a state, of each once; texts are in none."""
     arrays: dict[int, int] = {}
-    seen: set[int] = set()
+    seen = {id(state.strings)}
     waiting: list[Any] = [state]
     while waiting:
         value = waiting.pop()
