@@ -30,6 +30,7 @@ from cep.engine.derived import Derived
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.graph import GraphState
+from cep.engine.selection import Selection
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
 from cep.layout import Program
@@ -41,8 +42,8 @@ STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called fro
     "forget": [(step_module, "_compact")],
     "order": [(step_module, "late_rows"), (step_module, "release")],
     "derived": [(Derived, "words")],
-    "filters": [(step_module._Selection, "__init__"), (step_module._Selection, "_pass")],
-    "rows and keys": [(step_module._Selection, "rows")],
+    "filters": [(Selection, "__init__"), (Selection, "_pass")],
+    "rows and keys": [(Selection, "rows")],
     "features": [(FeatureState, "feed")],
     "plan kernel": [(plan, "feed") for plan in PLANS],
     "sweep": [(plan, "sweep") for plan in (*PLANS, FeatureState)],

@@ -1,9 +1,10 @@
 """The long comparison of engine and oracle: `python -m tests.campaign --cases 100000` (see --help).
 
-Each case is a random rule file, a random stream, places where it is cut into batches, and those of them where the state
-goes through bytes, all drawn from one seed. The engine's matches must be those of the oracle, in order. The first
-difference ends the campaign and prints the command that repeats it. A campaign that ends well prints what its cases
-used of the engine, and every tenth file of the grammar.
+Each case is a random rule file, a random stream, places where it is cut into batches, those of them where the state
+goes through bytes, and a number of shards. A seed gives one file and some streams for it, of which the first is the
+longest. The engine's matches must be those of the oracle, in order. The first difference ends the campaign and prints
+the command that repeats it. A campaign that ends well prints what its cases used of the engine, and every tenth file of
+the grammar.
 """
 
 from __future__ import annotations
@@ -18,30 +19,39 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from lark.grammar import Rule
 
 from tests import oracle
-from tests.generate import random_case
+from tests.generate import Case, random_case
 from tests.generate_grammar import all_productions, productions_of
-from tests.test_engine import difference, engine_outcomes, random_cuts
+from tests.test_engine import difference, engine_outcomes
 
 BLOCK = 100  # seeds that a process takes at once
+STREAMS = 4  # for one rule file
 PARSED = 10  # one file in so many is parsed once more, to count productions
 
 
 def compare_seed(seed: int, found: Counter[str]) -> None:
-    """Compare one case; what it used and what it gave is added to `found`."""
-    case = random_case(seed)
+    """Compare the cases of a seed; what they used and what they gave is added to `found`."""
+    first = random_case(seed)
+    for number in range(STREAMS):
+        case = first if number == 0 else first.with_stream(number)
+        compare(case, random.Random(f"campaign {seed} {number}"), found)
+    found["rules"] += len(first.ruleset.rules)
+
+
+def compare(case: Case, rng: random.Random, found: Counter[str]) -> None:
+    """Compare one case, cut and restored where `rng` says."""
     expected = oracle.run(case.ruleset, case.events, case.until_us)
-    cuts = random_cuts(seed, len(case.events))
-    rng = random.Random(f"restores {seed}")
+    length = len(case.events)
+    cuts = sorted(rng.sample(range(length + 1), rng.choice((0, 1, 3, min(length, 20)))))
     restores = sorted(rng.sample(cuts, rng.choice((0, min(len(cuts), 1), len(cuts)))))
-    made = engine_outcomes(case, cuts, restores)
-    assert made == expected, f"restored at {restores}, {difference(case, cuts, made, expected)}"
+    shards = rng.choice((1, 1, 2, 3))
+    made = engine_outcomes(case, cuts, restores, shards)
+    assert made == expected, f"{shards} shards, restored at {restores}, {difference(case, cuts, made, expected)}"
     found.update(case.features)
-    found["restores"] += len(restores)
     found["cases"] += 1
-    found["rules"] += len(case.ruleset.rules)
     found["events"] += len(case.events)
     found["outcomes"] += len(expected)
     found["cuts"] += len(cuts)
+    found["restores"] += len(restores)
     found["cases with an outcome"] += bool(expected)
 
 
@@ -62,12 +72,12 @@ def compare_block(first: int, last: int) -> tuple[Counter[str], Counter[Rule]]:
 def main() -> None:
     """Run a campaign. The exception of the first case that fails ends it and tells how to repeat that case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1000, help="how many seeds")
+    parser.add_argument("--cases", type=int, default=1000, help="how many cases, at least")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2, help="how many processes share the work")
     options = parser.parse_args()
     found, productions, began = Counter[str](), Counter[Rule](), time.monotonic()
-    end = options.first + options.cases
+    end = options.first - (-options.cases // STREAMS)
     compare_block(options.first, min(options.first + 1, end))  # compiles once, before there are several processes
     with ProcessPoolExecutor(options.processes) as pool:
         blocks = [pool.submit(compare_block, at, min(at + BLOCK, end)) for at in range(options.first, end, BLOCK)]
@@ -78,7 +88,7 @@ def main() -> None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             found, productions = found + of_block, productions + in_block
-            if found["cases"] % (20 * BLOCK) == 0:
+            if found["cases"] % (20 * BLOCK * STREAMS) == 0:
                 print(f"{found['cases']} cases in {time.monotonic() - began:.0f} s", file=sys.stderr)
     for name in ("cases", "cases with an outcome", "rules", "events", "outcomes", "cuts", "restores"):
         print(f"{found.pop(name, 0):9,}  {name}")

@@ -11,7 +11,7 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hypothesis.strategies import SearchStrategy, integers
@@ -20,7 +20,7 @@ from cep.compile import compile_rules
 from cep.lang import check_texts
 from cep.lang.checked import RuleSet
 from cep.layout import Program
-from tests.generate_rules import Author, Schema
+from tests.generate_rules import Author, Schema, Seen
 from tests.generate_tables import FILES
 from tests.generate_variants import with_variants
 from tests.oracle import OracleEvent, report, run
@@ -50,10 +50,20 @@ class Case:
     ruleset: RuleSet
     events: list[OracleEvent]
     until_us: int
+    roots: list[Seen]
     features: frozenset[str]
 
     def __repr__(self) -> str:
         return f"<{repeat(self.seed)}>"
+
+    def with_stream(self, number: int) -> Case:
+        """The same file with another stream, a short one."""
+        rng = random.Random(f"{self.seed} {number}")
+        events = _stream(rng, self.roots, rng.randint(8, 30))
+        until_us = events[-1].time_us + rng.choice((0, 1, 5, 30)) * SECOND_US
+        made = replace(self, events=events, until_us=until_us)
+        made.__dict__["program"] = self.program
+        return made
 
     @cached_property
     def program(self) -> Program:
@@ -80,21 +90,21 @@ def random_case(seed: int) -> Case:
             break
         refused = [d for d in loaded.diagnostics if d.severity == "error" and d.code not in REDRAWN]
         assert not refused, f"{repeat(seed)}\n{text}\n{refused}"
-    events = _stream(rng, schema)
+    events = _stream(rng, schema.roots, rng.randint(20, 80))
     until_us = events[-1].time_us + rng.choice((0, 1, 5, 30)) * SECOND_US
-    return Case(seed, text, loaded.ruleset, events, until_us, frozenset(features))
+    return Case(seed, text, loaded.ruleset, events, until_us, schema.roots, frozenset(features))
 
 
-def _stream(rng: random.Random, schema: Schema) -> list[OracleEvent]:
-    """20 to 80 events; one null in about sixteen, many ties, now and then a long silence."""
+def _stream(rng: random.Random, roots: Sequence[Seen], length: int) -> list[OracleEvent]:
+    """Events; one null in about sixteen, many ties, now and then a long silence."""
     few_keys = rng.choice((1, 2, 2, 3))
     steps = rng.choice(((0, 1, 1, 2), (0, 0, 1), (0, 0, 0, 1, 1), (1, 1, 2, 3), (0, 0, 1, 2, 4, 12)))
     time_us, events = 0, []
-    for _ in range(rng.randint(20, 80)):
+    for _ in range(length):
         time_us += rng.choice(steps) * SECOND_US
-        index = rng.randrange(len(schema.roots))
+        index = rng.randrange(len(roots))
         values: dict[str, object] = {}
-        for name, kind in schema.roots[index].fields.items():
+        for name, kind in roots[index].fields.items():
             if rng.random() >= NULL_SHARE:
                 values[name] = rng.choice(KEYS[name][:few_keys] if name in KEYS else VALUES[kind])
         events.append(OracleEvent(index, time_us, values))

@@ -63,10 +63,12 @@ def entry_bytes(ms: np.int64, seq: np.int64) -> bytes:
     return bytes.fromhex(of_entry(int(ms), int(seq)))
 
 
-def engine_outcomes(case: Case, cuts: list[int], restores: Collection[int] = ()) -> list[oracle.Outcome]:
+def engine_outcomes(
+    case: Case, cuts: list[int], restores: Collection[int] = (), shards: int = 1
+) -> list[oracle.Outcome]:
     """What the engine makes of a case whose stream is cut at some places, and its state restored at some of these."""
     program = case.program
-    state = EngineState.create(program)
+    state = EngineState.create(program, shards)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
     made: list[oracle.Outcome] = []
     known: dict[bytes, oracle.Outcome] = {}
@@ -97,8 +99,8 @@ def difference(case: Case, cuts: list[int], made: list[oracle.Outcome], expected
 def check_seed(seed: int) -> None:
     case = random_case(seed)
     expected = oracle.run(case.ruleset, case.events, case.until_us)
-    for cuts in ([], random_cuts(seed, len(case.events))):
-        made = engine_outcomes(case, cuts)
+    for cuts, shards in (([], 1), (random_cuts(seed, len(case.events)), 1 + seed % 3)):
+        made = engine_outcomes(case, cuts, shards=shards)
         assert made == expected, difference(case, cuts, made, expected)
 
 

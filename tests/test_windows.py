@@ -43,7 +43,7 @@ def at_the_end(shown: Sequence[str], events: Sequence[VirtualEvent]) -> tuple[li
     for given in program.rules[0].inputs:
         word = words[given.a]
         values.append(float(word.view("f8")) if given.real else int(word))
-    plan = state.plans[0]
+    plan = state.shards[0].plans[0]
     assert isinstance(plan, EpisodeState)
     return values[: len(shown)], plan
 
@@ -131,4 +131,4 @@ def test_windows_of_keys_that_fall_silent_are_freed(window: str) -> None:
         step(program, state, batch_of(program, state.strings, events, 180 * hour))
     drain(program, state)
     drain(program, state)
-    assert all(feature.windows.count[USED] == 0 for feature in state.features)
+    assert all(feature.windows.count[USED] == 0 for feature in state.shards[0].features)

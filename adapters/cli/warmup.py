@@ -79,7 +79,7 @@ def _run(name: str) -> None:
     _, detector = build(rules)
     for first in (1, 9):  # twice: the second batch finds a state
         detector.apply([Entries.of(0, [_entry(n) for n in range(first, first + 8)])])
-    for plan in detector.state.plans:  # as `cep test` asks
+    for plan in detector.state.shards[0].plans:  # as `cep test` asks
         for slot in (0, 1):
             plan.waiting_at(slot, 0)
     detector.drain()

@@ -43,18 +43,19 @@ def alerting(program: Program, state: EngineState, matches: list[RuleMatches], o
 
 def _clauses(state: EngineState, rule: RuleSpec, matches: RuleMatches, rows: npt.NDArray[np.intp]) -> Ints:
     """The clause of each of these matches, which stand in the order of alerts; below 0 those that make no alert."""
-    machine, row = state.plans[matches.plan], matches.row[rows]
+    plans, row = [shard.plans[matches.plan] for shard in state.shards], matches.row[rows]
     inputs = input_words(state, rule, matches, captured(state, rule, matches))[rows]
     part = state.limits.of(rule.name)
     keys = [output_values(state, rule.outputs[place], inputs) for place in (rule.limit.keys if rule.limit else ())]
     moments = zip(_holding(state, rule, inputs).tolist(), row[:, TIME].tolist(), rows_of(keys), strict=False)
-    if not isinstance(machine, EpisodeState):
+    open_keys = [plan.open_keys for plan in plans if isinstance(plan, EpisodeState)]
+    if not open_keys:
         return np.array([_judged(part, rule, moment) for moment in moments], np.int64)
     episodes = zip(row[:, STATUS].tolist(), _keys(state, rule, row[:, KEY:]), moments, strict=False)
     made = np.array(list(_of_episodes(part, rule, episodes)), np.int64)
     if len(part.opened) >= part.compact_at:
-        open_keys = machine.open_keys()
-        part.keep(key for _, key in zip(range(len(open_keys)), _keys(state, rule, open_keys), strict=False))
+        words = np.concatenate([of_shard() for of_shard in open_keys])
+        part.keep(key for _, key in zip(range(len(words)), _keys(state, rule, words), strict=False))
     return made
 
 

@@ -26,10 +26,13 @@ class FeatureState(Keyed):
         unknown = [NAN_WORD if a.real else NULL for a in plan.aggregates]
         self._unknown = [*unknown, *([0] * len(unknown))] if plan.own_key else []
 
+    def begin(self, words: npt.NDArray[np.int64]) -> None:
+        """Before any shard fills its rows of the columns: a row without the own key reads nothing."""
+        for slot, word in zip(self.outputs, self._unknown, strict=False):
+            words[slot] = word
+
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""
-        for slot, word in zip(self.outputs, self._unknown, strict=False):
-            machine.words[slot] = word  # a row without the own key reads nothing
         taken = self.resolve(rows, ENTERS, self._grow_slots)
         reached = 0
         while True:

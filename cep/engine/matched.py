@@ -70,6 +70,32 @@ def taken(place: int, run: RunPlan, state: PlanState) -> Iterator[RuleMatches]:
         yield RuleMatches(place, rule, own, count[begin:end], value[begin:end], refers, np.zeros(end - begin, np.int64))
 
 
+def by_rule(made: list[RuleMatches]) -> list[RuleMatches]:
+    """Those of all shards in the order of rules, of each rule in one."""
+    of_rule: dict[int, list[RuleMatches]] = {}
+    for matches in made:
+        of_rule.setdefault(matches.rule, []).append(matches)
+    return [_joined(of_rule[rule]) for rule in sorted(of_rule)]
+
+
+def _joined(parts: list[RuleMatches]) -> RuleMatches:
+    if len(parts) == 1:
+        return parts[0]
+    before = 0
+    for part in parts:
+        part.row[:, REFS] += before
+        before += len(part.reference)
+    return RuleMatches(
+        parts[0].plan,
+        parts[0].rule,
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.count for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.reference for part in parts]),
+        np.concatenate([part.clause for part in parts]),
+    )
+
+
 def spread(first: Ints, length: Ints) -> tuple[Ints, Ints]:
     """The numbers of the ranges [first, first + length) one after the other, and where each range begins."""
     starts = np.cumsum(length) - length

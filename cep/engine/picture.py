@@ -24,8 +24,9 @@ from cep.engine.batch import Batch
 from cep.engine.captures import Captures
 from cep.engine.filters import Indexes
 from cep.engine.order import BEGINNING, Order
+from cep.engine.shards import Shard
 from cep.engine.shared import SharedState
-from cep.engine.state import Counters, EngineState, new_plans, null_words
+from cep.engine.state import Counters, EngineState, null_words
 from cep.engine.strings import Strings
 from cep.layout import ALERTS, Program
 
@@ -43,7 +44,7 @@ class Picture:
 
     captured_columns: of the words that captured events keep. plans: name and structure of each; features, and plans
     that rules can share, have no name. rules: name, structure, plan, and number among that plan's members. limits:
-    what the alerts of each rule go by. arrays: named `plan<i>.<table>.<field>`, for one.
+    what the alerts of each rule go by. arrays: named `shard<s>.plan<i>.<table>.<field>`, for one.
     """
 
     streams: list[str]
@@ -57,6 +58,7 @@ class Picture:
     counters: dict[str, int]
     released: tuple[int, int]
     limits: dict[str, Any]
+    shards: int
     arrays: Arrays
 
     def facts(self) -> dict[str, Any]:
@@ -80,14 +82,9 @@ def take(program: Program, state: EngineState) -> Picture:
     arrays: Arrays = {"max_us": state.order.max_us, "captured.ordinal": state.captures.ordinal}
     for prefix, batch in (("held", state.order.held), ("captured", state.captures.events)):
         arrays |= {f"{prefix}.{name}": getattr(batch, name) for name in _ROWS}
-    features, plans = new_plans(program, state.indexes)
-    pairs = zip((*state.features, *state.plans), (*features, *plans), strict=True)
-    for i, (plan, blank) in enumerate(pairs):
-        for part in _tables(plan):
-            kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
-            fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
-            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
-            arrays |= {name: array for name, array in kept.items() if whole or not _same(array, fresh[name])}
+    blank = Shard.create(program, state.indexes, null_words(program))
+    for number, shard in enumerate(state.shards):
+        arrays |= _arrays(f"shard{number}", shard, blank)
     return Picture(
         streams=[stream.name for stream in program.streams],
         events=_events(program),
@@ -100,8 +97,22 @@ def take(program: Program, state: EngineState) -> Picture:
         counters={name: getattr(state.counters, name) for name in state.counters.__slots__},
         released=(state.order.released_us, state.order.released_stream),
         limits=state.limits.dump(),
+        shards=len(state.shards),
         arrays=arrays,
     )
+
+
+def _arrays(prefix: str, shard: Shard, blank: Shard) -> Arrays:
+    """The arrays of a shard that are not as in an empty one."""
+    found: Arrays = {}
+    pairs = zip((*shard.features, *shard.plans), (*blank.features, *blank.plans), strict=True)
+    for i, (plan, fresh) in enumerate(pairs):
+        for part in _tables(plan):
+            kept = named_arrays(f"{prefix}.plan{i}.{part}", getattr(plan, part))
+            empty = named_arrays(f"{prefix}.plan{i}.{part}", getattr(fresh, part))
+            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
+            found |= {name: array for name, array in kept.items() if whole or not _same(array, empty[name])}
+    return found
 
 
 def _same(array: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
@@ -114,7 +125,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
 
     empty: the program's empty state, if there is one already.
     """
-    state = empty or EngineState.create(program)
+    state = empty if empty and len(empty.shards) == picture.shards else EngineState.create(program, picture.shards)
     state.strings = Strings(picture.texts)
     for place, text in program.const_texts:
         state.consts[place] = state.strings.id(text)
@@ -128,14 +139,15 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     state.captures.append(picture.arrays["captured.ordinal"], captured)
     rules = _counterpart_rules(program, picture)
     found = _counterparts(_plans(program), picture.plans)
-    for place, (plan, old) in enumerate(zip((*state.features, *state.plans), found, strict=True)):
-        if old >= 0:
-            _go_on(plan, f"plan{old}", picture.arrays)
-        if isinstance(plan, SharedState):
-            run = program.plans[place - len(program.features)]
-            known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
-            numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
-            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes.of(run.index))
+    for number, shard in enumerate(state.shards):
+        for place, (plan, old) in enumerate(zip((*shard.features, *shard.plans), found, strict=True)):
+            if old >= 0:
+                _go_on(plan, f"shard{number}.plan{old}", picture.arrays)
+            if isinstance(plan, SharedState):
+                run = program.plans[place - len(program.features)]
+                known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
+                members = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
+                plan.adopt(members, picture.next_ordinal - 1, state.indexes.of(run.index))
     kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:

@@ -9,21 +9,17 @@ import numpy.typing as npt
 
 from cep.engine.calendars import Calendar
 from cep.engine.captures import Captures
-from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
-from cep.engine.features import FeatureState
 from cep.engine.filters import Indexes
-from cep.engine.graph import GraphState
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
-from cep.engine.sequences import ChainState, ProbeState, new_sequence
-from cep.engine.shared import SharedState
+from cep.engine.shards import Shard
 from cep.engine.strings import Strings
-from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, RunPlan
+from cep.kernels import entering as ek
+from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program
 
 Ints = npt.NDArray[np.int64]
-PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState
 
 
 @dataclass(slots=True)
@@ -55,8 +51,7 @@ class EngineState:
     derived: Derived
     order: Order
     captures: Captures
-    features: list[FeatureState]
-    plans: list[PlanState]
+    shards: list[Shard]
     calendars: list[Calendar]
     code: Ints
     consts: Ints
@@ -85,45 +80,41 @@ class EngineState:
             return
         self.enrolled = True
         members = {(table.name, table.key): [key for key, _ in table.rows] for table in program.tables}
-        for state, run in zip(self.plans, program.plans, strict=True):
-            if isinstance(state, EpisodeState) and isinstance(run.plan, EpisodePlan) and run.plan.roster:
+        for place, run in enumerate(program.plans):
+            if isinstance(run.plan, EpisodePlan) and run.plan.roster:
                 kind = program.rules[run.rules[0]].keys[0][1]
                 words = [word_of(key, kind, self.strings) for key in members[run.plan.roster, kind]]
-                state.enrol(np.unique(np.array(words, np.int64)), now_us + run.plan.roster_us)
+                self._enrol(place, np.unique(np.array(words, np.int64)), now_us + run.plan.roster_us)
+
+    def _enrol(self, place: int, members: Ints, first_us: int) -> None:
+        """Give each shard its keys of a plan over a roster."""
+        shards = np.empty(len(members), np.int64)
+        ek.shards_of(members[None, :], np.zeros(1, np.int64), len(self.shards), shards)
+        for number, shard in enumerate(self.shards):
+            plan = shard.plans[place]
+            assert isinstance(plan, EpisodeState)
+            plan.enrol(members[shards == number], first_us)
 
     @staticmethod
-    def create(program: Program) -> EngineState:
-        """An empty state."""
+    def create(program: Program, shards: int = 1) -> EngineState:
+        """An empty state with its keys in so many shards."""
         strings = Strings()
         consts = np.array(program.consts or (0,), np.int64)
         for place, text in program.const_texts:
             consts[place] = strings.id(text)
         indexes = Indexes(program, consts)
-        features, plans = new_plans(program, indexes)
+        nulls = null_words(program)
         return EngineState(
             strings=strings,
             derived=Derived(program),
             order=new_order(program),
             captures=Captures(len(program.stored)),
-            features=features,
-            plans=plans,
+            shards=[Shard.create(program, indexes, nulls) for _ in range(shards)],
             calendars=[Calendar(column) for column in program.calendars],
             code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
             consts=consts,
             indexes=indexes,
         )
-
-
-def new_plans(program: Program, indexes: Indexes) -> tuple[list[FeatureState], list[PlanState]]:
-    """Empty states of the features and of the plans of rules."""
-    nulls = null_words(program)
-    return [FeatureState(plan) for plan in program.features], [_new_plan(run, nulls, indexes) for run in program.plans]
-
-
-def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
-    if isinstance(run.plan, EpisodePlan):
-        return EpisodeState(run.plan, nulls[[slot for _, slot in run.plan.latest]])
-    return SharedState(run.plan, indexes.of(run.index)) if run.index >= 0 else new_sequence(run.plan, nulls)
 
 
 def null_words(program: Program) -> Ints:

@@ -1,4 +1,7 @@
-"""The rows that enter a plan: their bits and the words of their keys, in order, without those that have no key."""
+"""The rows that enter a plan: their bits and the words of their keys, in order, without those that have no key.
+
+Which shard a key is of depends on its words alone, whichever columns they stand in.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,39 @@ from cep.kernels import inline, kernel
 from cep.layout import NAN_WORD, NULL
 
 Ints = npt.NDArray[np.int64]
+
+
+@inline
+def shard_of(words: Ints, columns: Ints, row: int, shards: int) -> int:
+    """The shard of a row's key (multiply and shift, after SplitMix64); 0 of no key at all."""
+    h = np.uint64(0)
+    for part in range(len(columns)):
+        h = (h ^ np.uint64(words[columns[part], row])) * np.uint64(0xBF58476D1CE4E5B9)
+        h = h ^ (h >> np.uint64(31))
+    return np.int64((h >> np.uint64(33)) % np.uint64(shards))
+
+
+@kernel
+def shards_of(words: Ints, columns: Ints, shards: int, found: Ints) -> None:
+    """The shard of each row's key."""
+    for row in range(len(found)):
+        found[row] = shard_of(words, columns, row, shards)
+
+
+@kernel
+def rows_of(
+    event: npt.NDArray[np.int16], of: Ints, words: Ints, columns: Ints, shard: int, shards: int, found: Ints
+) -> int:
+    """Write the rows of the events `of` whose key stands in `columns` and is of the shard; how many."""
+    count = 0
+    for row in range(len(event)):
+        for i in range(len(of)):
+            if event[row] == of[i]:
+                if shards == 1 or shard_of(words, columns, row, shards) == shard:
+                    found[count] = row
+                    count += 1
+                break
+    return count
 
 
 @kernel

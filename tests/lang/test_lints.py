@@ -157,7 +157,7 @@ def test_the_engine_takes_no_more():
             entry.rule: {part.each.split(" in ")[0]: part.size for part in entry.parts} for entry in costs(ruleset)
         }
         for rule, (place, _) in zip(program.rules, program.members, strict=True):
-            plan = state.plans[place]
+            plan = state.shards[0].plans[place]
             said = by_name[rule.name]
             key = 8 * plan.keys.slots.shape[1] + 2 * plan.keys.table.itemsize
             captured = 8 * (5 + len(program.stored))

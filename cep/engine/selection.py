@@ -1,0 +1,109 @@
+"""Which rows of a batch pass which predicate, and with which bits and keys they enter a plan.
+
+A selection speaks of the keys of one shard; the rows of others do not exist for it. Each predicate is worked out once,
+when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.batch import Batch
+from cep.engine.filters import Indexes
+from cep.engine.plans import Rows
+from cep.kernels import entering as ek
+from cep.kernels import filters as fk
+from cep.kernels import machine as mk
+from cep.kernels.runs import Machine
+from cep.layout import Feed, Program
+
+Ints = npt.NDArray[np.int64]
+Key = tuple[int, ...]
+
+PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
+NO_WORDS = np.zeros(1, np.int64)
+
+
+class Selection:
+    """The rows of a batch whose keys are those of shard `shard` of `shards`. without_key: rows that had none."""
+
+    def __init__(
+        self, program: Program, machine: Machine, batch: Batch, indexes: Indexes, shard: int = 0, shards: int = 1
+    ) -> None:
+        self._program, self._machine, self._indexes = program, machine, indexes
+        self._event = batch.event
+        self._shard, self._shards = shard, shards
+        self._by_event: dict[tuple[int, Key], Ints] = {}
+        self._passing: dict[tuple[int, Key], Ints] = {}
+        self.without_key = 0
+
+    def of_event(self, event: int, key: Key = ()) -> Ints:
+        """The rows of an event, of the shard by what stands in the columns `key`."""
+        if (event, key) not in self._by_event:
+            rows = np.empty(len(self._event), np.int64)
+            of = np.array([event, *self._program.events[event].of], np.int64)
+            columns = np.array(key, np.int64)
+            count = ek.rows_of(self._event, of, self._machine.words, columns, self._shard, self._shards, rows)
+            self._by_event[event, key] = rows[:count]
+        return self._by_event[event, key]
+
+    def _pass(self, index: int, key: Key) -> Ints:
+        if (index, key) not in self._passing:
+            predicate, m = self._program.predicates[index], self._machine
+            rows = self.of_event(predicate.event, key) if predicate.base < 0 else self._pass(predicate.base, key)
+            if predicate.any_of >= 0:
+                chosen = np.empty(len(rows), np.int64)
+                rows = chosen[: fk.select_any(self._indexes.of(predicate.any_of), m, rows, chosen)]
+            elif predicate.code >= 0:
+                chosen = np.empty(len(rows), np.int64)
+                count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)
+                rows = chosen[:count]
+            self._passing[index, key] = rows
+        return self._passing[index, key]
+
+    def rows(self, feeds: tuple[Feed, ...]) -> Rows:
+        """The rows that enter a plan, in order, with bits and keys; those without a key are counted and left out."""
+        by_key: dict[Key, list[Feed]] = {}
+        for feed in feeds:
+            by_key.setdefault(feed.key, []).append(feed)
+        parts = [self._role(key, members) for key, members in by_key.items()]
+        return parts[0] if len(parts) == 1 else _merged(parts)
+
+    def _role(self, key: Key, feeds: list[Feed]) -> Rows:
+        """The rows of feeds with the same key."""
+        words, columns = self._machine.words, np.array(key, np.int64)
+        among = key if self._shards > 1 else ()  # all rows are of an only shard, whatever their keys are
+        if len(feeds) == 1:
+            passing = self._pass(feeds[0].predicate, among)
+            entering = len(passing)
+            made = _blank(len(key), entering)
+            count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
+        else:
+            mask = np.zeros(len(self._event), np.int64)
+            for feed in feeds:
+                ek.mark(mask, self._pass(feed.predicate, among), feed.bits | PRESENT)
+            entering = int(np.count_nonzero(mask))
+            made = _blank(len(key), entering)
+            count = ek.gather_marked(words, columns, mask, made.rows, made.bits, made.key)
+        self.without_key += entering - count
+        return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
+
+
+def _blank(parts: int, n: int) -> Rows:
+    return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
+
+
+def _merged(parts: list[Rows]) -> Rows:
+    """Rows of several roles in one order; a row that has one key in two roles is one event."""
+    rows = np.concatenate([part.rows for part in parts])
+    bits = np.concatenate([part.bits for part in parts])
+    key = np.concatenate([part.key for part in parts], axis=1)
+    by_row = np.lexsort((*key, rows))
+    rows, bits, key = rows[by_row], bits[by_row], key[:, by_row]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows[1:] != rows[:-1]) | (key[:, 1:] != key[:, :-1]).any(axis=0)
+    starts = np.flatnonzero(first)
+    if len(starts) == 0:
+        return Rows(rows, bits, np.ascontiguousarray(key))
+    return Rows(rows[starts], np.bitwise_or.reduceat(bits, starts), np.ascontiguousarray(key[:, starts]))

@@ -1,0 +1,74 @@
+"""Shards: the keys in some parts, each with the state of every plan for its own keys, and a thread to run on.
+
+Keys do not see each other, so what a plan makes of a key does not depend on which others are beside it; matches are put
+in order afterwards. So the number of shards changes nothing but the time that a step takes, as kernels let go of the
+interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.combinations import CombinationState
+from cep.engine.episodes import EpisodeState
+from cep.engine.features import FeatureState
+from cep.engine.filters import Indexes
+from cep.engine.graph import GraphState
+from cep.engine.sequences import ChainState, ProbeState, new_sequence
+from cep.engine.shared import SharedState
+from cep.kernels.runs import Machine
+from cep.layout import STACK_DEPTH, EpisodePlan, Program, RunPlan
+
+Ints = npt.NDArray[np.int64]
+PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState
+Made = TypeVar("Made")
+
+SHARDS_MAX = 64
+
+
+@dataclass(slots=True)
+class Shard:
+    """The state of all features and plans for some of the keys, and scratch for the evaluator."""
+
+    features: list[FeatureState]
+    plans: list[PlanState]
+    stack: Ints = field(default_factory=lambda: np.zeros(STACK_DEPTH + 1, np.int64))
+
+    @staticmethod
+    def create(program: Program, indexes: Indexes, nulls: Ints) -> Shard:
+        """One without keys. `nulls`: null as each column spells it."""
+        features = [FeatureState(plan) for plan in program.features]
+        return Shard(features, [_new_plan(run, nulls, indexes) for run in program.plans])
+
+    def machine(self, machine: Machine) -> Machine:
+        """With scratch that no other shard writes to."""
+        return machine._replace(stack=self.stack, real=self.stack.view(np.float64))
+
+
+def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
+    if isinstance(run.plan, EpisodePlan):
+        return EpisodeState(run.plan, nulls[[slot for _, slot in run.plan.latest]])
+    return SharedState(run.plan, indexes.of(run.index)) if run.index >= 0 else new_sequence(run.plan, nulls)
+
+
+def for_each(shards: Sequence[Shard], work: Callable[[int, Shard], Made]) -> list[Made]:
+    """Do something with each shard, on a thread of its own unless there is only one; what came of it, in order."""
+    if len(shards) == 1:
+        return [work(0, shards[0])]
+    return list(_threads().map(work, range(len(shards)), shards))
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "shard")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # threads are not inherited
