@@ -18,15 +18,15 @@ NEVER = 2**62
 
 
 class EngineRun:
-    """One rule over one stream, again and again, each time from an empty state."""
+    """Rules over one stream, again and again, each time from an empty state whose keys are in so many shards."""
 
-    def __init__(self, program: Program, events: Decoded, batch_events: int = BATCH_EVENTS) -> None:
-        self._program, self._events, self._batch_events = program, events, batch_events
+    def __init__(self, program: Program, events: Decoded, batch_events: int = BATCH_EVENTS, shards: int = 1) -> None:
+        self._program, self._events, self._batch_events, self._shards = program, events, batch_events, shards
         self.matches = -1
 
     def prepare(self) -> tuple[EngineState, list[Batch]]:
         """An empty state and the stream in its text ids."""
-        state = EngineState.create(self._program)
+        state = EngineState.create(self._program, self._shards)
         state.strings.compact_at = NEVER  # the batches that wait here hold ids, which the state must not forget
         return state, self._events.batches(self._program, state.strings, self._batch_events)
 
