@@ -67,7 +67,7 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--passes", type=int, default=PASSES)
+    parser.add_argument("--passes", type=int, default=PASSES, help="of each peer that count; of ours at least 5")
     parser.add_argument("--flink-home", type=Path, help="a folder whose lib/ holds Flink's jars; else the package's")
     parser.add_argument("--python", default=sys.executable, help="the Python that has bytewax and eql")
     parser.add_argument("--limit-s", type=float, default=300, help="seconds for all passes of a peer on a workload")
