@@ -22,6 +22,9 @@ class Known:
     def __init__(self, name: str, more: int = 0, differs: dict[str, str] | None = None) -> None:
         self.name, self._more, self.differs = name, more, differs or {}
 
+    def version(self) -> str | None:
+        return f"{self.name} 1.2" if self._more else None
+
     def measure(self, workload: str, stream: Stream, passes: int) -> Outcome | Refusal:
         if workload == "w6":
             return Refusal("not installed")
@@ -40,6 +43,7 @@ def test_other_matches_need_a_reason(stream: Stream) -> None:
     assert (w4["same"], w4["more"]) == (2000.0, f"2,000 ({w4['matches'] + 2} matches)")
     assert (w6["same"], w6["more"]) == (None, None)
     assert set(section.remarks) == {
+        "more 1.2.",
         "w6, same: not installed.",
         "w4, more: it counts twice.",
         "w6, more: not installed.",
@@ -49,8 +53,8 @@ def test_other_matches_need_a_reason(stream: Stream) -> None:
 
 
 def test_a_peer_is_a_program(stream: Stream) -> None:
-    peer = Peer("echo", lambda: [sys.executable, "-c", ECHO], {"w5": "no time"}, {}, 60)
+    peer = Peer("echo", lambda: [sys.executable, "-c", ECHO], lambda: "1", {"w5": "no time"}, {}, 60)
     assert peer.measure("w1", stream, 2) == Outcome(7, Timing(1000, (0.5, 0.5)))
     assert peer.measure("w5", stream, 2) == Refusal("no time")
-    slow = Peer("slow", lambda: [sys.executable, "-c", "import time; time.sleep(9)"], {}, {}, 0.2)
+    slow = Peer("slow", lambda: [sys.executable, "-c", "import time; time.sleep(9)"], lambda: "1", {}, {}, 0.2)
     assert slow.measure("w1", stream, 1) == Refusal("not done after 0 s", below=5000.0)

@@ -48,7 +48,9 @@ def compare(everyone: Sequence[Contender], stream: Stream, passes: int) -> Secti
             if remark:
                 remarks.setdefault(f"{contender.name}: {remark}", []).append(workload)
         section.add(timings, workload=workload, matches=expected, **cells)
-    section.remarks = [f"{', '.join(where)}, {remark}." for remark, where in remarks.items()]
+    versions = [version for contender in everyone if (version := contender.version())]
+    section.remarks = [f"{version}." for version in versions]
+    section.remarks += [f"{', '.join(where)}, {remark}." for remark, where in remarks.items()]
     return section
 
 

@@ -66,6 +66,9 @@ class Contender(Protocol):
     def name(self) -> str: ...
     @property
     def differs(self) -> Mapping[str, str]: ...
+    def version(self) -> str | None:
+        """Which one it is; None if it is not installed, or is ours."""
+        ...
 
     def measure(self, workload: str, stream: Stream, passes: int) -> Outcome | Refusal:
         """One pass that does not count, then `passes` that do."""
@@ -92,16 +95,22 @@ class Ours:
             seconds.append(run.timed())
         return Outcome(run.matches, Timing(len(stream.events), tuple(seconds[1:])))
 
+    def version(self) -> str | None:
+        """The record names the commit."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A program that is given WORKLOAD EVENTS.csv PASSES and prints a line of JSON, matches and seconds, for each pass.
 
-    `command`: how it is started, or why it cannot be. `cannot`: the workloads that its language cannot say, and why.
+    `command`: how it is started, or why it cannot be. `release`: which
+    version that is. `cannot`: the workloads that its language cannot say, and why.
     """
 
     name: str
     command: Callable[[], Sequence[str] | Refusal]
+    release: Callable[[], str]
     cannot: Mapping[str, str]
     differs: Mapping[str, str]
     limit_s: float
@@ -124,6 +133,10 @@ class Peer:
         (matches,) = {line["matches"] for line in told}
         return Outcome(matches, Timing(len(stream.events), tuple(line["seconds"] for line in told[1:])))
 
+    def version(self) -> str | None:
+        """Whatever can be started has one."""
+        return None if isinstance(self.command(), Refusal) else f"{self.name} {self.release()}"
+
 
 NO_AGGREGATE = "its language has no sum over a window"
 HELD_BACK = (
@@ -136,22 +149,35 @@ FORGETS = (
 )
 
 
+SCRIPTS = {"bytewax": HERE / "bytewax_flow.py", "eql": HERE / "eql_engine.py"}
+
+
 def contenders(flink_home: Path | None, python: str, limit_s: float, build: Path) -> list[Contender]:
     """Everyone, in the order of the table. `build`: a folder for what is compiled."""
+    flink = flink_home or _pyflink()
     return [
         Ours("ours, 1 core", 1),
         Ours("ours, 2 cores", 2),
         Peer(
             "Flink CEP",
-            lambda: _flink(flink_home or _pyflink(), build),
+            lambda: _flink(flink, build),
+            lambda: _flink_release(flink),
             {"w6": NO_AGGREGATE},
             {"w4": HELD_BACK},
             limit_s,
         ),
-        Peer("bytewax", lambda: _script(python, "bytewax"), {"w5": NO_EVENT_TIME}, {}, limit_s),
+        Peer(
+            "bytewax",
+            lambda: _script(python, "bytewax"),
+            lambda: _release(python, "bytewax"),
+            {"w5": NO_EVENT_TIME},
+            {},
+            limit_s,
+        ),
         Peer(
             "eql",
             lambda: _script(python, "eql"),
+            lambda: _release(python, "eql"),
             {
                 "w4": "a condition cannot speak of the event before",
                 "w5": "its Python engine has no absence at a deadline",
@@ -163,15 +189,20 @@ def contenders(flink_home: Path | None, python: str, limit_s: float, build: Path
     ]
 
 
-SCRIPTS = {"bytewax": HERE / "bytewax_flow.py", "eql": HERE / "eql_engine.py"}
-
-
 def _script(python: str, package: str) -> Sequence[str] | Refusal:
     """One of our scripts, if that Python has the package."""
     probe = f"import importlib.util as u, sys; sys.exit(u.find_spec('{package}') is None)"
     if subprocess.run([python, "-c", probe], check=False).returncode:
         return Refusal("not installed")
     return [python, str(SCRIPTS[package])]
+
+
+def _release(python: str, package: str) -> str:
+    """The version that is installed there, and of what Python."""
+    probe = (
+        f"import importlib.metadata as m, platform as p; print(m.version('{package}'), 'on Python', p.python_version())"
+    )
+    return subprocess.run([python, "-c", probe], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _pyflink() -> Path | None:
@@ -193,3 +224,11 @@ def _flink(home: Path | None, build: Path) -> Sequence[str] | Refusal:
         compiled = [javac, "-nowarn", "-proc:none", "-d", str(build), "-cp", jars, str(HERE / "FlinkCep.java")]
         subprocess.run(compiled, check=True, capture_output=True)
     return [java, "-Xmx4g", "-cp", os.pathsep.join((str(build), jars)), "FlinkCep"]
+
+
+def _flink_release(home: Path | None) -> str:
+    """The version in the name of the jar, and that of Java."""
+    assert home is not None
+    (jar,) = home.glob("lib/flink-cep-*.jar")
+    told = subprocess.run(["java", "-version"], check=True, capture_output=True, text=True).stderr
+    return f"{jar.stem.removeprefix('flink-cep-')} on {told.splitlines()[0]}"
