@@ -57,4 +57,4 @@ def test_a_peer_is_a_program(stream: Stream) -> None:
     assert peer.measure("w1", stream, 2) == Outcome(7, Timing(1000, (0.5, 0.5)))
     assert peer.measure("w5", stream, 2) == Refusal("no time")
     slow = Peer("slow", lambda: [sys.executable, "-c", "import time; time.sleep(9)"], lambda: "1", {}, {}, 0.2)
-    assert slow.measure("w1", stream, 1) == Refusal("not done after 0 s", below=5000.0)
+    assert slow.measure("w1", stream, 1) == Refusal("2,000 events took longer than 0.2 s", below=10_000.0)

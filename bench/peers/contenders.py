@@ -104,8 +104,8 @@ class Ours:
 class Peer:
     """A program that is given WORKLOAD EVENTS.csv PASSES and prints a line of JSON, matches and seconds, for each pass.
 
-    `command`: how it is started, or why it cannot be. `release`: which
-    version that is. `cannot`: the workloads that its language cannot say, and why.
+    `command`: how it is started, or why it cannot be. `release`: which version that is. `cannot`: the workloads that its
+    language cannot say, and why.
     """
 
     name: str
@@ -126,7 +126,8 @@ class Peer:
         try:
             done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=self.limit_s)
         except subprocess.TimeoutExpired:
-            return Refusal(f"not done after {self.limit_s:.0f} s", below=len(stream.events) / self.limit_s)
+            handed_over = len(stream.events) * (passes + 1)
+            return Refusal(f"{handed_over:,} events took longer than {self.limit_s:g} s", handed_over / self.limit_s)
         if done.returncode:
             raise RuntimeError(f"{self.name}, {workload}: {done.stderr[-2000:]}")
         told = [json.loads(line) for line in done.stdout.splitlines()]
@@ -147,8 +148,6 @@ NO_EVENT_TIME = "its keyed state has no timers in event time"
 FORGETS = (
     "EQL's engine keeps one partial match for each card and stage, the newest, and a match ends no other partial match"
 )
-
-
 SCRIPTS = {"bytewax": HERE / "bytewax_flow.py", "eql": HERE / "eql_engine.py"}
 
 
