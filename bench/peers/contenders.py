@@ -104,8 +104,8 @@ class Ours:
 class Peer:
     """A program that is given WORKLOAD EVENTS.csv PASSES and prints a line of JSON, matches and seconds, for each pass.
 
-    `command`: how it is started, or why it cannot be. `release`: which version that is. `cannot`: the workloads that its
-    language cannot say, and why.
+    `command`: how it is started, or why it cannot be. `release`: which version that is. `cannot`: the workloads that
+    its language cannot say, and why.
     """
 
     name: str
