@@ -3,7 +3,8 @@
     python -m bench.stages w4 [--events N] [--batch N]
 
 Every stage is a function that is called a few times a batch, so timing the calls costs nothing that shows; the clock
-is that of the thread, which stands while others have the core. A stage inside another counts for itself alone; what no stage claims is `rest`.
+is that of the thread, which stands while others have the core. A stage inside another counts for itself alone; what no
+stage claims is `rest`.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def write_formats(events: Events, folder: Path, name: str) -> dict[str, Path]:
 
 def formats(run: Run) -> Section:
     """`cep replay` of each format, beside that of a file of ten events."""
-    section = Section(
-        "Files", "`cep replay` to alerts on stdout, as a process; what a file of ten events takes is off."
-    )
+    section = Section("Files", "`cep replay` to alerts on stdout, as a process, less what a file of ten events takes.")
     with tempfile.TemporaryDirectory() as folder:
         whole = write_formats(run.events, Path(folder), "whole")
         few = write_formats(_first(run.events, 10), Path(folder), "few")
@@ -164,9 +162,9 @@ def latency(run: Run) -> Section:
     section = Section(
         "Latency",
         "From the XADD of an event to its alert in another client's hands, ms; commits on, append-only file synced "
-        "at every write. A tick of a thousandth of a second is sent at once.",
+        "every second. A tick of a thousandth of a second is sent at once.",
     )
-    with private_server() as server:
+    with private_server("valkey", "--appendfsync", "everysec") as server:
         for rate in RATES:
             found = measure_latency(server, rate)
             section.add(

@@ -106,7 +106,7 @@ class Decoder:
         if plain is None:
             careful.split(rows.tolist())
             return []
-        read = plain.read(lines.data, lines.bounds, careful.entries.ms[rows])
+        read = plain.read(lines.data, lines.spans, careful.entries.ms[rows])
         careful.count(read.unknown)
         for entry, place, start, stop, fate in read.rest.tolist():
             if fate == sk.ODD_ENTRY:

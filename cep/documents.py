@@ -131,6 +131,6 @@ def readable(entries: Entries) -> tuple[Ints, Lines] | None:
 
 def tables_among(lines: Lines) -> list[int]:
     """Which of the values are tables."""
-    heads = np.frombuffer(lines.data, np.uint8)[lines.bounds[:-1]]
+    heads = np.frombuffer(lines.data, np.uint8)[lines.spans[:, 0]]
     likely = np.flatnonzero(np.isin(heads, [magic[0] for magic in MAGIC])).tolist()
     return [at for at in likely if is_arrow(lines[at][1])]

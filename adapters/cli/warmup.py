@@ -12,9 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
+import numpy as np
+
 from cep.adapters.cli.console import OK, counted, progress, say
 from cep.adapters.cli.detector import build
+from cep.adapters.redis.reply import of_streams
 from cep.kernels import CACHE_FOLDER
+from cep.kernels import resp as rp
 from cep.lang import check_texts
 from cep.ports import Entries, EntryId
 
@@ -39,6 +43,7 @@ rule r by k within 1m when a where count(a) > 1 and sum(a.m * 2) > 1 and min(a.x
   and avg(a.x) > 0 and km(x, x, n, n) >= 0""",
     "conditions": "rule r by k within 10s while count(a) > 1 or max(a.m) > 100 for 1s until sum(a.x) < 0 keep 1s",
 }
+_REPLY = b'*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\ne\r\n$7\r\n{"t":1}\r\n'  # of XREAD
 _MARK = "warm"
 _NO_CACHE = "warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one"
 
@@ -78,6 +83,8 @@ def _run(name: str) -> None:
         for slot in (0, 1):
             plan.waiting_at(slot, 0)
     detector.drain()
+    rp.follow(np.frombuffer(bytearray(_REPLY), np.uint8), len(_REPLY), np.array([0, 1]))
+    detector.apply(of_streams(_REPLY, ["s"]))
 
 
 def is_warm() -> bool:

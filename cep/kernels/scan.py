@@ -286,16 +286,15 @@ def line_end(data: Bytes, at: int) -> tuple[int, bool]:
 
 
 @jit
-def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
+def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
-    data: all entries, with a line end behind each; bounds: (entries + 1,), where each begins, so that its line end
-    stands before the next. `found` has room for as many documents as there are line ends. An entry in several lines
-    whose first is odd is odd as a whole.
+    spans: (entries, 2), where each begins and ends in the data; behind it stands LF or CR LF. `found` has room for as
+    many documents as there are line ends. An entry in several lines whose first is odd is odd as a whole.
     """
     n = 0
-    for entry in range(len(bounds) - 1):
-        start, stop, place = bounds[entry], bounds[entry + 1] - 1, 0
+    for entry in range(len(spans)):
+        start, stop, place = spans[entry, 0], spans[entry, 1], 0
         at, base = start, n
         while at < stop or place == 0:
             begin = at
@@ -313,7 +312,7 @@ def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -
             found.documents[n, ENTRY] = entry
             found.documents[n, PLACE] = place
             found.documents[n, START] = begin
-            found.documents[n, STOP] = end
+            found.documents[n, STOP] = min(end, stop)
             found.documents[n, FATE] = fate
             n += 1
             place += 1
