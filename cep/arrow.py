@@ -177,7 +177,7 @@ class _Columns:
 
     def __init__(self, strings: Strings) -> None:
         self._strings = strings
-        self._texts = Vocabulary(strings.id, is_json=False)
+        self._texts = Vocabulary(strings.ids, is_json=False)
         self._dictionaries: dict[Path, tuple[Any, Ints]] = {}
 
     def clear(self) -> None:

@@ -67,7 +67,7 @@ class Decoder:
 
     def __init__(self, program: Schema, strings: Strings) -> None:
         self._strings, self._sweeps = strings, strings.sweeps
-        self._texts = Vocabulary(strings.id)
+        self._texts = Vocabulary(strings.ids)
         self._streams = [Stream(program, number) for number in range(len(program.streams))]
         self._plain = [PlainReader(stream, self._texts) if reads(stream) else None for stream in self._streams]
         self._arrow = [ArrowReader(stream, strings) for stream in self._streams]

@@ -51,7 +51,7 @@ class PlainReader:
         self._shape = _shape(self._cell)
         self._is_open = np.zeros((2, sk.DEPTH), np.int64)
         self._unknown: list[str] = []
-        self._types = Vocabulary(self._type, integers_too=True)
+        self._types = Vocabulary(lambda names: list(map(self._type, names)), integers_too=True)
 
     def _type(self, name: str) -> int:
         """The index of an event, or what stands for a type that the program does not name: -2, -3, …."""
