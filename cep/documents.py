@@ -23,6 +23,8 @@ CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what reading JSON may raise
 
 _parse = msgspec.json.Decoder().decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 Document = bytes | Sequence[bytes]  # an event as it came: JSON, or the fields of a flat entry
@@ -84,6 +86,17 @@ def is_too_much(document: bytes) -> bool:
         depth += (byte in b"[{") - (byte in b"]}")
         deepest = max(deepest, depth)
     return deepest > DEPTH_MAX
+
+
+def documents_in(value: bytes) -> list[bytes]:
+    """The documents of an entry's value: the elements of an array that has any, lines, or the value itself."""
+    if _ARRAY.match(value) and len(value) <= ENTRY_BYTES_MAX:
+        try:
+            if elements := _elements(value):
+                return list(map(bytes, elements))
+        except UNFIT:
+            pass
+    return lines_of(value) if b"\n" in value else [value]
 
 
 def lines_of(value: bytes) -> list[bytes]:
