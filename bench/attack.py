@@ -90,7 +90,7 @@ class CrowdRun:
     def run_last(self, state: EngineState, last: Batch) -> None:
         """The batch to time."""
         self._engine.run(state, [last])
-        self.waiting = state.rules[0].waiting()
+        self.waiting = state.plans[0].waiting()
 
     def timed(self) -> float:
         """One pass, in seconds."""

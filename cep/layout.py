@@ -209,13 +209,39 @@ class CalendarColumn:
 class Predicate:
     """The rows of predicate `base` (-1: all of `event`) for which the expression at `code` is true (-1: all).
 
-    `reads_features`: it can be decided only when the features have been worked out.
+    `reads_features`: it can be decided only when the features have been worked out. any_of: of these the rows that pass
+    some filter of that index, a place in Program.indexes (-1: none).
     """
 
     event: int
     base: int
     code: int
     reads_features: bool
+    any_of: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFilter:
+    """A conjunction, as the predicate index has it.
+
+    equals: what the column `equal` must be, a place in Program.consts; -1 for anything. bounds: comparisons of the
+    column `ordered` with constants: EQ, LT or LE of integers or floats, the place, and whether the constant stands on
+    the left. code: all other conditions, -1 for none.
+    """
+
+    equals: int
+    bounds: tuple[tuple[Opcode, int, bool], ...]
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilterIndex:
+    """Filters of one event, judged together. equal, ordered: columns, -1 for none. real: `ordered` holds floats."""
+
+    equal: int
+    ordered: int
+    real: bool
+    filters: tuple[IndexedFilter, ...]
 
 
 # ------------------------------------------------------------------------------------- aggregates
@@ -307,7 +333,7 @@ class FeaturePlan:
 
     key_parts: int
     aggregates: tuple[AggregateSpec, ...]
-    outputs: tuple[int, ...]  # the slot that each aggregate fills
+    outputs: tuple[int, ...]  # the slot that each aggregate fills, and perhaps those that say which are estimates
     feeds: tuple[Feed, ...]
     own_key: bool
     stratum: int = 0
@@ -520,6 +546,7 @@ class SequencePlan:
 class EpisodePlan:
     """A `while` rule. The condition reads RUN words: the aggregates' values, then the latest values.
 
+    To alerts the words behind these say, a bit for each aggregate, which are estimates.
     aggregate_bits, reset_bits: of the rows that enter an aggregate, and of those since which it counts (0: none).
     judged: how many of the aggregates they are; the others are only shown. latest: (bit, slot) of each latest value.
     rises_in_time: the condition may become true without an event. roster: the table that names the keys; each is judged
@@ -626,6 +653,15 @@ class Clause:
     condition: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A count of different values that the rule speaks of, and which bit of which input says that it is an estimate."""
+
+    name: str
+    input: int
+    bit: int
+
+
 class Said(IntEnum):
     """What a field of the event that an alert is says."""
 
@@ -654,9 +690,9 @@ class Feeding:
 class RuleSpec:
     """A compiled rule: its plan and everything an alert says.
 
-    structure: equal where the plan's state means the same, in whichever program; the version is of all that is said.
-    clauses: the first whose condition holds makes the alert. private: of each part of the key "mask", "hash" or None.
-    feeding: None when no rule listens.
+    structure: equal where the state means the same, in whichever program; the version is of all that is said.
+    plan: as if no other rule were there; what runs is a RunPlan. clauses: the first whose condition holds makes the
+    alert. private: of each part of the key "mask", "hash" or None. feeding: None when no rule listens.
     """
 
     name: str
@@ -682,6 +718,7 @@ class RuleSpec:
     is_shadow: bool = False
     feeding: Feeding | None = None
     structure: str = ""
+    estimates: tuple[Estimate, ...] = ()
 
     @property
     def is_selective(self) -> bool:
@@ -690,10 +727,24 @@ class RuleSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Stratum:
-    """Rules and features (places in the program) that run together, and the root events that they read."""
+class RunPlan:
+    """What one state runs: the plan of a rule, or of rules that differ only in what their last step's filter asks.
+
+    rules: places in the program; those that share are its members, in this order. index: their last filters, by member,
+    a place in Program.indexes; -1 for a rule whose plan can not be shared. structure: of what they share.
+    """
 
     rules: tuple[int, ...]
+    plan: SequencePlan | EpisodePlan
+    index: int = -1
+    structure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Plans and features (places in the program) that run together, and the root events that they read."""
+
+    plans: tuple[int, ...]
     features: tuple[int, ...]
     events: tuple[int, ...]
 
@@ -718,6 +769,8 @@ class Program:
     predicates: tuple[Predicate, ...]
     features: tuple[FeaturePlan, ...]
     rules: tuple[RuleSpec, ...]
+    plans: tuple[RunPlan, ...]
+    indexes: tuple[FilterIndex, ...]
     shown: tuple[int, ...]  # a captured event keeps the decoded columns, then these
     shown_as: tuple[str, ...]  # of each: equal where it holds the same, in whichever program
     code: tuple[tuple[int, int], ...]
@@ -726,6 +779,15 @@ class Program:
     strata: tuple[Stratum, ...]
     tables: tuple[TableData, ...] = ()
     outside: tuple[Outside, ...] = ()
+
+    @property
+    def members(self) -> list[tuple[int, int]]:
+        """For each rule the plan that runs it, and which of its members it is."""
+        found = [(-1, -1)] * len(self.rules)
+        for place, run in enumerate(self.plans):
+            for member, rule in enumerate(run.rules):
+                found[rule] = place, member
+        return found
 
     @property
     def needs_secret(self) -> bool:

@@ -22,6 +22,7 @@ from cep.lang.checked import RuleSet
 from cep.layout import Program
 from tests.generate_rules import Author, Schema
 from tests.generate_tables import FILES
+from tests.generate_variants import with_variants
 from tests.oracle import OracleEvent, report, run
 
 SECOND_US = 1_000_000
@@ -73,7 +74,7 @@ def random_case(seed: int) -> Case:
         schema = Schema(rng, features)
         author = Author(rng, schema, features)
         rules = [author.rule(f"r{i}") for i in range(1, rng.choice((1, 2, 2, 3)) + 1)]
-        text = "\n".join([schema.text(), *rules])
+        text = "\n".join([schema.text(), *with_variants(seed, rules, features)])
         loaded = check_texts({"case.cep": text} | FILES)
         if loaded.ruleset is not None:
             break

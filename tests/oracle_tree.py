@@ -209,9 +209,10 @@ class TreeRuns:
             guards = self.guards(items, at, place)
             for move in self.entries(items[place], last):
                 made = move.inside(lambda inner, place=place: (*view, (place, inner)) if inner else view)
-                immediate = part.link == "next" and last is not None
+                link = part.link if state else "then"  # links are between two items, so none counts on the way in
+                immediate = link == "next" and last is not None
                 yield replace(
-                    made, guards=(*guards, *move.guards), immediate=immediate, each=part.link == "then each", last=last
+                    made, guards=(*guards, *move.guards), immediate=immediate, each=link == "then each", last=last
                 )
 
     def within(self, item: Item, state: State, prior: int | None) -> Iterator[Move]:

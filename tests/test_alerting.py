@@ -441,3 +441,57 @@ def test_suppressed_episodes_of_forgotten_keys_are_forgotten() -> None:
     assert state.counters.limited == n - 1
     assert len(part.opened) <= COMPACT_AT + 200
     assert np.all([key[0] >= n - COMPACT_AT - 200 for key in part.opened])
+
+
+COUNTED = """
+stream s type kind
+event a from s (k text, n integer)
+event ask from s (k text)
+
+rule many by k within 10000s
+  while count(distinct a.n) >= 5000
+  alert low "{count(distinct a.n)}"
+
+rule few by k within 10000s
+  while count(distinct a.n) >= 4000
+  alert low "{count(distinct a.n)} and {count(distinct a.n) over last 10}"
+
+rule asked by k within 10000s
+  match each
+  when ask where count(distinct a.n) > 0
+  alert low "{count(a)}"
+
+rule shown by k within 10000s
+  match each
+  when ask
+  alert low "{count(distinct a.n)}"
+
+rule plain by k when ask
+  alert low "{count(distinct a.n) over last 10}"
+"""
+
+
+def test_an_estimate_is_marked_as_one() -> None:
+    """6,000 values; when the first half of them has left the window, the rest still is a sample."""
+    _, program = compiled(COUNTED)
+    of = {event.name: place for place, event in enumerate(program.events)}
+    events = [VirtualEvent(of["a"], i * SECOND, {"k": "k", "n": i}) for i in range(6_000)]
+    asked = [VirtualEvent(of["ask"], at * SECOND, {"k": "k"}) for at in (13_000, 30_000)]
+    early = VirtualEvent(of["ask"], 2_000 * SECOND, {"k": "k"})
+    told, _ = alerts_of(program, sorted([*events, early, *asked], key=lambda event: event.time_us), (500, 7_001))
+    said = [(alert.rule, alert.status, document(alert)["data"].get("estimated")) for alert in told]
+    name = "count(distinct a.n)"
+    assert said == [
+        ("asked", "fired", []),
+        ("shown", "fired", []),
+        ("plain", "fired", None),
+        ("few", "fired", []),
+        ("many", "fired", [name]),
+        ("many", "resolved", [name]),
+        ("few", "resolved", [name]),
+        ("asked", "fired", [name]),
+        ("shown", "fired", [name]),
+        ("plain", "fired", None),
+        ("shown", "fired", []),
+        ("plain", "fired", None),
+    ]

@@ -430,6 +430,23 @@ def test_demo_takes_durations(cli):
     assert "20s, 5m or 1h" in cli.err
 
 
+AT_ONCE = """
+from cep.adapters.cli import warmup
+from cep.kernels.combinations import feed
+name = "combinations"
+warmup.RULES = {name: warmup.RULES[name]}
+warmup.ensure_warm()
+warmup._run(name)
+print(feed.stats.cache_hits.total(), feed.stats.cache_misses.total())
+"""
+
+
+def test_of_several_that_start_at_once_one_compiles(tmp_path):
+    command, environment = [sys.executable, "-c", AT_ONCE], {**os.environ, "CEP_CACHE_DIR": str(tmp_path)}
+    started = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for _ in "1234"]
+    assert [process.communicate(timeout=120)[0].strip() for process in started] == ["1 0"] * 4
+
+
 def test_warmup_without_a_place_for_the_cache(tmp_path):
     (tmp_path / "file").touch()
     environment = {**os.environ, "CEP_CACHE_DIR": str(tmp_path / "file"), "NUMBA_DISABLE_JIT": "1"}

@@ -81,6 +81,6 @@ def test_counts(folder: str, cut: Callable[[list[Entries]], Iterable[list[Entrie
     assert not any(outcome.bad or outcome.late or outcome.unknown for outcome in outcomes)
     counting.detector.drain(int(counting.detector.state.order.max_us.max()))
     assert counting.fired == expected["alerts"]
-    assert not any(plan.dropped() for plan in counting.detector.state.rules)
+    assert not any(plan.dropped() for plan in counting.detector.state.plans)
     counting.detector.drain()
     assert counting.fired == Counter(expected["alerts"]) + Counter(expected.get("after_the_last_event", {}))

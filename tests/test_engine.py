@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 import numpy as np
 import pytest
 
 from cep.engine.identity import ids, of_entry
 from cep.engine.inputs import captured as captured_by
+from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.kernels.matches import KEY, REFS, STATUS, TIME
@@ -61,8 +63,8 @@ def entry_bytes(ms: np.int64, seq: np.int64) -> bytes:
     return bytes.fromhex(of_entry(int(ms), int(seq)))
 
 
-def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
-    """What the engine makes of a case whose stream is cut at the given places."""
+def engine_outcomes(case: Case, cuts: list[int], restores: Collection[int] = ()) -> list[oracle.Outcome]:
+    """What the engine makes of a case whose stream is cut at some places, and its state restored at some of these."""
     program = case.program
     state = EngineState.create(program)
     events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
@@ -71,6 +73,8 @@ def engine_outcomes(case: Case, cuts: list[int]) -> list[oracle.Outcome]:
     for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
         output = step(program, state, batch_of(program, state.strings, events[first:last], first))
         made += outcomes(program, state, output, known)
+        if last in restores:
+            state = load(program, dump(program, state))
     return made + outcomes(program, state, drain(program, state, case.until_us), known)
 
 

@@ -94,7 +94,7 @@ rule r by k within 1m forget 2m
         time_us = hour * 3_600_000_000
         events = [VirtualEvent(1, time_us, {"k": f"{hour} {i}", "n": 1}) for i in range(100)]
         step(program, state, batch_of(program, state.strings, events, 100 * hour))
-    assert state.rules[0].keys.count[LIVE] == 100
+    assert state.plans[0].keys.count[LIVE] == 100
 
 
 STRUCTURES = (
@@ -115,7 +115,7 @@ def test_runs_with_structure_are_freed(rule: str) -> None:
     program = compile_rules(loaded.ruleset)
     state = EngineState.create(program)
     rng, second, sizes = random.Random(7), 1_000_000, []
-    graph = state.rules[0]
+    graph = state.plans[0]
     assert isinstance(graph, GraphState)
     for period in range(5):
         begin = period * 10_000
@@ -152,6 +152,6 @@ rule r by k within 1m
             for i in range(60)
         ]
         step(program, state, batch_of(program, state.strings, events, 60 * minute))
-        held.append(len(state.rules[0].combinations.node))
-    assert state.rules[0].waiting() <= 60
+        held.append(len(state.plans[0].combinations.node))
+    assert state.plans[0].waiting() <= 60
     assert held[0] == held[-1]

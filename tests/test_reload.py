@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from cep.adapters.cli import reload
+from cep.adapters.cli.detector import Before, build
+from cep.adapters.cli.journal import Journal
+from cep.adapters.cli.rules import without_mistakes
 from cep.adapters.cli.warmup import ensure_warm
+from cep.adapters.redis.tables import RedisTables
+from cep.layout import Program
+from cep.runtime import Change
 from tests.servers import Server, own_server
 
 __all__ = ["own_server"]
@@ -176,3 +183,74 @@ def test_a_crash_right_after_a_change_loses_nothing(
     again.pay(1002, "a", 500)
     assert again.alerts() == [("three", "a")]
     again.stop()
+
+
+TABLED = """
+stream payments time ts
+event payment from payments (card text, amount integer)
+table bars from "redis:bars" key card (bar integer)
+rule above by card
+  when payment where amount > bars[card].bar
+  alert low "{card}"
+"""
+
+
+def rows_of(change: Change) -> dict[object, object]:
+    (table,) = program_of(change).tables
+    return {key: row[0] for key, row in table.rows}
+
+
+def program_of(change: Change) -> Program:
+    program: Program = change.detector._program  # type: ignore[attr-defined]
+    return program
+
+
+def test_a_table_in_redis_is_looked_at_again(
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another row is another set of rules, which goes on with its state; a row that cannot be read changes nothing."""
+    monkeypatch.setattr(reload, "TABLES_EVERY_S", 0.05)
+    client, file = own_server.client(), tmp_path / "tabled.cep"
+    client.hset("bars", "a", '{"bar": 5}')
+    file.write_text(TABLED)
+    tables, before = RedisTables(lambda: own_server.url), Before()
+    loaded, ruleset = without_mistakes([str(file)], tables.read, before.checked)
+    program, detector = build(ruleset, before.compiled)
+    watcher = reload.Watcher([str(file)], loaded, before, tables, program, Journal("json"))
+
+    def wait(until: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not until():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def change() -> Change:
+        found: list[Change] = []
+        wait(lambda: found or ((made := watcher.changed()) is not None and not found.append(made)))
+        return found[0]
+
+    def is_refused() -> bool:
+        return "changed rules are refused" in capsys.readouterr().err
+
+    try:
+        client.hset("bars", "b", '{"bar": 7}')
+        made = change()
+        assert rows_of(made) == {"a": 5, "b": 7}
+        made.detector.take_over(detector)
+        assert made.detector.anew == []  # type: ignore[attr-defined]
+        client.hset("bars", "b", "seven")
+        wait(is_refused)
+        assert watcher.changed() is None
+        client.hset("bars", "b", '{"bar": 8}')
+        assert rows_of(change()) == {"a": 5, "b": 8}
+        own_server.kill()
+        replace(file, TABLED.replace("alert low", "alert high"))
+        wait(is_refused)
+        own_server.start()
+        assert program_of(change()).rules[0].clauses[0].level == "high"
+        own_server.client().hdel("bars", "a")
+        assert rows_of(change()) == {"b": 8}
+        own_server.client().delete("bars")
+        assert rows_of(change()) == {}
+    finally:
+        watcher.close()

@@ -8,26 +8,11 @@ import pytest
 
 from cep.engine.snapshot import SnapshotError, dump, load
 from cep.engine.state import EngineState
-from cep.engine.step import drain, step
+from cep.engine.step import step
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
-from tests.generate import Case, random_case
-from tests.test_engine import difference, outcomes
-
-
-def with_restores(case: Case) -> list[oracle.Outcome]:
-    """The outcomes when the state goes through bytes at three random places."""
-    program = case.program
-    state = EngineState.create(program)
-    events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
-    cuts = sorted(random.Random(case.seed).sample(range(len(events)), 3))
-    made: list[oracle.Outcome] = []
-    known: dict[bytes, oracle.Outcome] = {}
-    for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
-        batch = batch_of(program, state.strings, events[first:last], first)
-        made += outcomes(program, state, step(program, state, batch), known)
-        state = load(program, dump(program, state))
-    return made + outcomes(program, state, drain(program, state, case.until_us), known)
+from tests.generate import random_case
+from tests.test_engine import difference, engine_outcomes
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -35,8 +20,9 @@ def test_a_restore_anywhere_changes_nothing(block: int) -> None:
     for seed in range(block * 40, block * 40 + 40):
         case = random_case(seed)
         expected = oracle.run(case.ruleset, case.events, case.until_us)
-        made = with_restores(case)
-        assert made == expected, difference(case, [], made, expected)
+        cuts = sorted(random.Random(seed).sample(range(len(case.events)), 3))
+        made = engine_outcomes(case, cuts, cuts)
+        assert made == expected, difference(case, cuts, made, expected)
 
 
 def test_damage_is_refused() -> None:

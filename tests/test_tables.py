@@ -115,7 +115,7 @@ def test_a_roster_that_changes() -> None:
     state = load(new, dump(old, state))
     # x has left with its open episode; z is expected from now on.
     assert feed(new, state, (15, "x"), (25, "y")) == [(20, 0, "y"), (25, 0, "z"), (25, 1, "y")]
-    assert state.rules[0].dropped() == 1
+    assert state.plans[0].dropped() == 1
     again = load(new, dump(new, state))
     assert feed(new, again, (26, "z")) == [(26, 1, "z")]
 

@@ -222,8 +222,33 @@ test pair "one step"
     )
     assert loaded.ruleset is not None
     big, unpaid, busy, pair = covered(loaded.ruleset, compile_rules(loaded.ruleset))
-    assert (big.tests, big.hits, big.misses, big.unreached) == (0, 0, 0, ("p",))
+    assert (big.tests, big.hits, big.misses, big.unreached) == (0, 0, None, ("p",))
     assert (unpaid.tests, unpaid.hits, unpaid.misses) == (1, 1, 1)
     assert (unpaid.reached, unpaid.noticed, unpaid.unnoticed) == (("move",), ("no txn",), ())
     assert (busy.hits, busy.resolves) == (1, 0)
     assert (pair.reached, pair.unreached, pair.unnoticed) == (("p",), ("move",), ("no txn",))
+
+
+def test_coverage_of_branches() -> None:
+    """What one branch takes says nothing of the others, nor does an alert of what may be left out."""
+    loaded = check_texts(
+        {
+            "rules.cep": RULES
+            + """
+rule either by card within 1h
+  when optional txn as small where amount < 1
+  then any of (txn as big where amount > 10 then move as gone, 2 move as moves)
+  then optional txn as late where amount > 100
+  then no move where count(big) > 5
+  alert low
+test either "the first branch begins, the second is it"
+  at 0s txn {card: "c", amount: 50}
+  at 1s move {card: "d"} x 2 every 1s
+  at 2h expect either {card: "d"}
+"""
+        }
+    )
+    assert loaded.ruleset is not None, loaded.diagnostics
+    either = covered(loaded.ruleset, compile_rules(loaded.ruleset))[-1]
+    assert (either.hits, either.misses) == (1, 1)
+    assert (either.reached, either.unreached) == (("big", "moves"), ("small", "gone", "late"))

@@ -43,7 +43,7 @@ def at_the_end(shown: Sequence[str], events: Sequence[VirtualEvent]) -> tuple[li
     for given in program.rules[0].inputs:
         word = words[given.a]
         values.append(float(word.view("f8")) if given.real else int(word))
-    plan = state.rules[0]
+    plan = state.plans[0]
     assert isinstance(plan, EpisodeState)
     return values[: len(shown)], plan
 

@@ -30,6 +30,7 @@ class _Data(msgspec.Struct):
     rule: _Rule
     key: dict[str, str | int | float | bool | None]
     annotations: _Annotations
+    estimated: list[str] = []
 
 
 class Shown(msgspec.Struct):
@@ -69,7 +70,8 @@ def line(alert: Shown, stream: TextIO) -> str:
     level = paint(f"{data.severity.upper():<8}", _COLOURS.get(data.severity, "bold"), stream)
     key = " ".join(f"{name}={value}" for name, value in data.key.items())
     rule = paint(data.rule.id, "bold", stream)
-    parts = (_clock(alert.time), level, f"{_fate(data):<8}", rule, key, data.annotations.summary)
+    guess = f"(estimated: {', '.join(data.estimated)})" if data.estimated else ""
+    parts = (_clock(alert.time), level, f"{_fate(data):<8}", rule, key, data.annotations.summary, guess)
     return "  ".join(part for part in parts if part)
 
 

@@ -15,36 +15,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cep.adapters.cli.console import CommandError
-from cep.adapters.cli.detector import build
+from cep.adapters.cli.detector import Before, build
 from cep.adapters.cli.journal import Journal
 from cep.adapters.redis.tables import RedisTables
 from cep.detector import RuleDetector
 from cep.errors import ConfigurationError, Diagnostic
 from cep.lang import load
-from cep.lang.check import Loaded, Memory
+from cep.lang.check import Loaded
 from cep.lang.files import rule_files
 from cep.layout import Program
 from cep.ports import LogError
 from cep.runtime import Change
 
-EVERY_S = 0.25
+EVERY_S = 0.1
 TABLES_EVERY_S = 5.0  # tables in Redis are read as a whole to be looked at
 
 
 class Watcher:
     """Watches the files of a rule set from a thread of its own; `changed` is for the thread that runs the rules.
 
-    `loaded` is what runs, `program` made of it; `tables` are those in Redis. `again` asks for a look at once, as SIGHUP
-    does.
+    `loaded` is what runs, `program` made of it, and `before` what that has left; `tables` are those in Redis. `again`
+    asks for a look at once, as SIGHUP does.
     """
 
     def __init__(
-        self, paths: Sequence[str], loaded: Loaded, tables: RedisTables, program: Program, journal: Journal
+        self,
+        paths: Sequence[str],
+        loaded: Loaded,
+        before: Before,
+        tables: RedisTables,
+        program: Program,
+        journal: Journal,
     ) -> None:
-        self._paths, self._tables, self._journal = paths, tables, journal
+        self._paths, self._before, self._tables, self._journal = paths, before, tables, journal
         self._tables_seen_s = time.monotonic()
+        self._missed = False  # whether a table could not be read for rules that have changed
         self._streams = [stream.name for stream in program.streams]
-        self._memory = Memory()
         self._beside = frozenset(loaded.beside)
         self._seen = self._looks()
         self._content = self._digest({name: text.encode() for name, text in loaded.files.items()})
@@ -92,20 +98,21 @@ class Watcher:
             return False
         self._tables_seen_s = time.monotonic()
         try:
-            return self._tables.have_changed()
+            return self._missed or self._tables.have_changed()
         except (ConfigurationError, LogError):
             return False
 
     def _load(self) -> None:
-        began = time.monotonic()
+        began, self._missed = time.monotonic(), False
         try:
-            found = load(self._paths, self._tables.read, self._memory)
+            found = load(self._paths, self._tables.read, self._before.checked)
             self._beside = frozenset(found.beside)
             if found.ruleset is None:
                 self._refuse(found.diagnostics)
                 return
-            program, detector = build(found.ruleset)
+            program, detector = build(found.ruleset, self._before.compiled)
         except (CommandError, ConfigurationError, LogError, OSError) as error:
+            self._missed = isinstance(error, ConfigurationError | LogError)
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
             return
         if [stream.name for stream in program.streams] != self._streams:

@@ -13,7 +13,7 @@ from typing import TextIO
 from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint, say
 from cep.errors import Diagnostic
 from cep.lang import load
-from cep.lang.check import Loaded
+from cep.lang.check import Loaded, Memory
 from cep.lang.checked import RuleSet
 from cep.lang.codes import SCHEMA, catalogue, explain
 from cep.lang.cost import Cost, costs
@@ -23,10 +23,10 @@ from cep.lang.report import Report
 from cep.lang.spelling import length_us
 
 
-def loaded(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> Loaded:
-    """The rule files under the paths, checked. Raises CommandError where there are none. remote: as `load`."""
+def loaded(paths: Sequence[str], remote: Callable[[str], str] | None = None, memory: Memory | None = None) -> Loaded:
+    """The rule files under the paths, checked. Raises CommandError where there are none. remote, memory: as `load`."""
     _exist(paths)
-    found = load(paths, remote)
+    found = load(paths, remote, memory)
     _any(paths, found.files, found.diagnostics)
     return found
 
@@ -55,9 +55,11 @@ def accepted(paths: Sequence[str], remote: Callable[[str], str] | None = None) -
     return without_mistakes(paths, remote)[1]
 
 
-def without_mistakes(paths: Sequence[str], remote: Callable[[str], str] | None = None) -> tuple[Loaded, RuleSet]:
+def without_mistakes(
+    paths: Sequence[str], remote: Callable[[str], str] | None = None, memory: Memory | None = None
+) -> tuple[Loaded, RuleSet]:
     """The same, with the files that were read."""
-    found = loaded(paths, remote)
+    found = loaded(paths, remote, memory)
     if found.ruleset is None:
         show(found.diagnostics, found.files, sys.stderr)
         raise CommandError(code=FINDINGS)

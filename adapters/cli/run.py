@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from cep.adapters.cli.console import FAILED, OK, CommandError
-from cep.adapters.cli.detector import build
+from cep.adapters.cli.detector import Before, build
 from cep.adapters.cli.journal import Journal
 from cep.adapters.cli.reload import Watcher
 from cep.adapters.cli.rules import without_mistakes
@@ -56,12 +56,12 @@ class Service:
 def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
     """Run until a signal: finish the batch, commit, keep a snapshot. Changed rules take over meanwhile."""
     journal = Journal(log_format)
-    tables = RedisTables(service.url)
+    tables, before = RedisTables(service.url), Before()
     try:
-        loaded, rules = without_mistakes(paths, tables.read)
+        loaded, rules = without_mistakes(paths, tables.read, before.checked)
     except LogError as error:
         raise _unreached(error) from error
-    program, detector = build(rules)
+    program, detector = build(rules, before.compiled)
     url = service.url()
     store = service.store(program)
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
@@ -69,7 +69,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
     stop = threading.Event()
     options = Options(snapshot_s=service.snapshot_s)
-    watcher = Watcher(paths, loaded, tables, program, journal)
+    watcher = Watcher(paths, loaded, before, tables, program, journal)
     runtime = Runtime(
         log,
         detector,

@@ -80,7 +80,7 @@ def _wanting(entry: RuleCoverage) -> list[str]:
     if not entry.tests:
         return ["no tests"]
     wants = [] if entry.hits else ["never fires"]
-    wants += [] if entry.misses else ["no near miss"]
+    wants += ["no near miss"] if entry.misses == 0 else []
     wants += ["never resolves"] if entry.resolves == 0 else []
     wants += [f"{name} is never reached" for name in entry.unreached]
     return wants + [f'nothing would change without "{name}"' for name in entry.unnoticed]

@@ -21,7 +21,7 @@ from cep.engine.inputs import Captured
 from cep.engine.state import EngineState
 from cep.engine.values import Column, Value, duration, objects, quoted, rows_of, times
 from cep.kernels.matches import START, STATUS, TIME
-from cep.layout import Clause, EpisodePlan, Program, RuleSpec
+from cep.layout import NULL, Clause, EpisodePlan, Program, RuleSpec
 
 Ints = npt.NDArray[np.int64]
 Document = dict[str, Any]
@@ -116,6 +116,8 @@ def _documents(matches: Matches, source: str) -> Iterator[str]:
         "evidence": objects({"steps": steps(matches.program, rule, what, row, seen)}),
         "truncated": objects({"events": seen.left_out, "texts": "0"}),
     }
+    if rule.estimates:
+        data["estimated"] = _estimated(rule, matches.inputs)
     return objects(
         {
             "specversion": '"1.0"',
@@ -129,6 +131,14 @@ def _documents(matches: Matches, source: str) -> Iterator[str]:
             "data": objects(data),
         }
     )
+
+
+def _estimated(rule: RuleSpec, inputs: Ints) -> list[str]:
+    """Which counts of different values were estimates, by name. A step that captured nothing counted nothing."""
+    words = inputs[:, [one.input for one in rule.estimates]]
+    flags = (words != NULL) & (words >> np.array([one.bit for one in rule.estimates]) & 1 == 1)
+    names = np.array([one.name for one in rule.estimates])
+    return [orjson.dumps(list(dict.fromkeys(names[row].tolist()))).decode() for row in flags]
 
 
 def _within(rule: RuleSpec) -> str:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from cep.alerting.privacy import said_in_json
 from cep.engine.batch import Batch
 from cep.engine.identity import of_entry
-from cep.engine.inputs import Captured, spread
+from cep.engine.inputs import Captured
+from cep.engine.matched import spread
 from cep.engine.state import EngineState
 from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
 from cep.kernels.keys import NEVER

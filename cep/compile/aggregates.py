@@ -52,7 +52,7 @@ def inward(expr: Expr) -> Expr:
     if end is not None:
         arguments = tuple(_of_step(expr, place) for place in range(len(end.steps)))
         return replace(end, arguments=arguments, kind=expr.kind)
-    return replace(expr, args=args)
+    return expr if args == expr.args else replace(expr, args=args)
 
 
 def _one_end(expr: Expr) -> GroupCapture | None:

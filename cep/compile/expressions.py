@@ -92,10 +92,12 @@ def is_float(kind: Kind) -> bool:
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """The expression and all its parts; the arguments of aggregates stay closed."""
-    yield expr
-    if isinstance(expr, Op):
-        for part in expr.args:
-            yield from walk(part)
+    waiting = [expr]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Op):
+            waiting += reversed(part.args)
 
 
 def is_derived(expr: Expr) -> bool:
@@ -142,6 +144,18 @@ def conjuncts(expr: Expr | None) -> list[Expr]:
     if isinstance(expr, Op) and expr.name == "and":
         return [part for arg in expr.args for part in conjuncts(arg)]
     return [expr]
+
+
+def has_aggregate(expr: Expr) -> bool:
+    """Whether the expression reads a window."""
+    return any(isinstance(part, Aggregate) for part in walk(expr))
+
+
+def all_of(conditions: list[Expr]) -> Expr | None:
+    """The conjunction; None of none."""
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
 
 
 @dataclass(slots=True)

@@ -34,7 +34,9 @@ class FeatureSet:
     aggregates: dict[Group, dict[Aggregate, int]] = field(default_factory=dict)
     reads: dict[Group, set[tuple[int, int, tuple[int, ...]]]] = field(default_factory=dict)
     places: dict[Aggregate, int] = field(default_factory=dict)
+    guesses: dict[Aggregate, int] = field(default_factory=dict)  # of the columns that say whether one is an estimate
     columns: dict[Aggregate, int] = field(default_factory=dict)  # once the plans are made
+    guess_columns: dict[Aggregate, int] = field(default_factory=dict)
 
     def read(self, context: Context, aggregate: Aggregate, rows: int, key: tuple[int, ...], group: Group) -> None:
         """Rows of predicate `rows` read the aggregate with the key in columns `key`, or with the aggregate's own."""
@@ -44,8 +46,15 @@ class FeatureSet:
         members = self.aggregates.setdefault(group, {})
         if aggregate not in members:
             members[aggregate] = len(members)
-            self.places.setdefault(aggregate, -1 - len(self.places))
+            self.places.setdefault(aggregate, self._next_place())
         self.reads.setdefault(group, set()).add((members[aggregate], rows, key))
+
+    def guessed(self, aggregate: Aggregate) -> int:
+        """The column that says whether an aggregate that is read is an estimate."""
+        return self.guesses.setdefault(aggregate, self._next_place())
+
+    def _next_place(self) -> int:
+        return -1 - len(self.places) - len(self.guesses)
 
     def load(self, coder: Coder) -> Loads:
         """Loads for an expression in which aggregates are columns."""
@@ -59,11 +68,13 @@ class FeatureSet:
         """Give the features their columns and lay out the plans."""
         coder = context.coder
         base = coder.slots
-        for _ in self.places:
+        for _ in (*self.places, *self.guesses):
             coder.new_slot()
-        coder.code = [(op, base - 1 - arg) if op == Opcode.EVENT and arg < 0 else (op, arg) for op, arg in coder.code]
+        load = int(Opcode.EVENT)
+        coder.code = [(op, base - 1 - arg) if arg < 0 and op == load else (op, arg) for op, arg in coder.code]
         coder.shown = [base - 1 - slot if slot < 0 else slot for slot in coder.shown]
         self.columns = {aggregate: base - 1 - place for aggregate, place in self.places.items()}
+        self.guess_columns = {aggregate: base - 1 - place for aggregate, place in self.guesses.items()}
         made: list[FeaturePlan] = []
         for group, members in self.aggregates.items():
             readers: list[list[Rows]] = [[] for _ in members]
@@ -81,10 +92,13 @@ class FeatureSet:
             feeds[rows] = feeds.get(rows, 0) | 1 << RESET_SHIFT
         for rows in reading:
             feeds[rows] = feeds.get(rows, 0) | 1 << READ_SHIFT
+        outputs: tuple[int, ...] = (self.columns[aggregate],)
+        if aggregate in self.guess_columns:
+            outputs += (self.guess_columns[aggregate],)
         return FeaturePlan(
             key_parts=len(aggregate.source.key),
             aggregates=(aggregate_spec(context.coder, aggregate),),
-            outputs=(self.columns[aggregate],),
+            outputs=outputs,
             feeds=tuple(Feed(predicate, bits, key) for (predicate, key), bits in feeds.items()),
             own_key=group[1] == "own",
             stratum=int(str(group[0])),

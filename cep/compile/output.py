@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cep.compile.expressions import SCALES, derivation, is_derived, is_float
+from cep.compile.episode import output_expressions
+from cep.compile.expressions import SCALES, derivation, is_derived, is_float, walk
 from cep.compile.features import key_group
 from cep.lang.alerts import COMMON, OWN
 from cep.lang.checked import (
@@ -28,6 +30,7 @@ from cep.lang.privacy import privacy
 from cep.layout import (
     Clause,
     EpisodePlan,
+    Estimate,
     Feeding,
     Input,
     InputKind,
@@ -87,10 +90,12 @@ class _Outputs:
 
     def load(self, leaf: Expr) -> Load:
         """The input word for a leaf, or for a derivation of any expressions."""
-        made = self._derived(leaf) if is_derived(leaf) else self._source(leaf)
+        return Opcode.RUN, self._place(self._derived(leaf) if is_derived(leaf) else self._source(leaf))
+
+    def _place(self, made: Input) -> int:
         if made not in self.inputs:
             self.inputs.append(made)
-        return Opcode.RUN, self.inputs.index(made)
+        return self.inputs.index(made)
 
     def _derived(self, expr: Expr) -> Input:
         """A derivation; its arguments read inputs that stand before it."""
@@ -165,10 +170,49 @@ class _Outputs:
             members=members,
         )
 
+    def estimates(self) -> Iterator[Estimate]:
+        """Every count of different values that the rule speaks of: in a sequence, in its filters and outputs."""
+        if self.words is not None:
+            place = self._place(Input(InputKind.VALUE, len(self.words.aggregates) + len(self.words.latest)))
+            counted = [(place, bit, aggregate) for bit, aggregate in enumerate(self.words.aggregates)]
+        else:
+            counted = [(self._guess(step, aggregate), 0, aggregate) for step, aggregate in self._read()]
+        for place, bit, aggregate in counted:
+            if _is_sampled(aggregate):
+                yield Estimate(self._spelled(aggregate), place, bit)
+
+    def _read(self) -> list[tuple[int, Aggregate]]:
+        """The steps of a sequence, each with what its filter counts, and the last one with what the alert shows."""
+        assert isinstance(self.rule.trigger, When)
+        filters = [(i, step.source.where) for i, step in enumerate(self.rule.trigger.steps) if not step.negated]
+        outputs = [(filters[-1][0], expr) for expr in output_expressions(self.rule)]
+        read = [
+            (step, part)
+            for step, expr in (*filters, *outputs)
+            for part in (() if expr is None else walk(expr))
+            if isinstance(part, Aggregate) and _is_sampled(part)
+        ]
+        return list(dict.fromkeys(read))
+
+    def _guess(self, step: int, aggregate: Aggregate) -> int:
+        slot = self.context.coder.stored(self.context.features.guessed(aggregate))
+        return self._place(Input(InputKind.LAST, self._step(step), slot))
+
+    def _spelled(self, aggregate: Aggregate) -> str:
+        assert aggregate.argument is not None
+        event = self.context.rules.events[aggregate.source.event].name
+        fields = dict.fromkeys(part.field for part in walk(aggregate.argument) if isinstance(part, FieldRef))
+        return f"count(distinct {', '.join(f'{event}.{field}' for field in fields)})"
+
     def _step(self, place: int) -> int:
         """A step's place among the positive ones."""
         assert isinstance(self.rule.trigger, When)
         return sum(not step.negated for step in self.rule.trigger.steps[:place])
+
+
+def _is_sampled(aggregate: Aggregate) -> bool:
+    """Whether an aggregate may become an estimate: the newest so many values are always held."""
+    return aggregate.function == "count_distinct" and aggregate.window.count == 0
 
 
 def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[EpisodePlan, ConditionWords]) -> RuleSpec:
@@ -179,6 +223,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
     shows = tuple((name, said.add(expr)) for name, expr in rule.shows)
     labels = tuple((name, said.add(expr)) for name, expr in rule.labels)
     score = said.add(rule.score) if rule.score is not None else None
+    estimates = tuple(said.estimates())
     limit = None
     if rule.limit is not None:
         limit = LimitSpec(rule.limit.count, rule.limit.per_us, tuple(said.add(key) for key in rule.limit.keys))
@@ -205,6 +250,7 @@ def describe(context: Context, rule: Rule, compiled: SequencePlan | tuple[Episod
         private=tuple(key.privacy for key in rule.keys),
         is_shadow=rule.mode == "shadow",
         feeding=_feeding(context, rule, shows, labels),
+        estimates=estimates,
     )
 
 

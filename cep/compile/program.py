@@ -6,20 +6,24 @@ from dataclasses import dataclass, field, replace
 
 from cep.compile.aggregates import inward
 from cep.compile.episode import ConditionWords, compile_episode
-from cep.compile.expressions import Coder, conjuncts, walk
+from cep.compile.expressions import Coder, all_of, conjuncts, has_aggregate, walk
 from cep.compile.features import FeatureSet
+from cep.compile.filters import filter_index
 from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
-from cep.compile.structure import of_column, of_rule, of_value, spoken_of
-from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Kind, Op, Rule, RuleSet, Source, Stream, Table, When
+from cep.compile.shared import run_plans
+from cep.compile.structure import Known, Spoken, of_column, of_rule, of_value
+from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Rule, RuleSet, Source, Stream, Table, When
 from cep.layout import (
     ColumnSpec,
     EventSpec,
     FeaturePlan,
+    FilterIndex,
     Outside,
     Predicate,
     Program,
     RuleSpec,
+    RunPlan,
     Stratum,
     StreamSpec,
     TableData,
@@ -28,25 +32,33 @@ from cep.layout import (
 
 @dataclass(slots=True)
 class Context:
-    """What the compilers of rules share: the coder, the predicates by their content, the features."""
+    """What the compilers of rules share: the coder, the predicates by their content, their indexes, the features."""
 
     rules: RuleSet
     coder: Coder
     features: FeatureSet
     predicates: list[Predicate] = field(default_factory=list)
+    indexes: dict[FilterIndex, int] = field(default_factory=dict)
     _known: dict[Predicate, int] = field(default_factory=dict)
 
     def predicate(self, event: int, condition: Expr | None, base: int = -1, reads_features: bool = False) -> int:
         """The place of a predicate; equal ones are one. With features, aggregates are read from their columns."""
         if condition is None and base >= 0:
             return base
-        loads = self.features.load(self.coder) if reads_features else self.coder.event_load
-        code = -1 if condition is None else self.coder.expression(condition, loads)
-        made = Predicate(event, base, code, reads_features)
+        code, index = -1, -1
+        if reads_features and condition is not None:
+            code = self.coder.expression(condition, self.features.load(self.coder))
+        elif condition is not None:
+            index = self.index(filter_index(self.coder, event, [conjuncts(condition)]))
+        made = Predicate(event, base, code, reads_features, index)
         if made not in self._known:
             self._known[made] = len(self.predicates)
             self.predicates.append(made)
         return self._known[made]
+
+    def index(self, made: FilterIndex) -> int:
+        """The place of an index of filters; equal ones are one."""
+        return self.indexes.setdefault(made, len(self.indexes))
 
     def source(self, source: Source) -> int:
         """The predicate of an aggregate's source, which never reads features."""
@@ -84,32 +96,26 @@ class Context:
                     self.features.read(self, part, base, self.key(source), group)
 
 
-def has_aggregate(expr: Expr) -> bool:
-    """Whether the expression reads a window."""
-    return any(isinstance(part, Aggregate) for part in walk(expr))
-
-
-def all_of(conditions: list[Expr]) -> Expr | None:
-    """The conjunction; None of none."""
-    if not conditions:
-        return None
-    return conditions[0] if len(conditions) == 1 else Op("and", tuple(conditions), Kind.FLAG)
-
-
-def compile_rules(rules: RuleSet) -> Program:
-    """Compile a checked rule set. Rules that are off are left out."""
+def compile_rules(rules: RuleSet, known: Known | None = None) -> Program:
+    """Compile a checked rule set. Rules that are off are left out. known: from the time before, and for the next."""
+    known = Known() if known is None else known
+    known.stand_on(rules)
     live = tuple(rule for rule in rules.rules if rule.mode != "off")
-    columns, places = _columns(rules, live)
+    spoken = [known.spoken(rule) for rule in live]
+    columns, places = _columns(rules, frozenset().union(*spoken))
     context = Context(rules, Coder(columns, places), FeatureSet())
     compiled = [_rule(context, rule) for rule in live]
+    plans = run_plans(context, live, [spec for spec, _ in compiled])
     coder = context.coder
     features = context.features.plans(context)
     predicates = tuple(context.predicates)
     meanings = _meanings(rules, coder, context.features)
-    specs = [
-        replace(spec, structure=_structure(rules, rule, words, meanings))
-        for rule, (spec, words) in zip(live, compiled, strict=True)
+    structures = [
+        known.structure(rule) or _structure(rules, rule, words, meanings)
+        for rule, (_, words) in zip(live, compiled, strict=True)
     ]
+    known.keep(zip(live, spoken, structures, strict=True))
+    specs = [replace(spec, structure=made) for (spec, _), made in zip(compiled, structures, strict=True)]
     return Program(
         streams=tuple(_stream(rules, stream) for stream in rules.streams),
         events=tuple(_event(event, places) for event in rules.events),
@@ -120,6 +126,8 @@ def compile_rules(rules: RuleSet) -> Program:
         predicates=predicates,
         features=features,
         rules=tuple(specs),
+        plans=plans,
+        indexes=tuple(context.indexes),
         shown=tuple(coder.shown),
         shown_as=tuple(meanings[slot] for slot in coder.shown),
         code=tuple(coder.code),
@@ -127,7 +135,7 @@ def compile_rules(rules: RuleSet) -> Program:
         const_texts=tuple(coder.const_texts),
         tables=tuple(map(_table, rules.tables)),
         outside=tuple(Outside(o.name, o.what, o.source, o.folder, o.kind.value) for o in rules.outside),
-        strata=_strata(rules, [rule.stratum for rule in live], specs, features, predicates),
+        strata=_strata(rules, [rule.stratum for rule in live], plans, features, predicates),
     )
 
 
@@ -151,20 +159,20 @@ def _event(event: Event, places: dict[tuple[int, str], int]) -> EventSpec:
 def _strata(
     rules: RuleSet,
     heights: list[int],
-    specs: list[RuleSpec],
+    plans: tuple[RunPlan, ...],
     features: tuple[FeaturePlan, ...],
     predicates: tuple[Predicate, ...],
 ) -> tuple[Stratum, ...]:
-    """Which rules and features run together, stratum by stratum."""
+    """Which plans and features run together, stratum by stratum."""
     made = []
     for height in range(1 + max(heights, default=0)):
-        chosen = tuple(i for i, own in enumerate(heights) if own == height)
-        plans = tuple(i for i, plan in enumerate(features) if plan.stratum == height)
-        feeds = [feed for i in chosen for feed in specs[i].plan.feeds]
-        feeds += [feed for i in plans for feed in features[i].feeds]
+        chosen = tuple(i for i, run in enumerate(plans) if heights[run.rules[0]] == height)
+        windows = tuple(i for i, plan in enumerate(features) if plan.stratum == height)
+        feeds = [feed for i in chosen for feed in plans[i].plan.feeds]
+        feeds += [feed for i in windows for feed in features[i].feeds]
         read = {predicates[feed.predicate].event for feed in feeds}
         read |= {inner for event in read for inner in rules.events[event].of}
-        made.append(Stratum(chosen, plans, tuple(sorted(read))))
+        made.append(Stratum(chosen, windows, tuple(sorted(read))))
     return tuple(made)
 
 
@@ -186,12 +194,13 @@ def _meanings(rules: RuleSet, coder: Coder, features: FeatureSet) -> dict[int, s
     """What columns hold, whatever their places are."""
     found = {slot: of_column(rules, column) for slot, column in enumerate(coder.columns)}
     found |= {slot: of_value(rules, expr) for expr, slot in coder.worked_out()}
-    return found | {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    found |= {slot: of_value(rules, aggregate) for aggregate, slot in features.columns.items()}
+    return found | {slot: of_value(rules, ("guess", a)) for a, slot in features.guess_columns.items()}
 
 
-def _columns(rules: RuleSet, live: tuple[Rule, ...]) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
+def _columns(rules: RuleSet, spoken: Spoken) -> tuple[list[ColumnSpec], dict[tuple[int, str], int]]:
     """The columns to decode: the fields that some rule names, one column for one path and kind of a stream."""
-    used = sorted({ref for rule in live for ref in spoken_of(rule) if ref[1] != "time"})
+    used = sorted(ref for ref in spoken if ref[1] != "time")
     columns = [ColumnSpec(-1, (), "time", ())]
     places: dict[tuple[int, str], int] = {}
     known: dict[tuple[int, tuple[str, ...], str], int] = {}

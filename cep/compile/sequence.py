@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import inward
-from cep.compile.expressions import COMPARISONS, Coder, as_fields, conjuncts, is_float, walk
+from cep.compile.expressions import COMPARISONS, Coder, all_of, as_fields, conjuncts, is_float, walk
 from cep.compile.features import key_group
 from cep.compile.graph import build_graph
 from cep.lang.checked import (
@@ -152,7 +152,7 @@ def compile_sequence(context: Context, rule: Rule, when: When) -> SequencePlan:
         feeds.append(Feed(predicate, bit, context.key(source)))
         compares = tuple(c for part in probing if (c := captures.compare(part, source.event)) is not None)
         probing = [part for part in probing if captures.compare(part, source.event) is None]
-        return compares, context.coder.expression(_required(_all(probing)), load) if probing else -1
+        return compares, context.coder.expression(_required(all_of(probing)), load) if probing else -1
 
     steps: list[StepSpec] = []
     guards: list[Guard] = []
@@ -207,12 +207,6 @@ def _contiguity(context: Context, when: When) -> list[Feed]:
     sources = [step.source for step in when.steps] + ([when.until] if when.until is not None else [])
     roles = {(source.event, context.key(source)) for source in sources}
     return [Feed(context.predicate(event, None), 0, key) for event, key in sorted(roles)]
-
-
-def _all(conditions: list[Expr]) -> Expr | None:
-    from cep.compile.program import all_of
-
-    return all_of(conditions)
 
 
 def _required(expr: Expr | None) -> Expr:

@@ -7,7 +7,8 @@ values for it.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,39 @@ from cep.lang.digest import digest
 from cep.layout import ColumnSpec
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
+
+Spoken = frozenset[tuple[int, str]]  # (event, field); "time" stands for the event itself
+
+
+@dataclass(slots=True)
+class Known:
+    """What compiling some rules leaves to the next time, when most of them are the very same objects.
+
+    of: each rule, what it speaks of, and its structure, by the rule's identity; true among the declarations `basis`.
+    """
+
+    basis: tuple[object, ...] = ()
+    of: dict[int, tuple[Rule, Spoken, str]] = field(default_factory=dict)
+
+    def stand_on(self, rules: RuleSet) -> None:
+        """Forget all where declarations are others: rules name them by their places."""
+        basis = (rules.streams, rules.events)
+        if basis != self.basis:
+            self.basis, self.of = basis, {}
+
+    def spoken(self, rule: Rule) -> Spoken:
+        """What a rule speaks of."""
+        known = self.of.get(id(rule))
+        return known[1] if known is not None and known[0] is rule else spoken_of(rule)
+
+    def structure(self, rule: Rule) -> str | None:
+        """A rule's structure, if it is known."""
+        known = self.of.get(id(rule))
+        return known[2] if known is not None and known[0] is rule else None
+
+    def keep(self, found: Iterable[tuple[Rule, Spoken, str]]) -> None:
+        """Know these rules and no others."""
+        self.of = {id(entry[0]): entry for entry in found}
 
 
 def of_rule(rules: RuleSet, rule: Rule, kept: tuple[object, ...]) -> str:
@@ -46,8 +80,8 @@ def _declared(rules: RuleSet, event: int, name: str) -> tuple[object, ...]:
     return stream, root.name, root.wire_type, name, found and found.path, found and found.kind
 
 
-def spoken_of(node: object) -> set[tuple[int, str]]:
-    """Every (event, field) that a checked value speaks of; "time" stands for the event itself."""
+def spoken_of(node: object) -> Spoken:
+    """Every (event, field) that a checked value speaks of."""
     found: set[tuple[int, str]] = set()
     stack: list[Any] = [node]
     while stack:
@@ -64,7 +98,7 @@ def spoken_of(node: object) -> set[tuple[int, str]]:
             found.add(((part if has_event else part.source).event, part.field))
         elif has_event:
             found.add((part.event, "time"))
-    return found
+    return frozenset(found)
 
 
 @cache

@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 FIRST_SLOTS = 64
 FIRST_ROWS = 256
+DIRECT_SHARE = 16  # of the numbers that a table of keys is long, one in so many at least has a slot reserved
 
 
 def grown(array: Array, length: int) -> Array:
@@ -38,6 +39,7 @@ def new_keys(span_us: int) -> KeySpace:
     count[[key_kernels.CURSOR, key_kernels.SWEPT]] = -(2**62)
     return KeySpace(
         table=np.full(2 * FIRST_SLOTS, -1, np.int32),
+        direct=np.empty(0, np.int32),
         slots=_blank_slots(FIRST_SLOTS),
         head=np.full(BUCKETS, -1, np.int32),
         count=count,
@@ -56,9 +58,21 @@ def grow_keys(keys: KeySpace) -> KeySpace:
     length = 2 * len(keys.slots)
     slots = _blank_slots(length)
     slots[: len(keys.slots)] = keys.slots
-    table = np.full(2 * length, -1, np.int32)
-    key_kernels.rehash(table, slots, int(keys.count[key_kernels.TOP]))
-    return keys._replace(table=table, slots=slots)
+    return _rehashed(keys, slots, len(keys.direct))
+
+
+def reach_directly(keys: KeySpace, numbers: Ints) -> KeySpace:
+    """Make those keys be found by the number that they are, unless there are far too few for so long a table."""
+    most = int(numbers.max(initial=-1))
+    if most < len(keys.direct) or most > DIRECT_SHARE * len(keys.slots):
+        return keys
+    return _rehashed(keys, keys.slots, 1 << most.bit_length())
+
+
+def _rehashed(keys: KeySpace, slots: Ints, numbers: int) -> KeySpace:
+    table, direct = np.full(2 * len(slots), -1, np.int32), np.full(numbers, -1, np.int32)
+    key_kernels.rehash(table, direct, slots, int(keys.count[key_kernels.TOP]))
+    return keys._replace(table=table, direct=direct, slots=slots)
 
 
 def new_windows(aggregates: Sequence[AggregateSpec]) -> Windows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,10 @@ class Batch:
         """Event times, shape (n,)."""
         time_us: Ints = self.words[TIME_SLOT]
         return time_us
+
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """Every column, as views of shape (n,)."""
+        return [self.stream, self.event, self.entry_ms, self.entry_seq, self.entry_index, *self.words]
 
     def without_words(self) -> Batch:
         """The events' types and ids alone."""

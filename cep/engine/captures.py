@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch, blank, copy_rows
+from cep.kernels.compaction import keep_rows
 
 Ints = npt.NDArray[np.int64]
 
@@ -59,12 +60,15 @@ class Captures:
 
     def forget(self, live: Ints) -> None:
         """Keep only the events whose ordinals are in `live`."""
-        rows = np.flatnonzero(np.isin(self.ordinal, live))
-        ordinals, kept = self.ordinal[rows], self._events.take(rows)
-        self._length = 0
-        self._ordinal, self._events = np.empty(0, np.int64), blank(self._columns, 0)
-        self.append(ordinals, kept)
-        self.compact_at = max(COMPACT_AT, 4 * len(rows))
+        if self._length:
+            first, last = int(self._ordinal[0]), int(self._ordinal[self._length - 1])
+            marks = np.zeros(last - first + 1, np.bool_)
+            marks[live[(live >= first) & (live <= last)] - first] = True
+            rows = np.flatnonzero(marks[self.ordinal - first])
+            for column in (self._ordinal, *self._events.columns()):
+                keep_rows(column, rows)
+            self._length = len(rows)
+        self.compact_at = max(COMPACT_AT, 4 * self._length)
 
     def _resize(self, length: int) -> None:
         ordinal, events = np.empty(length, np.int64), blank(self._columns, length)

@@ -43,7 +43,7 @@ def alerting(program: Program, state: EngineState, matches: list[RuleMatches], o
 
 def _clauses(state: EngineState, rule: RuleSpec, matches: RuleMatches, rows: npt.NDArray[np.intp]) -> Ints:
     """The clause of each of these matches, which stand in the order of alerts; below 0 those that make no alert."""
-    machine, row = state.rules[matches.rule], matches.row[rows]
+    machine, row = state.plans[matches.plan], matches.row[rows]
     inputs = input_words(state, rule, matches, captured(state, rule, matches))[rows]
     part = state.limits.of(rule.name)
     keys = [output_values(state, rule.outputs[place], inputs) for place in (rule.limit.keys if rule.limit else ())]

@@ -33,7 +33,7 @@ class EpisodeState(Keyed):
         quiet_us = 0 if plan.roster else plan.forget_us // 64
         self.keys = new_keys(max(longest, plan.for_us, plan.keep_us, quiet_us))
         self.windows = new_windows(plan.aggregates)
-        self.matches = new_matches(1, values)
+        self.matches = new_matches(1, values + 1)  # and which of them are estimates
         self._blank = np.zeros(ek.STATE_COLUMNS, np.int64)
         self._blank[[ek.OVER, ek.FIRST]], self._blank[ek.LAST_TIME] = NEVER, ek.UNSEEN
         self.episodes = ek.Episodes(

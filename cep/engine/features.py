@@ -23,7 +23,8 @@ class FeatureState(Keyed):
         self.keys = new_keys(max(a.life_us for a in plan.aggregates))
         self.windows = new_windows(plan.aggregates)
         self.outputs = np.array(plan.outputs, np.int64)
-        self._unknown = [NAN_WORD if a.real else NULL for a in plan.aggregates] if plan.own_key else []
+        unknown = [NAN_WORD if a.real else NULL for a in plan.aggregates]
+        self._unknown = [*unknown, *([0] * len(unknown))] if plan.own_key else []
 
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch
-from cep.engine.matched import RuleMatches
+from cep.engine.matched import RuleMatches, spread
 from cep.engine.sequences import needs_probe
 from cep.engine.state import EngineState
 from cep.engine.statistics import statistic
 from cep.engine.values import Value, values_of
-from cep.kernels.chain import EACH_REFERENCES_MAX
+from cep.kernels.fifos import EACH_REFERENCES_MAX
 from cep.kernels.keys import NEVER
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
@@ -82,12 +82,6 @@ def captured(state: EngineState, rule: RuleSpec, matches: RuleMatches) -> Captur
         held = np.minimum(held, EACH_REFERENCES_MAX)
     first = matches.row[:, REFS, None] + np.cumsum(held, axis=1) - held
     return Captured(state.captures.events, state.captures.rows(matches.reference), first, held, matches.count)
-
-
-def spread(first: Ints, length: Ints) -> tuple[Ints, Ints]:
-    """The numbers of the ranges [first, first + length) one after the other, and where each range begins."""
-    starts = np.cumsum(length) - length
-    return np.repeat(first - starts, length) + np.arange(int(length.sum())), starts
 
 
 def input_words(state: EngineState, rule: RuleSpec, matches: RuleMatches, what: Captured) -> Ints:

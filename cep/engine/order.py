@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch, concatenate, empty
+from cep.kernels import order as ok
 from cep.layout import Program
 
 Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 BEGINNING = -(2**62)
 
@@ -38,20 +38,13 @@ def new_order(program: Program) -> Order:
     return Order(np.full(streams, BEGINNING, np.int64), BEGINNING, -1, empty(len(program.columns)))
 
 
-def late_rows(program: Program, order: Order, batch: Batch) -> Bools:
-    """Which rows come too late; moves each stream's max(time) on."""
-    late = np.zeros(len(batch), np.bool_)
-    times = batch.time_us
-    for s, stream in enumerate(program.streams):
-        rows = np.flatnonzero(batch.stream == s)
-        if not len(rows):
-            continue
-        before = np.maximum.accumulate(np.concatenate((order.max_us[s : s + 1], times[rows])))
-        behind = times[rows] < order.released_us
-        behind |= (times[rows] == order.released_us) & (s < order.released_stream)
-        late[rows] = behind | (times[rows] < before[:-1] - stream.late_us)
-        order.max_us[s] = before[-1]
-    return late
+def late_rows(program: Program, order: Order, batch: Batch) -> npt.NDArray[np.intp]:
+    """The rows that come too late; moves each stream's max(time) on."""
+    late = np.empty(len(batch), np.bool_)
+    late_us = np.array([stream.late_us for stream in program.streams], np.int64)
+    frontier = order.released_us, order.released_stream
+    count = ok.mark_late(batch.stream, batch.time_us, order.max_us, late_us, *frontier, late)
+    return np.flatnonzero(late) if count else np.empty(0, np.intp)
 
 
 def frontier(program: Program, order: Order, ended: frozenset[int]) -> tuple[int, int]:
@@ -71,18 +64,12 @@ def release(program: Program, order: Order, batch: Batch, ended: frozenset[int])
     order.released_us, order.released_stream = reached_us, reached_stream
     waiting = concatenate(order.held, batch) if len(order.held) else batch
     times, streams = waiting.time_us, waiting.stream
-    if len(program.streams) == 1:
-        ready = times <= reached_us
-        in_order = bool((times[1:] >= times[:-1]).all())
-    else:
-        ready = (times < reached_us) | ((times == reached_us) & (streams <= reached_stream))
-        in_order = False
-    if in_order and bool(ready.all()):
+    if ok.is_released(streams, times, reached_us, reached_stream):
         order.held = empty(len(program.columns))
         return waiting
+    ready = (times < reached_us) | ((times == reached_us) & (streams <= reached_stream))
     rows = np.flatnonzero(ready)
-    if not in_order:
-        # A stream's rows arrive in the order of their entry ids, so a stable sort is the order of law 2.
-        rows = rows[np.lexsort((streams[rows], times[rows]))]
+    # A stream's rows arrive in the order of their entry ids, so a stable sort is the order of law 2.
+    rows = rows[np.lexsort((streams[rows], times[rows]))]
     order.held = waiting.take(np.flatnonzero(~ready))
     return waiting.take(rows)

@@ -1,7 +1,8 @@
 """A state apart from its program, and what another program can take over of it.
 
-A plan goes on with the state of the plan that has the same name and an equal structure, or, renamed, with that of an
-equal one whose name is gone. All else begins anew. Texts, order of time, counters and captured events are everybody's:
+A rule goes on with the state of the rule that has the same name and an equal structure, or, renamed, with that of an
+equal one whose name is gone; a plan that rules can share goes on with that of equal structure, and its members where
+they stood in it. All else begins anew. Texts, order of time, counters and captured events are everybody's:
 streams, events and columns are found again by what they are. What was not decoded before is null in events that had
 come in already.
 
@@ -11,7 +12,7 @@ well or tables made of the plan, with the places of columns and instructions in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ import numpy.typing as npt
 from cep.engine.arrays import named_arrays, restored
 from cep.engine.batch import Batch
 from cep.engine.captures import Captures
+from cep.engine.filters import Indexes
 from cep.engine.order import BEGINNING, Order
+from cep.engine.shared import SharedState
 from cep.engine.state import Counters, EngineState, new_plans, null_words
 from cep.engine.strings import Strings
 from cep.layout import ALERTS, Program
@@ -38,8 +41,9 @@ _UNHEARD = -1  # and of an event
 class Picture:
     """A state by name. streams, events, columns: what the numbers and rows of `held` and `captured` mean.
 
-    captured_columns: of the words that captured events keep. plans: name and structure of each; features have no name.
-    limits: what the alerts of each rule go by. arrays: named `plan<i>.<table>.<field>`, for one.
+    captured_columns: of the words that captured events keep. plans: name and structure of each; features, and plans
+    that rules can share, have no name. rules: name, structure, plan, and number among that plan's members. limits:
+    what the alerts of each rule go by. arrays: named `plan<i>.<table>.<field>`, for one.
     """
 
     streams: list[str]
@@ -47,6 +51,7 @@ class Picture:
     columns: list[str]
     captured_columns: list[str]
     plans: list[tuple[str, str]]
+    rules: list[tuple[str, str, int, int]]
     texts: list[str | None]
     next_ordinal: int
     counters: dict[str, int]
@@ -64,6 +69,7 @@ class Picture:
         plain = dict(facts)
         plain["events"] = [(stream, event) for stream, event in plain["events"]]
         plain["plans"] = [(name, structure) for name, structure in plain["plans"]]
+        plain["rules"] = [(name, structure, plan, member) for name, structure, plan, member in plain["rules"]]
         released_us, stream = plain["released"]
         plain["released"] = released_us, stream
         return Picture(**plain, arrays=arrays)
@@ -74,19 +80,21 @@ def take(program: Program, state: EngineState) -> Picture:
     arrays: Arrays = {"max_us": state.order.max_us, "captured.ordinal": state.captures.ordinal}
     for prefix, batch in (("held", state.order.held), ("captured", state.captures.events)):
         arrays |= {f"{prefix}.{name}": getattr(batch, name) for name in _ROWS}
-    features, rules = new_plans(program)
-    pairs = zip((*state.features, *state.rules), (*features, *rules), strict=True)
+    features, plans = new_plans(program, state.indexes)
+    pairs = zip((*state.features, *state.plans), (*features, *plans), strict=True)
     for i, (plan, blank) in enumerate(pairs):
         for part in _tables(plan):
             kept = named_arrays(f"plan{i}.{part}", getattr(plan, part))
             fresh = named_arrays(f"plan{i}.{part}", getattr(blank, part))
-            arrays |= {name: array for name, array in kept.items() if not np.array_equal(array, fresh[name])}
+            whole = part == "shared"  # as long as there are rules in the plan, which another program may have more of
+            arrays |= {name: array for name, array in kept.items() if whole or not _same(array, fresh[name])}
     return Picture(
         streams=[stream.name for stream in program.streams],
         events=_events(program),
         columns=_columns(program),
         captured_columns=[*_columns(program), *program.shown_as],
         plans=_plans(program),
+        rules=_rules(program),
         texts=state.strings.texts(),
         next_ordinal=state.next_ordinal,
         counters={name: getattr(state.counters, name) for name in state.counters.__slots__},
@@ -94,6 +102,11 @@ def take(program: Program, state: EngineState) -> Picture:
         limits=state.limits.dump(),
         arrays=arrays,
     )
+
+
+def _same(array: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two arrays are alike, bit by bit: an empty state's are small, and there are thousands."""
+    return array.shape == other.shape and array.tobytes() == other.tobytes()
 
 
 def restore(program: Program, picture: Picture, empty: EngineState | None = None) -> EngineState:
@@ -105,6 +118,7 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     state.strings = Strings(picture.texts)
     for place, text in program.const_texts:
         state.consts[place] = state.strings.id(text)
+    state.indexes = Indexes(program, state.consts)
     state.next_ordinal = picture.next_ordinal
     state.counters = Counters(**picture.counters)
     state.order = _order(program, picture)
@@ -112,11 +126,17 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     nulls = null_words(program)[list(program.stored)]
     captured = _rows(program, picture, "captured", picture.captured_columns, _stored(program), nulls)
     state.captures.append(picture.arrays["captured.ordinal"], captured)
+    rules = _counterpart_rules(program, picture)
     found = _counterparts(_plans(program), picture.plans)
-    for plan, place in zip((*state.features, *state.rules), found, strict=True):
-        if place >= 0:
-            _go_on(plan, f"plan{place}", picture.arrays)
-    kept = {spec.name: picture.plans[place][0] for spec, place in _rules(program, found) if place >= 0}
+    for place, (plan, old) in enumerate(zip((*state.features, *state.plans), found, strict=True)):
+        if old >= 0:
+            _go_on(plan, f"plan{old}", picture.arrays)
+        if isinstance(plan, SharedState):
+            run = program.plans[place - len(program.features)]
+            known = [rules[rule] if old >= 0 else -1 for rule in run.rules]
+            numbers = [picture.rules[rule][3] if rule >= 0 else -1 for rule in known]
+            plan.adopt(numbers, picture.next_ordinal - 1, state.indexes.of(run.index))
+    kept = {spec.name: picture.rules[old][0] for spec, old in zip(program.rules, rules, strict=True) if old >= 0}
     state.limits.load({name: picture.limits[old] for name, old in kept.items() if old in picture.limits})
     for spec in program.rules:
         if spec.name in state.limits.rules:
@@ -126,12 +146,13 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
 
 def unknown_to(program: Program, picture: Picture) -> list[str]:
     """The rules of a program that begin anew."""
-    found = _counterparts(_plans(program), picture.plans)
-    return [spec.name for spec, place in _rules(program, found) if place < 0]
+    found = _counterpart_rules(program, picture)
+    return [spec.name for spec, old in zip(program.rules, found, strict=True) if old < 0]
 
 
-def _rules(program: Program, found: Sequence[int]) -> Iterable[tuple[Any, int]]:
-    return zip(program.rules, found[len(program.features) :], strict=True)
+def _counterpart_rules(program: Program, picture: Picture) -> list[int]:
+    """For each rule the place of the rule of the picture that it goes on with, −1 for none."""
+    return _counterparts([rule[:2] for rule in _rules(program)], [rule[:2] for rule in picture.rules])
 
 
 def _counterparts(plans: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> list[int]:
@@ -147,7 +168,17 @@ def _counterparts(plans: Sequence[tuple[str, str]], others: Sequence[tuple[str, 
 
 
 def _plans(program: Program) -> list[tuple[str, str]]:
-    return [("", plan.structure) for plan in program.features] + [(r.name, r.structure) for r in program.rules]
+    """Features, then the plans of rules."""
+    runs = [(program.rules[run.rules[0]], run) for run in program.plans]
+    return [("", plan.structure) for plan in program.features] + [
+        ("", run.structure) if run.index >= 0 else (first.name, first.structure) for first, run in runs
+    ]
+
+
+def _rules(program: Program) -> list[tuple[str, str, int, int]]:
+    first = len(program.features)
+    members = zip(program.rules, program.members, strict=True)
+    return [(rule.name, rule.structure, first + plan, member) for rule, (plan, member) in members]
 
 
 def _tables(plan: object) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cep.engine.arrays import grow_keys
+from cep.engine.arrays import grow_keys, reach_directly
 from cep.kernels import keys as kk
 from cep.kernels.keys import KeySpace
 from cep.kernels.matches import Matches
@@ -81,13 +81,17 @@ class Keyed:
         states one after the other.
         """
         slots = np.empty(len(rows.rows), np.int64)
+        if len(rows.key) == 1:
+            self.keys = reach_directly(self.keys, rows.key[0])
         reached = 0
         while (reached := kk.resolve(self.keys, rows.key, rows.bits, wakes, slots, reached)) < len(slots):
             self.keys = grow_keys(self.keys)
             grow_slots(len(self.keys.slots))
+            if len(rows.key) == 1:
+                self.keys = reach_directly(self.keys, rows.key[0])
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
             return Taken(rows.rows, rows.bits, slots)
         order = np.empty(len(slots), np.int64)
-        kk.group(slots, np.zeros(top + 2, np.int64), order)
+        kk.group(slots, np.zeros(top + 2, np.int32), order)
         return Taken(rows.rows[order], rows.bits[order], slots[order])

@@ -343,9 +343,9 @@ class ProbeState(Keyed):
     def references(self) -> Ints:
         """The ordinals of all captured events that the state still refers to."""
         p = self.probe
-        rows = self._live_rows()
-        singles = [p.run[rows, p.plan[rk.REFS] + k] for k in range(len(p.loop)) if not p.loop[k]]
-        return np.concatenate([*singles, p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
+        captured = p.run[self._live_rows(), p.plan[rk.REFS] : p.plan[rk.REFS] + len(p.loop)]
+        singles = captured[:, p.loop == 0].ravel()
+        return np.concatenate([singles[singles >= 0], p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
 
     def _buffer(self, rows: int, columns: int) -> Ints:
         """Memory that is good until the next call."""

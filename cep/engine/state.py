@@ -13,15 +13,17 @@ from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived, word_of
 from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
+from cep.engine.filters import Indexes
 from cep.engine.graph import GraphState
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
+from cep.engine.shared import SharedState
 from cep.engine.strings import Strings
-from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, SequencePlan
+from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program, RunPlan
 
 Ints = npt.NDArray[np.int64]
-RuleState = ChainState | ProbeState | CombinationState | GraphState | EpisodeState
+PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class EngineState:
     enrolled: whether the keys of rosters have been seen to since this state was made or restored.
     scratch: memory that steps use again, for a page of fresh memory costs more than what is written to it.
     next_ordinal: of the next event that a stratum reads. secret: what digests of private values are keyed with, no part
-    of snapshots. consts: the program's, with this state's text ids filled in.
+    of snapshots. consts: the program's, with this state's text ids filled in. indexes: those of filters, likewise.
     """
 
     strings: Strings
@@ -54,10 +56,11 @@ class EngineState:
     order: Order
     captures: Captures
     features: list[FeatureState]
-    rules: list[RuleState]
+    plans: list[PlanState]
     calendars: list[Calendar]
     code: Ints
     consts: Ints
+    indexes: Indexes
     next_ordinal: int = 0
     counters: Counters = field(default_factory=Counters)
     limits: Limits = field(default_factory=Limits)
@@ -82,11 +85,11 @@ class EngineState:
             return
         self.enrolled = True
         members = {(table.name, table.key): [key for key, _ in table.rows] for table in program.tables}
-        for plan_state, rule in zip(self.rules, program.rules, strict=True):
-            if isinstance(plan_state, EpisodeState) and isinstance(rule.plan, EpisodePlan) and rule.plan.roster:
-                kind = rule.keys[0][1]
-                words = [word_of(key, kind, self.strings) for key in members[rule.plan.roster, kind]]
-                plan_state.enrol(np.unique(np.array(words, np.int64)), now_us + rule.plan.roster_us)
+        for state, run in zip(self.plans, program.plans, strict=True):
+            if isinstance(state, EpisodeState) and isinstance(run.plan, EpisodePlan) and run.plan.roster:
+                kind = program.rules[run.rules[0]].keys[0][1]
+                words = [word_of(key, kind, self.strings) for key in members[run.plan.roster, kind]]
+                state.enrol(np.unique(np.array(words, np.int64)), now_us + run.plan.roster_us)
 
     @staticmethod
     def create(program: Program) -> EngineState:
@@ -95,30 +98,32 @@ class EngineState:
         consts = np.array(program.consts or (0,), np.int64)
         for place, text in program.const_texts:
             consts[place] = strings.id(text)
-        features, rules = new_plans(program)
+        indexes = Indexes(program, consts)
+        features, plans = new_plans(program, indexes)
         return EngineState(
             strings=strings,
             derived=Derived(program),
             order=new_order(program),
             captures=Captures(len(program.stored)),
             features=features,
-            rules=rules,
+            plans=plans,
             calendars=[Calendar(column) for column in program.calendars],
             code=np.array(program.code or ((0, 0),), np.int64).reshape(-1, 2),
             consts=consts,
+            indexes=indexes,
         )
 
 
-def new_plans(program: Program) -> tuple[list[FeatureState], list[RuleState]]:
-    """Empty states of the features and of the rules."""
+def new_plans(program: Program, indexes: Indexes) -> tuple[list[FeatureState], list[PlanState]]:
+    """Empty states of the features and of the plans of rules."""
     nulls = null_words(program)
-    rules: list[RuleState] = [
-        new_sequence(rule.plan, nulls)
-        if isinstance(rule.plan, SequencePlan)
-        else EpisodeState(rule.plan, nulls[[slot for _, slot in rule.plan.latest]])
-        for rule in program.rules
-    ]
-    return [FeatureState(plan) for plan in program.features], rules
+    return [FeatureState(plan) for plan in program.features], [_new_plan(run, nulls, indexes) for run in program.plans]
+
+
+def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
+    if isinstance(run.plan, EpisodePlan):
+        return EpisodeState(run.plan, nulls[[slot for _, slot in run.plan.latest]])
+    return SharedState(run.plan, indexes.of(run.index)) if run.index >= 0 else new_sequence(run.plan, nulls)
 
 
 def null_words(program: Program) -> Ints:

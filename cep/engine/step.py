@@ -10,16 +10,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cep.engine import chain
 from cep.engine.batch import Batch, empty
-from cep.engine.chain import Sequence, as_events
 from cep.engine.dispositions import alerting
+from cep.engine.filters import Indexes
 from cep.engine.matched import RuleMatches, StepOutput, in_order, taken
 from cep.engine.order import late_rows, release
 from cep.engine.plans import Rows
 from cep.engine.state import EngineState
+from cep.kernels import entering as ek
+from cep.kernels import filters as fk
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
-from cep.layout import END_OF_TIME, NAN_WORD, NULL, DerivedColumn, Feed, Program, Stratum
+from cep.layout import END_OF_TIME, DerivedColumn, Feed, Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 
@@ -30,10 +33,9 @@ NO_WORDS = np.zeros(1, np.int64)
 def step(program: Program, state: EngineState, batch: Batch, ended: frozenset[int] = frozenset()) -> StepOutput:
     """Take in a batch and make every match that is decided by then. `ended`: streams that will bring nothing more."""
     _compact(state, batch)
-    late = late_rows(program, state.order, batch)
-    rows = np.flatnonzero(late)
+    rows = late_rows(program, state.order, batch)
     state.counters.late += len(rows)
-    in_time = batch.take(np.flatnonzero(~late)) if len(rows) else batch
+    in_time = batch.take(np.delete(np.arange(len(batch)), rows)) if len(rows) else batch
     released = release(program, state.order, in_time, ended)
     return _advance(program, state, released, state.order.released_us, rows)
 
@@ -55,13 +57,13 @@ def _advance(
         matches, _ = _run(program, state, program.strata[0], batch, until_us)
         order = alerting(program, state, matches, in_order(program, state, matches))
         return StepOutput(matches, order, late)
-    sequence, made, orders = Sequence(program, batch), list[RuleMatches](), [np.empty((0, 2), np.int64)]
+    sequence, made, orders = chain.Sequence(program, batch), list[RuleMatches](), [np.empty((0, 2), np.int64)]
     for stratum in program.strata:
         matches, base = _run(program, state, stratum, sequence.read(stratum), until_us)
         order = alerting(program, state, matches, in_order(program, state, matches))
         if len(order):
             row = np.array([matches[place].row[at] for place, at in order.tolist()])
-            sequence.put(as_events(program, state, matches, order), row, base)
+            sequence.put(chain.as_events(program, state, matches, order), row, base)
             orders.append(order + np.array([len(made), 0]))
             made += matches
     return StepOutput(made, np.concatenate(orders)[sequence.alerts()], late)
@@ -73,7 +75,7 @@ def _run(
     """Let the plans of a stratum read its events; the matches of each rule, and the first event's ordinal."""
     n = len(batch)
     base = state.next_ordinal
-    features, rules = [state.features[i] for i in stratum.features], [state.rules[i] for i in stratum.rules]
+    features, plans = [state.features[i] for i in stratum.features], [state.plans[i] for i in stratum.plans]
     words = state.buffer("words", program.slots, n)
     words[: len(program.columns)] = batch.words
     for calendar in state.calendars:
@@ -83,19 +85,20 @@ def _run(
     )
     keep = np.zeros(n, np.uint8)
     if n:
-        selected = _Selection(program, machine, batch)
+        selected = _Selection(program, machine, batch, state.indexes)
         selected.derive(state)
         for number, feature in zip(stratum.features, features, strict=True):
             feature.feed(machine, selected.rows(program.features[number].feeds, state))
-        for number, plan_state in zip(stratum.rules, rules, strict=True):
-            plan_state.feed(machine, selected.rows(program.rules[number].plan.feeds, state), keep, base)
-    for plan_state in rules:
+        for number, plan_state in zip(stratum.plans, plans, strict=True):
+            plan_state.feed(machine, selected.rows(program.plans[number].plan.feeds, state), keep, base)
+    for plan_state in plans:
         plan_state.sweep(machine, until_us)
     for feature in features:
         feature.sweep(until_us)
     state.next_ordinal += n
     _capture(program, state, batch, words, np.flatnonzero(keep), base)
-    matches = [m for i, s in zip(stratum.rules, rules, strict=True) if (m := taken(i, s)) is not None]
+    matches = [m for i, s in zip(stratum.plans, plans, strict=True) for m in taken(i, program.plans[i], s)]
+    matches.sort(key=lambda found: found.rule)
     state.counters.matches += sum(len(m.row) for m in matches)
     return matches, base
 
@@ -103,9 +106,10 @@ def _run(
 class _Selection:
     """Which rows pass which predicate; each is worked out once, when it is first asked for."""
 
-    def __init__(self, program: Program, machine: Machine, batch: Batch) -> None:
+    def __init__(self, program: Program, machine: Machine, batch: Batch, indexes: Indexes) -> None:
         self._program = program
         self._machine = machine
+        self._indexes = indexes
         self._event = batch.event
         self._by_event: dict[int, Ints] = {}
         self._passing: dict[int, Ints] = {}
@@ -135,7 +139,10 @@ class _Selection:
         if index not in self._passing:
             predicate, m = self._program.predicates[index], self._machine
             rows = self._of_event(predicate.event) if predicate.base < 0 else self._pass(predicate.base)
-            if predicate.code >= 0:
+            if predicate.any_of >= 0:
+                chosen = np.empty(len(rows), np.int64)
+                rows = chosen[: fk.select_any(self._indexes.of(predicate.any_of), m, rows, chosen)]
+            elif predicate.code >= 0:
                 chosen = np.empty(len(rows), np.int64)
                 count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)
                 rows = chosen[:count]
@@ -151,21 +158,26 @@ class _Selection:
         return parts[0] if len(parts) == 1 else _merged(parts)
 
     def _role(self, key: tuple[int, ...], feeds: list[Feed], state: EngineState) -> Rows:
+        """The rows of feeds with the same key."""
+        words, columns = self._machine.words, np.array(key, np.int64)
         if len(feeds) == 1:
-            rows = self._pass(feeds[0].predicate)
-            bits = np.full(len(rows), feeds[0].bits | PRESENT, np.int64)
+            passing = self._pass(feeds[0].predicate)
+            made = _blank(len(key), len(passing))
+            count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
+            state.counters.without_key += len(passing) - count
         else:
             mask = np.zeros(len(self._event), np.int64)
             for feed in feeds:
-                mask[self._pass(feed.predicate)] |= feed.bits | PRESENT
-            rows = np.flatnonzero(mask)
-            bits = mask[rows]
-        columns = self._machine.words[list(key)][:, rows] if key else np.empty((0, len(rows)), np.int64)
-        absent = ((columns == NULL) | (columns == NAN_WORD)).any(axis=0) if key else np.zeros(len(rows), np.bool_)
-        if absent.any():
-            state.counters.without_key += int(absent.sum())
-            rows, bits, columns = rows[~absent], bits[~absent], columns[:, ~absent]
-        return Rows(rows, bits, np.ascontiguousarray(columns))
+                ek.mark(mask, self._pass(feed.predicate), feed.bits | PRESENT)
+            entering = int(np.count_nonzero(mask))
+            made = _blank(len(key), entering)
+            count = ek.gather_marked(words, columns, mask, made.rows, made.bits, made.key)
+            state.counters.without_key += entering - count
+        return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
+
+
+def _blank(parts: int, n: int) -> Rows:
+    return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
 
 
 def _merged(parts: list[Rows]) -> Rows:
@@ -197,7 +209,7 @@ def _compact(state: EngineState, batch: Batch) -> None:
     """Forget captured events and texts that nothing refers to, once there are twice as many as at the last time."""
     captures = state.captures
     if len(captures) >= captures.compact_at:
-        captures.forget(np.concatenate([NO_WORDS[:0], *(rule.references() for rule in state.rules)]))
+        captures.forget(np.concatenate([NO_WORDS[:0], *(plan.references() for plan in state.plans)]))
     if len(state.strings) >= state.strings.compact_at:
         state.strings.keep(_live_texts(state, batch))
         state.derived.clear()
@@ -207,7 +219,7 @@ def _live_texts(state: EngineState, batch: Batch) -> npt.NDArray[np.bool_]:
     """Which text ids the state refers to. A word that is no text may keep a text alive, never the reverse."""
     live = np.zeros(state.strings.capacity, np.bool_)
     words = [batch.words, state.captures.events.words, state.order.held.words, state.consts]
-    words += [array for part in (*state.features, *state.rules) for array in part.words()]
+    words += [array for part in (*state.features, *state.plans) for array in part.words()]
     for array in words:
         flat = array.ravel()
         live[flat[(flat >= 0) & (flat < len(live))]] = True

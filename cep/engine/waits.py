@@ -5,6 +5,8 @@ The law is that of `PlanState.waiting_at`; the state is as the sweep up to `now_
 
 from __future__ import annotations
 
+import numpy as np
+
 from cep.kernels import combinations as cmb
 from cep.kernels import episodes as ek
 from cep.kernels import fifos as fk
@@ -18,8 +20,8 @@ def _over(since_us: int, gap_us: int, now_us: int) -> bool:
     return gap_us >= 0 and since_us + gap_us <= now_us
 
 
-def of_chain(c: fk.Chain, slot: int, now_us: int) -> set[int]:
-    """The steps that the runs of a chain wait for."""
+def of_chain(c: fk.Chain, slot: int, now_us: int, after: int = -1) -> set[int]:
+    """The steps that those runs of a chain wait for that began after an event."""
     found = set()
     for s, stage in enumerate(c.stages.tolist()):
         k = stage[fk.STEP]
@@ -29,7 +31,7 @@ def of_chain(c: fk.Chain, slot: int, now_us: int) -> set[int]:
         while run >= 0:
             row = c.run[run].tolist()
             run = row[fk.AFTER]
-            if _over(row[fk.START_TIME], int(c.plan[fk.WITHIN]), now_us):
+            if row[fk.START] <= after or _over(row[fk.START_TIME], int(c.plan[fk.WITHIN]), now_us):
                 continue
             grows = stage[fk.OPEN] and not _over(row[fk.PREVIOUS_TIME], stage[fk.SELF_GAP], now_us)
             count = length - int(c.node[row[fk.REF + 2 * k], fk.POSITION]) if stage[fk.OPEN] else stage[fk.LEAST]
@@ -69,6 +71,13 @@ def of_graph(p: pk.Paths, slot: int, now_us: int) -> set[int]:
         if not _over(int(p.run[run, pk.START_TIME]), int(p.plan[pk.WITHIN]), now_us):
             found |= int(mv.awaited(p, slot, run, now_us))
     return {step for step in range(int(p.plan[pk.STEPS]) + 1) if found >> step & 1}
+
+
+def captured_by_graph(p: pk.Paths, slot: int) -> set[int]:
+    """The positive steps that have captured something for a run of a graph."""
+    first, refs = int(p.slots[slot, rk.BLOCK] + p.slots[slot, rk.BEGIN]), int(p.plan[pk.REFS])
+    newest = p.run[first : first + int(p.slots[slot, rk.RUNS]), refs : refs + int(p.plan[pk.STEPS])]
+    return set(np.flatnonzero((newest >= 0).any(axis=0)).tolist())
 
 
 def of_combinations(c: cmb.Combinations, slot: int, now_us: int) -> set[int]:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 import numba
 
+from cep.kernels._linking import KernelCompiler, PartCompiler
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HERE = Path(__file__).parent
@@ -42,9 +44,9 @@ def _sources(module: str) -> frozenset[str]:
 
 
 def _digest(modules: frozenset[str]) -> str:
-    """A digest of some modules, of the flags below, and of the numba that compiles them."""
+    """A digest of some modules, of how they are compiled, and of the numba that compiles them."""
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for source in [Path(__file__), *(_source(module) for module in sorted(modules))]:
+    for source in [*sorted(_HERE.glob("_*.py")), *(_source(module) for module in sorted(modules))]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -77,22 +79,29 @@ def _choose_folder(module: str) -> str:
     return str(CACHE_FOLDER.parent / f"{name}-{_digest(_sources(name))}")
 
 
-def jit(function: Function) -> Function:
-    """Compile a kernel: no Python objects, no GIL, IEEE floats (a sum must not depend on the compiler's mood).
+# IEEE floats, for a sum must not depend on the compiler's mood, and no GIL. Without numba's run time (`_nrt`) nothing
+# can be allocated, which the compiler then enforces, and no array is reference-counted, which makes kernels that pass
+# tuples of arrays to each other five times faster. The caller holds all arrays for the length of the call.
+# `forceinline` is said because numba would take it over from whatever function happens to ask for this one first.
+_FLAGS = {"nogil": True, "error_model": "numpy", "_nrt": False, "forceinline": False, "no_cfunc_wrapper": True}
+_PART = {**_FLAGS, "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 
-    Without numba's run time (`_nrt`) nothing can be allocated, which the compiler then enforces, and no array is
-    reference-counted, which makes kernels that pass tuples of arrays to each other five times faster. The caller holds
-    all arrays for the length of the call.
-    """
+
+def kernel(function: Function) -> Function:
+    """Compile what Python calls, and keep it in the cache: it and all its parts are optimised as one."""
     if CACHE_FOLDER is not None:
         numba.config.CACHE_DIR = _choose_folder(function.__module__)  # read when the dispatcher is made
-    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy", _nrt=False)(
-        function
-    )
+    compiled: Function = numba.njit(cache=CACHE_FOLDER is not None, pipeline_class=KernelCompiler, **_FLAGS)(function)
+    return compiled
+
+
+def jit(function: Function) -> Function:
+    """Compile a part of kernels, which Python cannot call; LLVM decides where it becomes one with its caller."""
+    compiled: Function = numba.njit(**_PART)(function)
     return compiled
 
 
 def inline(function: Function) -> Function:
-    """Compile a small function into its callers: a call between kernels would copy every array's description."""
-    compiled: Function = numba.njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    """Compile a small part into its callers: a call between parts would copy every array's description."""
+    compiled: Function = numba.njit(**_PART | {"forceinline": True})(function)
     return compiled

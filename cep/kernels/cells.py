@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+<<<<<<< HEAD
 from cep.kernels import inline, jit
 from cep.kernels.scan import (
     ABSENT,
@@ -29,6 +30,10 @@ from cep.kernels.scan import (
     Places,
     byte,
 )
+=======
+from cep.kernels import inline, kernel
+from cep.kernels.scan import ABSENT, BEGIN, END, ESCAPED, FALSE, INTEGER, REAL, TEXT, TRUE, WHAT, Bytes, Ints, Places
+>>>>>>> main
 from cep.layout import MONEY_LIMIT, NULL
 
 Marks = npt.NDArray[np.bool_]
@@ -95,7 +100,7 @@ def decimal(data: Bytes, at: int, end: int) -> tuple[int, int, bool]:
     return -value if is_negative else value, decimals, is_short and stop == end
 
 
-@jit
+@kernel
 def integers(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
     """Whole numbers."""
     for row in rows:
@@ -109,7 +114,7 @@ def integers(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, ref
             refused[row] = True
 
 
-@jit
+@kernel
 def flags(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
     """True and false."""
     for row in rows:
@@ -119,7 +124,7 @@ def flags(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refuse
             refused[row] = True
 
 
-@jit
+@kernel
 def moneys(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
     """Amounts: decimals with at most four places, also as texts. No float comes near them."""
     for row in rows:
@@ -138,7 +143,7 @@ def moneys(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refus
             refused[row] = True
 
 
-@jit
+@kernel
 def numbers(
     data: Bytes, cells: Places, cell: int, rows: Ints, words: Floats, refused: Marks, powers: Floats, long: Ints
 ) -> int:
@@ -237,7 +242,7 @@ def moment_us(data: Bytes, at: int, end: int) -> int:
     return us if is_fine and 0 <= us < TIME_LIMIT_US else np.int64(-1)
 
 
-@jit
+@kernel
 def times(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
     """Times: whole epoch numbers, or texts as in RFC 3339."""
     for row in rows:
@@ -321,7 +326,7 @@ def is_canonical(data: Bytes, begin: int, end: int) -> bool:
     return end - begin <= DIGITS_MAX and not (data[begin] == 45 and data[begin + 1] == 48)
 
 
-@jit
+@kernel
 def hashes(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool) -> None:
     """Hash the texts, null being NULL."""
     for row in rows:
@@ -333,7 +338,7 @@ def hashes(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refus
             refused[row] = True
 
 
-@jit
+@kernel
 def number(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts: Texts, likely: Places) -> int:
     """Numbers in place of `hashes`. Returns how many of `rows` are done: fewer where `texts` has no more room.
 
@@ -357,7 +362,7 @@ def number(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts
     return len(rows)
 
 
-@jit
+@kernel
 def enter(texts: Texts) -> None:
     """Fill the table of texts that have been moved into a larger one."""
     mask = len(texts.table) - 1

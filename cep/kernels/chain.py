@@ -14,13 +14,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.fifos import (
     AGE_EVENT,
     AGE_STAGE,
     AGE_US,
     BIT,
     EACH,
+    EACH_REFERENCES_MAX,
     EVENTS,
     FULL,
     GUARD_FROM,
@@ -86,8 +87,6 @@ from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matche
 
 Ints = npt.NDArray[np.int64]
 
-EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlapping loops would else cost their square
-
 
 @jit
 def emit(c: Chain, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place: int) -> None:
@@ -151,7 +150,7 @@ def complete_due(c: Chain, keys: KeySpace, matches: Matches, slot: int, until_us
             drop_started_by(c, slot, ordinal)
 
 
-@jit
+@inline
 def settle(c: Chain, keys: KeySpace, matches: Matches, slot: int, now_us: int) -> None:
     """Everything that ends or fires at or before `now_us`."""
     if c.plan[TRAILING]:
@@ -234,7 +233,7 @@ def completes(c: Chain, s: int, count: int) -> bool:
     return c.plan[TRAILING] == 0 and c.stages[s, LAST_STEP] == 1 and count >= c.stages[s, LEAST]
 
 
-@jit
+@inline
 def advance(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal: int, now_us: int) -> bool:
     """The ready runs of stage s capture the event for the next step. True if a match has consumed all."""
     target = c.stages[s, NEXT]
@@ -254,14 +253,14 @@ def advance(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordin
     return False
 
 
-@jit
+@inline
 def drop_ready(c: Chain, slot: int, s: int) -> None:
     """A guard has ended the ready runs of stage s."""
     while c.slots[slot, HEAD + 2 * s] >= 0 and ready(c, slot, s, np.int64(c.slots[slot, HEAD + 2 * s])):
         free_run(c, slot, pop(c, slot, s))
 
 
-@jit
+@inline
 def take(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal: int, now_us: int) -> bool:
     """The runs of an open loop capture the event. True if a match has consumed all."""
     log(c, slot, c.stages[s, STEP], ordinal, now_us)
@@ -284,7 +283,7 @@ def take(c: Chain, keys: KeySpace, matches: Matches, slot: int, s: int, ordinal:
     return False
 
 
-@jit
+@inline
 def offer(c: Chain, keys: KeySpace, matches: Matches, slot: int, bits: int, ordinal: int, now_us: int) -> bool:
     """Offer the event to every waiting run, deepest stage first. True if a match has consumed all."""
     for s in range(c.stages.shape[0] - 1, -1, -1):
@@ -334,7 +333,7 @@ def start(c: Chain, keys: KeySpace, matches: Matches, slot: int, ordinal: int, n
         push(c, slot, np.int64(0), run)
 
 
-@jit
+@inline
 def next_instant(c: Chain, slot: int, now_us: int) -> int:
     """When something next ends or fires in the slot if no event comes."""
     soonest = np.int64(NEVER)
@@ -367,7 +366,7 @@ def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + references <= len(matches.reference)
 
 
-@jit
+@kernel
 def feed(
     c: Chain,
     keys: KeySpace,
@@ -416,7 +415,7 @@ def idle(c: Chain, slot: int, now_us: int) -> bool:
     return none
 
 
-@jit
+@kernel
 def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:
@@ -436,7 +435,7 @@ def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             schedule(keys, slot, next_instant(c, slot, until_us))
 
 
-@jit
+@kernel
 def tidy(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

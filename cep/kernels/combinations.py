@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import NEVER, KeySpace, hand, hand_steps, remove
 from cep.kernels.matches import EVENT, FIRED, REFERENCES, ROWS, Matches, begin, refer
 
@@ -264,7 +264,7 @@ def room(c: Combinations, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + made * c.plan[STEPS] <= len(matches.reference)
 
 
-@jit
+@kernel
 def feed(
     c: Combinations,
     keys: KeySpace,
@@ -311,7 +311,7 @@ def idle(c: Combinations, slot: int, now_us: int) -> bool:
     return none
 
 
-@jit
+@kernel
 def tidy(c: Combinations, keys: KeySpace, until_us: int) -> None:
     """Let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.elements import (
     AFTER,
     COLUMNS,
@@ -100,7 +100,7 @@ def sampled(hashed: int, bits: int) -> bool:
     return (hashed >> 20) & ((np.int64(1) << bits) - 1) == 0
 
 
-@jit
+@inline
 def forget_value(windows: Windows, slot: int, a: int, element: int) -> None:
     """A value's element leaves."""
     if windows.table[a, FUNCTION] == DISTINCT:
@@ -127,7 +127,7 @@ def thin_out(windows: Windows, slot: int, a: int) -> None:
         element = after
 
 
-@jit
+@inline
 def make_room_for_value(windows: Windows, slot: int, a: int, word: int) -> bool:
     """Before a value enters count(distinct): its older element leaves; whether it is to be held."""
     home = slot * windows.table.shape[0] + a
@@ -184,7 +184,7 @@ def count_less(windows: Windows, slot: int, a: int, element: int) -> None:
     windows.extra[slot, place] = root
 
 
-@jit
+@kernel
 def reindex(windows: Windows) -> None:
     """Fill an empty index from the elements of all windows that have one."""
     for element in range(windows.count[TOP_ELEMENT]):

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.elements import USED, Windows
 from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
 from cep.kernels.runs import Machine
-from cep.kernels.windows import advance, advance_all, arrive, drop_all, empty, next_change, value, wipe
+from cep.kernels.windows import advance, advance_all, arrive, drop_all, empty, estimated, next_change, value, wipe
 from cep.kernels.windows import clear as clear_windows
 
 Ints = npt.NDArray[np.int64]
@@ -87,8 +87,20 @@ def gather(e: Episodes, windows: Windows, slot: int) -> None:
 
 
 @jit
-def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int, status: int) -> None:
-    """Write an opening or a resolution, with the words of the condition at that instant."""
+def report(
+    e: Episodes,
+    keys: KeySpace,
+    windows: Windows,
+    matches: Matches,
+    slot: int,
+    now_us: int,
+    kind: int,
+    status: int,
+) -> None:
+    """Write an opening or a resolution: the words of the condition at that instant, and which aggregates are estimates.
+
+    The latter is a bit each in the last value.
+    """
     at = begin(matches, keys, slot, now_us, kind, e.state[slot, LAST_EVENT], e.state[slot, OPENED], status)
     if e.state[slot, OPENED_EVENT] >= 0:
         matches.count[at, 0] = 1
@@ -97,15 +109,21 @@ def report(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int
         matches.count[at, 0] = 0
     for i in range(len(e.inputs)):
         matches.value[at, i] = e.inputs[i]
+    guessed = np.int64(0)
+    for a in range(len(e.bits)):
+        guessed |= np.int64(estimated(windows, slot, a)) << a
+    matches.value[at, len(e.inputs)] = guessed
 
 
 @jit
-def open_episode(e: Episodes, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
+def open_episode(
+    e: Episodes, keys: KeySpace, windows: Windows, matches: Matches, slot: int, now_us: int, kind: int
+) -> None:
     """The episode opens."""
     state = e.state[slot]
     state[PHASE], state[OVER], state[OPENED] = OPEN, NEVER, now_us
     state[OPENED_EVENT] = state[LAST_EVENT]
-    report(e, keys, matches, slot, now_us, kind, FIRED)
+    report(e, keys, windows, matches, slot, now_us, kind, FIRED)
 
 
 @jit
@@ -125,21 +143,23 @@ def judge(
         elif state[OVER] == NEVER:
             state[OVER] = now_us
             if e.plan[KEEP] == 0:
-                resolve(e, m, keys, matches, slot, now_us, kind)
+                resolve(e, m, keys, windows, matches, slot, now_us, kind)
     elif not holds:
         state[PHASE] = CLOSED
     elif state[PHASE] == CLOSED and e.plan[FOR] == 0:
-        open_episode(e, keys, matches, slot, now_us, kind)
+        open_episode(e, keys, windows, matches, slot, now_us, kind)
     elif state[PHASE] == CLOSED:
         state[PHASE], state[SINCE] = PENDING, now_us
 
 
 @jit
-def resolve(e: Episodes, m: Machine, keys: KeySpace, matches: Matches, slot: int, now_us: int, kind: int) -> None:
+def resolve(
+    e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, slot: int, now_us: int, kind: int
+) -> None:
     """The episode ends; while the condition still holds no other one begins."""
     holds = evaluate(m.code, e.plan[CONDITION], m.consts, m.words, slot, e.inputs, m.stack, m.real) == 1
     e.state[slot, PHASE] = SPENT if holds else CLOSED
-    report(e, keys, matches, slot, now_us, kind, RESOLVED)
+    report(e, keys, windows, matches, slot, now_us, kind, RESOLVED)
     e.state[slot, OVER] = NEVER
 
 
@@ -206,10 +226,10 @@ def settle(
             judge(e, m, keys, windows, matches, slot, now_us, DEADLINE)
         if state[PHASE] == PENDING and state[SINCE] + e.plan[FOR] <= now_us:
             gather(e, windows, slot)
-            open_episode(e, keys, matches, slot, now_us, DEADLINE)
+            open_episode(e, keys, windows, matches, slot, now_us, DEADLINE)
         elif state[PHASE] == OPEN and state[OVER] != NEVER and state[OVER] + e.plan[KEEP] <= now_us:
             gather(e, windows, slot)
-            resolve(e, m, keys, matches, slot, now_us, DEADLINE)
+            resolve(e, m, keys, windows, matches, slot, now_us, DEADLINE)
         if state[LAST_TIME] + e.plan[FORGET] <= now_us:
             forget(e, windows, slot)
             return True
@@ -245,7 +265,7 @@ def next_instant(e: Episodes, windows: Windows, slot: int, now_us: int) -> int:
     return max(soonest, now_us + 1)
 
 
-@jit
+@kernel
 def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
     """The keys of a roster that are new, by their slots, are judged for the first time at `first_us`."""
     for slot in slots:
@@ -254,7 +274,7 @@ def enrol(e: Episodes, keys: KeySpace, slots: Ints, first_us: int) -> None:
         schedule(keys, slot, first_us)
 
 
-@jit
+@kernel
 def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
     """Keys that have left the roster lose their state; an open episode is counted as forgotten."""
     for slot in slots:
@@ -265,7 +285,7 @@ def dismiss(e: Episodes, keys: KeySpace, windows: Windows, slots: Ints) -> None:
         remove(keys, slot)
 
 
-@jit
+@kernel
 def feed(
     e: Episodes,
     m: Machine,
@@ -312,7 +332,7 @@ def feed(
     return len(rows)
 
 
-@jit
+@kernel
 def sweep(e: Episodes, m: Machine, keys: KeySpace, windows: Windows, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:

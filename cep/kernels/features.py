@@ -7,10 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import jit, kernel
 from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
-from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, lacks, value
+from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, estimated, lacks, value
 from cep.layout import NULL, READ_SHIFT, RESET_SHIFT
 
 Ints = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ def unseen(windows: Windows, slot: int, a: int, word: int) -> int:
     return np.int64(lacks(windows, slot, a, word))
 
 
-@jit
+@kernel
 def feed(
     windows: Windows,
     rows: Ints,
@@ -39,7 +39,8 @@ def feed(
     """Read, then begin anew or enter, rows[begin_at:]; the place reached, less than len(rows) when space has run out.
 
     rows, bits, slots: (m,), slot -1 for a key that holds nothing.
-    words: (slots, n), of which column outputs[a] is filled for the rows that read a.
+    words: (slots, n), of which column outputs[a] is filled for the rows that read a. Where there are twice as many
+    outputs as aggregates, the others say whether the value is an estimate.
     """
     aggregates = windows.table.shape[0]
     for i in range(begin_at, len(rows)):
@@ -58,6 +59,8 @@ def feed(
                     words[outputs[a], row] = unseen(windows, seen, a, words[windows.table[a, VALUE], row])
                 else:
                     words[outputs[a], row] = value(windows, seen, a)
+                if len(outputs) > aggregates:
+                    words[outputs[aggregates + a], row] = np.int64(estimated(windows, seen, a))
         if slot < 0:
             continue
         for a in range(aggregates):
@@ -69,7 +72,7 @@ def feed(
     return len(rows)
 
 
-@jit
+@kernel
 def tidy(keys: KeySpace, windows: Windows, until_us: int) -> None:
     """Let the clock's hand free what has left its window by `until_us`, and the keys that hold nothing."""
     for _ in range(hand_steps(keys, until_us)):

@@ -43,6 +43,8 @@ START, START_TIME, LAST_TIME, LAST_EVENT, PREVIOUS_TIME, AFTER, REF = range(7)
 ORDINAL, TIME, POSITION, KEY_EVENT, NODE_AFTER = range(5)
 NODE_COLUMNS = 5
 
+EACH_REFERENCES_MAX = 64  # of one step in one match, with `match each`: overlapping loops would else cost their square
+
 # Places in Chain.count.
 RUNS, RUN_TOP, RUN_FREE, NODES, NODE_TOP, NODE_FREE = range(6)
 
@@ -154,7 +156,7 @@ def log(c: Chain, slot: int, k: int, ordinal: int, now_us: int) -> int:
     return node
 
 
-@jit
+@inline
 def forget_log(c: Chain, slot: int) -> None:
     """Free the events of loops that no run refers to: those before the first event of the oldest run in the loop."""
     for k in range(c.plan[STEPS]):

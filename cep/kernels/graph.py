@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import NEVER, KeySpace, hand, hand_steps, next_due, remove, schedule
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin
 from cep.kernels.moves import ANY_MOVE, LOOPS_ONLY, NO_MARK, ONE, VIEW, choose, has_hope, is_true, settle_end, watch
@@ -463,7 +463,7 @@ def room(p: Paths, matches: Matches, slot: int) -> bool:
     return waiting * (p.slots[slot, NODES] + 1) <= left or references(p, slot) <= left
 
 
-@jit
+@kernel
 def feed(
     p: Paths,
     m: Machine,
@@ -503,7 +503,7 @@ def feed(
     return len(rows)
 
 
-@jit
+@kernel
 def sweep(p: Paths, keys: KeySpace, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:
@@ -522,7 +522,7 @@ def sweep(p: Paths, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             schedule(keys, slot, next_instant(p, slot, until_us))
 
 
-@jit
+@kernel
 def tidy(p: Paths, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

@@ -1,4 +1,7 @@
-"""Key spaces: key → dense slot by open addressing, slots reused when freed, and one timing wheel for what is due.
+"""Key spaces: key → dense slot, slots reused when freed, and one timing wheel for what is due.
+
+A key is found by open addressing. One that is a single small number, as the ids of texts are, is found in a table that
+the number is the place in: no hash, no comparison, and a cache that holds sixteen keys a line.
 
 A plan's state is arrays indexed by slot. Each live slot stands in the wheel at or before the next instant at which
 something can end or fire in it, so a key that goes quiet is visited when that is due and then freed; a key that is
@@ -12,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.layout import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
@@ -33,9 +36,13 @@ COUNTS = 8
 
 
 class KeySpace(NamedTuple):
-    """table: slot or -1, at least twice as long as there are slots. slots: (slots, SLOT_COLUMNS). head: the wheel."""
+    """table: slot or -1, at least twice as long as there are slots. slots: (slots, SLOT_COLUMNS). head: the wheel.
+
+    direct: slot or -1 of the keys that are one number from 0 up to its length; no such key stands in `table`.
+    """
 
     table: Slots
+    direct: Slots
     slots: Ints
     head: Slots
     count: Ints
@@ -84,13 +91,22 @@ def insert(keys: KeySpace, words: Ints, column: int, hashed: int) -> int:
         keys.slots[slot, KEY + part] = words[part, column]
     keys.slots[slot, HASH] = hashed
     keys.slots[slot, DUE] = NEVER
-    place(keys.table, keys.slots, slot)
+    place(keys.table, keys.direct, keys.slots, slot)
     return slot
 
 
+@inline
+def is_direct(direct: Slots, word: int) -> bool:
+    """Whether a key that begins with the word is found by it alone; `direct` is empty where keys have several parts."""
+    return word >= 0 and word < len(direct)
+
+
 @jit
-def place(table: Slots, slots: Ints, slot: int) -> None:
-    """Enter a slot in the table."""
+def place(table: Slots, direct: Slots, slots: Ints, slot: int) -> None:
+    """Enter a slot where its key will be looked for."""
+    if is_direct(direct, slots[slot, KEY]):
+        direct[slots[slot, KEY]] = slot
+        return
     mask = len(table) - 1
     at = slots[slot, HASH] & mask
     while table[at] >= 0:
@@ -100,7 +116,20 @@ def place(table: Slots, slots: Ints, slot: int) -> None:
 
 @jit
 def remove(keys: KeySpace, slot: int) -> None:
-    """Free a slot that is not in the wheel; later entries of its chain move up, so no tombstones are left."""
+    """Free a slot that is not in the wheel."""
+    if is_direct(keys.direct, keys.slots[slot, KEY]):
+        keys.direct[keys.slots[slot, KEY]] = -1
+    else:
+        take_out(keys, slot)
+    keys.slots[slot, HASH] = -1
+    keys.slots[slot, AFTER] = keys.count[FREE]
+    keys.count[FREE] = slot
+    keys.count[LIVE] -= 1
+
+
+@jit
+def take_out(keys: KeySpace, slot: int) -> None:
+    """Take a slot out of the table; later entries of its chain move up, so no tombstones are left."""
     mask = len(keys.table) - 1
     hole = keys.slots[slot, HASH] & mask
     while keys.table[hole] != slot:
@@ -113,18 +142,14 @@ def remove(keys: KeySpace, slot: int) -> None:
             hole = at
         at = (at + 1) & mask
     keys.table[hole] = -1
-    keys.slots[slot, HASH] = -1
-    keys.slots[slot, AFTER] = keys.count[FREE]
-    keys.count[FREE] = slot
-    keys.count[LIVE] -= 1
 
 
-@jit
-def rehash(table: Slots, slots: Ints, top: int) -> None:
-    """Fill an empty table from the slots below `top`; a freed slot's hash is -1."""
+@kernel
+def rehash(table: Slots, direct: Slots, slots: Ints, top: int) -> None:
+    """Fill empty tables from the slots below `top`; a freed slot's hash is -1."""
     for slot in range(top):
         if slots[slot, HASH] >= 0:
-            place(table, slots, slot)
+            place(table, direct, slots, slot)
 
 
 @inline
@@ -157,7 +182,7 @@ def schedule(keys: KeySpace, slot: int, due_us: int) -> None:
     keys.slots[slot, DUE] = due_us
 
 
-@jit
+@kernel
 def begin_sweep(keys: KeySpace, until_us: int) -> None:
     """Prepare to visit all that is due up to and including `until_us`."""
     oldest = until_us // keys.count[TICK] - BUCKETS + 1
@@ -185,7 +210,7 @@ def next_due(keys: KeySpace, until_us: int) -> int:
         position = np.int64(keys.head[keys.count[CURSOR] & (BUCKETS - 1)])
 
 
-@jit
+@kernel
 def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begin_at: int) -> int:
     """slots[i] = the slot of the key `key[:, i]`, from `begin_at` on; the place reached when no slot is free.
 
@@ -193,18 +218,18 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
     between, the cache misses of one row overlap those of the next.
     """
     for i in range(begin_at, len(bits)):
-        hashed = hash_of(key, i)
-        slot = find(keys, key, i, hashed)
+        direct = key.shape[0] == 1 and is_direct(keys.direct, key[0, i])
+        slot = np.int64(keys.direct[key[0, i]]) if direct else find(keys, key, i, hash_of(key, i))
         if slot < 0 and bits[i] & wakes:
             if keys.count[LIVE] + 2 > len(keys.slots):
                 return i
-            slot = insert(keys, key, i, hashed)
+            slot = insert(keys, key, i, hash_of(key, i))
         slots[i] = slot
     return len(bits)
 
 
-@jit
-def group(slots: Ints, starts: Ints, order: Ints) -> None:
+@kernel
+def group(slots: Ints, starts: Slots, order: Ints) -> None:
     """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
 
     Keys do not see each other, so a plan may take the rows of a batch key by key, and then meets each key's state once.

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import jit
+from cep.kernels import jit, kernel
 from cep.layout import EARTH_RADIUS_KM, NAN_WORD, NULL, FloatFunction, Opcode
 
 Ints = npt.NDArray[np.int64]
@@ -194,7 +194,7 @@ def evaluate(code: Ints, at: int, consts: Ints, words: Ints, row: int, run: Ints
             real[top] = great_circle_km(real[top], real[top + 1], real[top + 2], real[top + 3])
 
 
-@jit
+@kernel
 def select(
     code: Ints, at: int, consts: Ints, words: Ints, rows: Ints, chosen: Ints, run: Ints, stack: Ints, real: Floats
 ) -> int:
@@ -207,7 +207,7 @@ def select(
     return count
 
 
-@jit
+@kernel
 def compute(
     code: Ints, at: int, consts: Ints, words: Ints, rows: Ints, slot: int, run: Ints, stack: Ints, real: Floats
 ) -> None:
@@ -216,7 +216,7 @@ def compute(
         words[slot, rows[i]] = evaluate(code, at, consts, words, rows[i], run, stack, real)
 
 
-@jit
+@kernel
 def compute_each(code: Ints, at: int, consts: Ints, inputs: Ints, values: Ints, stack: Ints, real: Floats) -> None:
     """values[i] = the expression over the RUN words inputs[i], shape (n, inputs)."""
     for i in range(len(values)):

@@ -20,7 +20,8 @@ Ints = npt.NDArray[np.int64]
 
 # Columns of Matches.row.
 TIME, KIND, PLACE, START, STATUS, REFS, KEY = range(7)  # KEY: the first of KEY_PARTS_MAX columns
-COLUMNS = KEY + KEY_PARTS_MAX
+MEMBER = KEY + KEY_PARTS_MAX  # which of the rules that share the plan; a kernel that knows none leaves it 0
+COLUMNS = MEMBER + 1
 # KIND: deadlines stand before the events of their instant. (A literal would be a type of its own to numba, and every
 # kernel it is passed to would be compiled once for each.)
 DEADLINE, EVENT = np.int64(0), np.int64(1)

@@ -116,7 +116,7 @@ def error_of(windows: Windows, slot: int, a: int) -> float:
     return float(total - np.int64(float(total)))
 
 
-@jit
+@inline
 def moments_add(windows: Windows, slot: int, a: int, function: int, element: int, sign: int) -> None:
     """An element's part in the sums for spread and slope, taken away with sign -1."""
     real, base, word = windows.extra_real, EXTRA_COLUMNS * a, windows.element[element, WORD]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import NEVER
 from cep.kernels.paths import (
     BARRED,
@@ -263,7 +263,7 @@ def stirring(p: Paths, run: int, region: int, upcoming: int, now_us: int) -> tup
     return able, lively
 
 
-@jit
+@kernel
 def awaited(p: Paths, slot: int, run: int, now_us: int) -> int:
     """The steps that a run waits for, one bit each, and behind them one for the end."""
     found, upcoming = np.int64(0), p.slots[slot, KEY_EVENTS]

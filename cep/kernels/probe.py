@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import (
     NEVER,
     KeySpace,
@@ -135,11 +135,23 @@ def earliest_due(p: Probe, slot: int, until_us: int) -> int:
     return best
 
 
-@jit
+@inline
 def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -> None:
     """Everything that ends or fires at or before `now_us`."""
     if p.slots[slot, SOONEST] > now_us:
         return
+    if p.plan[PLAIN] and p.plan[POLICY] != ALL_POLICY:
+        # Runs end in the order in which they began.
+        while p.slots[slot, RUNS] > 0 and ends_at(p, first_run(p, slot)) <= now_us:
+            drop_first(p, slot)
+        p.slots[slot, SOONEST] = ends_at(p, first_run(p, slot)) if p.slots[slot, RUNS] > 0 else np.int64(NEVER)
+    else:
+        settle_each(p, keys, matches, slot, now_us)
+
+
+@jit
+def settle_each(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -> None:
+    """Where runs may end out of turn, or fire: ask each of them."""
     while p.plan[TRAILING]:
         run = earliest_due(p, slot, now_us)
         if run < 0:
@@ -153,10 +165,6 @@ def settle(p: Probe, keys: KeySpace, matches: Matches, slot: int, now_us: int) -
     while p.slots[slot, RUNS] > 0 and ends_at(p, first_run(p, slot)) <= now_us:
         drop_first(p, slot)
     first, kept, soonest = first_run(p, slot), np.int64(0), np.int64(NEVER)
-    if p.plan[PLAIN] and p.plan[POLICY] != ALL_POLICY:
-        # Runs end in the order in which they began.
-        p.slots[slot, SOONEST] = ends_at(p, first) if p.slots[slot, RUNS] > 0 else soonest
-        return
     for run in range(first, first + p.slots[slot, RUNS]):
         end = ends_at(p, run)
         if end <= now_us:
@@ -228,7 +236,7 @@ def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordina
     target = step + 1
     last_step = target == p.plan[STEPS]
     if ready and not last_step and goes_on(p, m, slot, run, bits, row, now_us):
-        if guarded(p, m, slot, target, bits, run, row, now_us):
+        if p.guards.shape[0] > 0 and guarded(p, m, slot, target, bits, run, row, now_us):
             return ENDS
         capture(p, m, slot, run, target, row, ordinal, now_us)
         return completion(p, run)
@@ -238,7 +246,7 @@ def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordina
         if fits(p, m, bits, p.steps[step], run, row):
             capture(p, m, slot, run, step, row, ordinal, now_us)
             return completion(p, run)
-    if ready and guarded(p, m, slot, target, bits, run, row, now_us):
+    if ready and p.guards.shape[0] > 0 and guarded(p, m, slot, target, bits, run, row, now_us):
         return ENDS
     if ready and full and not last_step and p.steps[target, IMMEDIATE]:
         return ENDS
@@ -464,7 +472,7 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + logged + waiting * (p.plan[STEPS] + 1) <= len(matches.reference)
 
 
-@jit
+@kernel
 def feed(
     p: Probe,
     m: Machine,
@@ -513,7 +521,7 @@ def idle(p: Probe, slot: int, now_us: int) -> bool:
     return none
 
 
-@jit
+@kernel
 def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
     """Settle every key in which something is due by `until_us`; false when space has run out (call again)."""
     while True:
@@ -532,7 +540,7 @@ def sweep(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> bool:
             schedule(keys, slot, next_instant(p, slot, until_us))
 
 
-@jit
+@kernel
 def tidy(p: Probe, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, kernel
 from cep.kernels.scan import Bytes
 
 Ints = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ def size(data: Bytes, at: int) -> tuple[int, int]:
     return -value if is_negative else value, at + 2
 
 
-@jit
+@kernel
 def follow(data: Bytes, end: int, state: Ints) -> None:
     """Go through what has come, up to `end`, and on from where `state` stands: (2,) of AT, PENDING.
 
@@ -78,7 +78,7 @@ def decimal(data: Bytes, at: int, stop: int) -> tuple[int, int]:
     return value, at
 
 
-@jit
+@kernel
 def stream(data: Bytes, at: int, n: int, entries: Ints) -> int:
     """Read n entries of one field each from `at` on into (n, 6) of MS …. The first byte behind them, or OTHER_SHAPE."""
     for entry in range(n):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cep.kernels import inline, jit
+from cep.kernels import inline, jit, kernel
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ def name_of(data: Bytes, begin: int, end: int, owner: int, h: int, shape: Shape)
     return np.int64(NO_NAME)
 
 
-@jit
+@kernel
 def enter(shape: Shape) -> None:
     """Fill the table of a shape."""
     mask = len(shape.table) - 1
@@ -297,8 +297,13 @@ def line_end(data: Bytes, at: int) -> tuple[int, bool]:
     return at, is_blank
 
 
+<<<<<<< HEAD
 @jit
 def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
+=======
+@kernel
+def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
+>>>>>>> main
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
     spans: (entries, 2), where each begins and ends in the data; behind it stands LF or CR LF. `found` has room for as

@@ -97,7 +97,7 @@ def move_average(windows: Windows, slot: int, a: int, element: int) -> None:
     real[slot, mean] += (x - real[slot, mean]) / real[slot, weight]
 
 
-@jit
+@inline
 def entered(windows: Windows, slot: int, a: int, element: int) -> None:
     """An element has entered the list of a further aggregate."""
     function, word = windows.table[a, FUNCTION], windows.element[element, WORD]
@@ -120,7 +120,7 @@ def entered(windows: Windows, slot: int, a: int, element: int) -> None:
         move_average(windows, slot, a, element)
 
 
-@jit
+@inline
 def leaving(windows: Windows, slot: int, a: int, element: int) -> None:
     """The oldest element is about to leave the list of a further aggregate."""
     function = windows.table[a, FUNCTION]

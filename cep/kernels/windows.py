@@ -210,7 +210,7 @@ def wipe(windows: Windows, slot: int) -> None:
                 give_back(windows, next_waiting(windows, slot, a))
 
 
-@jit
+@inline
 def expire(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     """Elements that live until `now_us` or less leave; whether any did."""
     left = False
@@ -265,7 +265,8 @@ def beaten(windows: Windows, function: int, old: int, new: int) -> bool:
 def arrive(windows: Windows, slot: int, a: int, now_us: int, words: Ints, row: int) -> None:
     """The event in a row happens: it enters, or waits until it may; null does not count.
 
-    The caller has made sure that an element is free.
+    It is inlined as far as counts and sums go, whose elements need nothing but their place in the list. The caller has
+    made sure that an element is free.
     """
     source = windows.table[a, VALUE]
     word = words[source, row] if source >= 0 else np.int64(0)
@@ -281,6 +282,11 @@ def arrive(windows: Windows, slot: int, a: int, now_us: int, words: Ints, row: i
     until_us = words[windows.table[a, UNTIL_SLOT], row] if windows.table[a, FORM] == EACH else np.int64(0)
     if windows.table[a, DELAYED]:
         wait(windows, slot, a, now_us, word, until_us)
+    elif not windows.table[a, FURTHER] and windows.table[a, FUNCTION] <= AVG_F:
+        element = take(windows, now_us, word, slot * windows.table.shape[0] + a)
+        append(windows, slot, a, element)
+        if windows.table[a, FUNCTION] != COUNT:
+            add(windows, slot, a, word, 1)
     else:
         push(windows, slot, a, now_us, word, until_us)
 
@@ -330,7 +336,7 @@ def admit(windows: Windows, slot: int, a: int, now_us: int) -> bool:
     return expire(windows, slot, a, now_us) or changed
 
 
-@jit
+@inline
 def push(windows: Windows, slot: int, a: int, time_us: int, word: int, until_us: int) -> None:
     """An element of that time enters; with EACH its stretch ends at `until_us`."""
     function = windows.table[a, FUNCTION]
@@ -399,7 +405,7 @@ def lacks(windows: Windows, slot: int, a: int, word: int) -> bool:
     return windows.index[find_value(windows, slot * windows.table.shape[0] + a, word)] < 0
 
 
-@jit
+@inline
 def trim(windows: Windows, slot: int, a: int, function: int, mark: int) -> None:
     """After an element has entered: a count window lets go of its oldest, a whole one keeps no more than it must."""
     newest = windows.table[a, NEWEST]
@@ -443,6 +449,15 @@ def value(windows: Windows, slot: int, a: int) -> int:
     return windows.element[
         windows.slots[slot, COLUMNS * a + TAIL] if function == LAST else windows.slots[slot, COLUMNS * a + HEAD], WORD
     ]
+
+
+@inline
+def estimated(windows: Windows, slot: int, a: int) -> bool:
+    """Whether a count(distinct) is of a sample: only some values are held, or some count for several."""
+    if windows.table[a, FUNCTION] != DISTINCT:
+        return False
+    at = COLUMNS * a
+    return windows.slots[slot, at + LOW] > 0 or windows.slots[slot, at + TOTAL] != windows.slots[slot, at + LENGTH]
 
 
 @inline

@@ -37,6 +37,7 @@ _WORD = 8
 _KEY = 9 * _WORD  # a slot of a key space, and its places in the hash table
 _WINDOW = 21 * _WORD  # an aggregate of a key
 _ELEMENT, _RANKED = 8 * _WORD, 6 * _WORD  # an element with its places in the index; its place in an order of values
+_COMBINED = 9 * _WORD  # a captured event among the combinations of its step
 _CAPTURED = 6 * _WORD  # stream, event, id and time of a captured event; its fields come on top
 DISTINCT_MAX, HELD_MAX = 4096, 65_536  # as the engine has them
 
@@ -136,6 +137,11 @@ def _of_sequence(rule: Rule, trigger: When, row: int) -> Iterator[Part]:
     positive = [step for step in trigger.steps if not step.negated]
     guards = len(trigger.steps) - len(positive)
     captures = {part for source in _own(trigger) for part in parts(source.where) if _looks_back(part)}
+    if _shares_prefixes(rule, trigger) and not captures:
+        yield Part(_KEY + _WORD * (4 * len(positive) - 2 + guards), "the key and its steps", 1)
+        if len(positive) > 1:
+            yield Part(_COMBINED + row, "event that a step has captured", None, rule.within_us)
+        return
     asked = bool(captures) or trigger.tree is not None or trigger.policy in ("last", "all")
     yield Part(_KEY + _WORD * (8 + 8 * len(positive) + 3 * guards), "the key and its steps", 1)
     start = _WORD * (9 + 2 * len(positive) + len(captures)) + row
@@ -149,6 +155,15 @@ def _of_sequence(rule: Rule, trigger: When, row: int) -> Iterator[Part]:
     repeats = any(group.most != 1 for group in groups(trigger.items))
     if repeats or any(step.most != 1 for step in positive):
         yield Part(node, "event of a loop", None, within_us)
+
+
+def _shares_prefixes(rule: Rule, trigger: When) -> bool:
+    """Whether the combinations of a `match all` share what they have in common; as `engine.combinations` has it."""
+    if trigger.policy != "all" or trigger.tree is not None or rule.within_us is None or trigger.steps[-1].negated:
+        return False
+    first = next(place for place, step in enumerate(trigger.steps) if not step.negated)
+    inner = [step for step in trigger.steps[first:] if step.negated]
+    return all(step.within_us is None and step.link != "next" for step in inner)
 
 
 def _of_structure(trigger: When, steps: int, captures: int) -> int:

@@ -62,9 +62,9 @@ def _rostered(names: Names, word: ast.Word, node: ast.Rule, rule: Rule, page: Pa
 
     def listed(source: Source) -> Expr | None:
         """An event without its key passes, to be counted as such; an aggregate's own key is nobody's."""
-        (own,) = source.key
-        if own.kind is not key.kind:
+        if [own.kind for own in source.key] != [key.kind]:  # where it has none that has been reported
             return None
+        (own,) = source.key
         among = Op("rostered", (own, Const(name, Kind.TEXT)), Kind.FLAG)
         return Op("or", (Op("missing", (own,), Kind.FLAG), among), Kind.FLAG)
 

@@ -1,12 +1,14 @@
 """What `test` blocks show of their rules: the steps that some test reached, the guards that some test would miss.
 
-A rule is well tested by a hit and by a near miss. A step is reached when a run captures something for it. A `no` is
-noticed when without it some test of the rule has other alerts: that is tried, one `no` after the other.
+A rule is well tested by a hit and by a near miss, if it can wait for anything. A step is reached when a run captures
+something for it, whether the run becomes a match or not. A `no` is noticed when without it some test of the rule has
+other alerts: that is tried, one `no` after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cep.compile import compile_rules
@@ -22,14 +24,14 @@ _WRITTEN = Way("as written")
 class RuleCoverage:
     """What is shown of one rule. Steps and guards are as the author named them, each in the order of the text.
 
-    hits: tests in which it fires; misses: those in which it does not for some key that it waited for. resolves: tests
-    in which an episode ends, None for a `when`.
+    hits: tests in which it fires; misses: those in which it does not for some key that it waited for, None for a rule
+    that never waits. resolves: tests in which an episode ends, None for a `when`.
     """
 
     rule: str
     tests: int
     hits: int
-    misses: int
+    misses: int | None
     reached: tuple[str, ...]
     unreached: tuple[str, ...]
     noticed: tuple[str, ...]
@@ -48,17 +50,16 @@ def _of_rule(ruleset: RuleSet, program: Program, rule: Rule, tests: Sequence[Tes
     fired = [_count(rule, found, "fired") for found in observed]
     steps = rule.trigger.steps if isinstance(rule.trigger, When) else ()
     positive = [step for step in steps if not step.negated]
-    furthest = max((max(_waits(rule, found), default=0) for found in observed), default=0)
-    furthest = len(positive) if any(fired) else furthest
+    reached = {place for found in observed for place in _reached(rule, found)}
     guards = [place for place, step in enumerate(steps) if step.negated]
     noticed = {place for place in guards if tests and _is_noticed(ruleset, rule, place, tests, observed)}
     return RuleCoverage(
         rule=rule.name,
         tests=len(tests),
         hits=sum(count > 0 for count in fired),
-        misses=sum(_is_missed(rule, found) for found in observed),
-        reached=_names(positive[:furthest]),
-        unreached=_names(positive[furthest:]),
+        misses=sum(_is_missed(rule, found) for found in observed) if _waits(steps) else None,
+        reached=_names([step for place, step in enumerate(positive) if place in reached]),
+        unreached=_names([step for place, step in enumerate(positive) if place not in reached]),
         noticed=_names([steps[place] for place in guards if place in noticed]),
         unnoticed=_names([steps[place] for place in guards if place not in noticed]),
         resolves=None if steps else sum(_count(rule, found, "resolved") > 0 for found in observed),
@@ -74,10 +75,22 @@ def _is_missed(rule: Rule, found: Observed) -> bool:
     return any(entry.key not in keys for moment in found.waiting.values() for entry in moment.get(rule.name, ()))
 
 
-def _waits(rule: Rule, found: Observed) -> list[int]:
-    """Every place at which something of the rule waited; in front of it all steps were reached."""
-    moments = found.waiting.values()
-    return [place for moment in moments for entry in moment.get(rule.name, ()) for place in entry.steps]
+def _waits(steps: Sequence[Step]) -> bool:
+    """Whether a rule can wait for anything: not a sequence of one event, which is over when it begins."""
+    behind = next((place for place, step in enumerate(steps) if not step.negated), -1) + 1
+    return not steps or len(steps) > behind or steps[behind - 1].least > 1
+
+
+def _reached(rule: Rule, found: Observed) -> Iterator[int]:
+    """The positive steps that captured something: for a run that was waiting, or for a match."""
+    for moment in found.waiting.values():
+        for entry in moment.get(rule.name, ()):
+            yield from entry.captured
+    for alert in found.alerts:
+        if alert.rule == rule.name:
+            said = json.loads(alert.body)["data"]["evidence"]["steps"]
+            present = [step for step in said if "absent" not in step]
+            yield from (place for place, step in enumerate(present) if step["count"])
 
 
 def _is_noticed(ruleset: RuleSet, rule: Rule, place: int, tests: Sequence[Test], observed: Sequence[Observed]) -> bool:

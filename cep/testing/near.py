@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from cep.engine.graph import GraphState
+from cep.engine.shared import SharedState
 from cep.engine.state import EngineState
 from cep.engine.strings import Strings
 from cep.engine.values import Value
+from cep.engine.waits import captured_by_graph
 from cep.kernels.keys import HASH, KEY
 from cep.layout import Program
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A key of a rule, and the positive steps that its runs wait for, as `PlanState.waiting_at` has them."""
+    """A key of a rule, and the positive steps that its runs wait for, as `PlanState.waiting_at` has them.
+
+    captured: the steps that have captured something for one of them.
+    """
 
     key: Mapping[str, Value]
     steps: frozenset[int]
+    captured: frozenset[int]
 
 
 def waiting(program: Program, state: EngineState, now_us: int) -> dict[str, list[Waiting]]:
     """For each rule every key for which something waits at `now_us`."""
     found = {}
-    for rule, plan in zip(program.rules, state.rules, strict=True):
+    for rule, (place, member) in zip(program.rules, program.members, strict=True):
+        plan = state.plans[place]
+        waiting_at = partial(plan.waiting_at, member=member) if isinstance(plan, SharedState) else plan.waiting_at
         slots = plan.keys.slots
         entries = []
         for slot in np.flatnonzero(slots[:, HASH] >= 0).tolist():
-            if steps := plan.waiting_at(slot, now_us):
+            if steps := waiting_at(slot, now_us):
                 words = slots[slot, KEY : KEY + len(rule.keys)].tolist()
                 pairs = zip(rule.keys, words, strict=True)
                 key = {name: _value(word, kind, state.strings) for (name, kind), word in pairs}
-                entries.append(Waiting(key, frozenset(steps)))
+                captured = captured_by_graph(plan.paths, slot) if isinstance(plan, GraphState) else range(max(steps))
+                entries.append(Waiting(key, frozenset(steps), frozenset(captured)))
         found[rule.name] = entries
     return found
 

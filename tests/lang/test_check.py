@@ -373,3 +373,9 @@ def test_what_is_larger_than_the_engine_has_room_for_is_refused(rule, most):
     (diagnostic,) = check_texts({"x.cep": SCHEMA + rule}).diagnostics
     assert diagnostic.code == "CEP102"
     assert most in diagnostic.message
+
+
+def test_a_roster_beside_an_event_without_the_key() -> None:
+    rule = 'event other from s (z text)\nroster ks from "ks.csv"\nrule r by k in ks within 1h when a then other'
+    loaded = check_texts({"x.cep": f"{SCHEMA}\n{rule}", "ks.csv": "k\nx\n"})
+    assert [d.code for d in loaded.diagnostics] == ["CEP305"]

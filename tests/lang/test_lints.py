@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cep.compile import compile_rules
+from cep.engine.combinations import CombinationState
 from cep.engine.episodes import EpisodeState
 from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
@@ -120,6 +121,10 @@ def test_what_bounds_a_rule():
     chain = cost("rule r by k within 1h when a then b")
     assert chain.bytes_max is None
     assert chain.parts[1].told().endswith("for each waiting start, of the last 1h")
+    combinations = cost("rule r by k within 1h match all when a then no b then a next b")
+    assert combinations.parts[1].told().endswith("for each event that a step has captured, of the last 1h")
+    one_by_one = cost("rule r by k within 1h match all when a then no b within 5m then a next b")
+    assert one_by_one.parts[1].told().endswith("for each waiting start, 1,000 at most")
     gaps = cost("rule r by k when a then b within 10m then a within 5m")
     assert gaps.parts[1].within_us == 15 * 60_000_000
     distinct = cost("rule r by k within 1h while count(distinct a.t) > 5 and count(distinct a.n) > 5")
@@ -142,6 +147,7 @@ def test_what_is_shared():
 
 def test_the_engine_takes_no_more():
     """Rows of the engine's tables against what is said of them."""
+    combined = 0
     for seed in range(80):
         print("seed", seed)
         ruleset = random_case(seed).ruleset
@@ -150,7 +156,8 @@ def test_the_engine_takes_no_more():
         by_name = {
             entry.rule: {part.each.split(" in ")[0]: part.size for part in entry.parts} for entry in costs(ruleset)
         }
-        for rule, plan in zip(program.rules, state.rules, strict=True):
+        for rule, (place, _) in zip(program.rules, program.members, strict=True):
+            plan = state.plans[place]
             said = by_name[rule.name]
             key = 8 * plan.keys.slots.shape[1] + 2 * plan.keys.table.itemsize
             captured = 8 * (5 + len(program.stored))
@@ -162,6 +169,12 @@ def test_the_engine_takes_no_more():
                 assert key + 8 * plan.probe.slots.shape[1] <= said["the key and its steps"]
                 assert 8 * plan.probe.run.shape[1] + captured <= said.get("waiting start", 10**6)
                 assert 8 * plan.probe.node.shape[1] + 4 + captured <= said.get("event of a loop", 10**6)
+            elif isinstance(plan, CombinationState):
+                assert key + 8 * plan.combinations.slots.shape[1] <= said["the key and its steps"]
+                assert 8 * plan.combinations.node.shape[1] + captured <= said.get(
+                    "event that a step has captured", 10**6
+                )
+                combined += 1
             elif isinstance(plan, GraphState):
                 assert key + 8 * plan.paths.slots.shape[1] <= said["the key and its steps"]
                 assert 8 * plan.paths.run.shape[1] + captured <= said.get("waiting start", 10**6)
@@ -171,3 +184,4 @@ def test_the_engine_takes_no_more():
                 assert key + own <= said["the key and its episode"]
                 w = plan.windows
                 assert 8 * (w.slots.shape[1] + w.extra.shape[1]) <= said.get("its windows", 0)
+    assert combined > 2
