@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-<<<<<<< HEAD
-from cep.kernels import inline, jit
+from cep.kernels import inline, kernel
 from cep.kernels.scan import (
     ABSENT,
     BEGIN,
@@ -30,10 +29,6 @@ from cep.kernels.scan import (
     Places,
     byte,
 )
-=======
-from cep.kernels import inline, kernel
-from cep.kernels.scan import ABSENT, BEGIN, END, ESCAPED, FALSE, INTEGER, REAL, TEXT, TRUE, WHAT, Bytes, Ints, Places
->>>>>>> main
 from cep.layout import MONEY_LIMIT, NULL
 
 Marks = npt.NDArray[np.bool_]

@@ -297,13 +297,8 @@ def line_end(data: Bytes, at: int) -> tuple[int, bool]:
     return at, is_blank
 
 
-<<<<<<< HEAD
-@jit
-def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
-=======
 @kernel
-def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
->>>>>>> main
+def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
     spans: (entries, 2), where each begins and ends in the data; behind it stands LF or CR LF. `found` has room for as
