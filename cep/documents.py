@@ -145,5 +145,5 @@ def readable(entries: Entries) -> tuple[Ints, Lines] | None:
 def tables_among(lines: Lines) -> list[int]:
     """Which of the values are tables."""
     heads = np.frombuffer(lines.data, np.uint8)[lines.spans[:, 0]]
-    likely = np.flatnonzero(np.isin(heads, [magic[0] for magic in MAGIC])).tolist()
+    likely = np.flatnonzero((heads == MAGIC[0][0]) | (heads == MAGIC[1][0])).tolist()
     return [at for at in likely if is_arrow(lines[at][1])]
