@@ -71,7 +71,7 @@ def formats(run: Run) -> Section:
     """`cep replay` of each format, beside that of a file of ten events."""
     section = Section(
         "Files",
-        "`cep replay` to alerts on stdout, as a process, in CPU time, less that of a file of ten events; best of the passes.",
+        "`cep replay` to alerts on stdout, as a process: CPU time, less that of a file of ten events; the best pass.",
     )
     with tempfile.TemporaryDirectory() as folder:
         whole = write_formats(run.events, Path(folder), "whole")
