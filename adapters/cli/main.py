@@ -163,7 +163,7 @@ def replay(
     path
         Rule files, or folders of them.
     from_
-        Files of events, FILE or STREAM=FILE: lines of JSON, or CSV with a header; .gz too; - is stdin.
+        Files of events, FILE or STREAM=FILE: JSON lines, CSV with a header (both .gz too), Parquet, Arrow; - is stdin.
     stream
         The stream of files given without one; by default the only one declared.
     format
