@@ -97,12 +97,12 @@ def write_file(events: Events, path: Path) -> Path:
 
 
 @contextmanager
-def private_server(kind: str = "valkey") -> Iterator[Server]:
+def private_server(kind: str = "valkey", *options: str) -> Iterator[Server]:
     """A server of our own with an append-only file, gone afterwards. Kinds: those of `tests.servers`."""
     binary = BINARIES[kind]
     assert binary is not None, f"{kind} is not installed"
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(binary, Path(folder))
+        server = Server(binary, Path(folder), *options)
         try:
             yield server
         finally:

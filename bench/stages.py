@@ -32,11 +32,12 @@ from cep.engine.features import FeatureState
 from cep.engine.graph import GraphState
 from cep.engine.selection import Selection
 from cep.engine.sequences import ChainState, ProbeState
+from cep.engine.shared import SharedState
 from cep.engine.state import EngineState
 from cep.layout import Program
 from cep.ports import Entries
 
-PLANS = (ChainState, ProbeState, CombinationState, GraphState, EpisodeState)
+PLANS = (ChainState, SharedState, ProbeState, CombinationState, GraphState, EpisodeState)
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],
@@ -46,7 +47,7 @@ STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called fro
     "rows and keys": [(Selection, "rows")],
     "features": [(FeatureState, "feed")],
     "plan kernel": [(plan, "feed") for plan in PLANS],
-    "sweep": [(plan, "sweep") for plan in (*PLANS, FeatureState)],
+    "sweep": [(plan, "sweep") for plan in (*PLANS, FeatureState) if "sweep" in vars(plan)],
     "capture": [(step_module, "_capture")],
     "matches in order": [(step_module, "taken"), (step_module, "in_order")],
     "alerts": [(Alerting, "render")],

@@ -177,7 +177,7 @@ class _Columns:
 
     def __init__(self, strings: Strings) -> None:
         self._strings = strings
-        self._texts = Vocabulary(strings.id, is_json=False)
+        self._texts = Vocabulary(strings.ids, is_json=False)
         self._dictionaries: dict[Path, tuple[Any, Ints]] = {}
 
     def clear(self) -> None:
@@ -260,13 +260,13 @@ class _Columns:
         return many(kind, values, null, self._strings)
 
     def _times(self, array: Any) -> tuple[Ints, list[Wrong]] | None:
-        """Moments, to the microsecond; None where one is out of bounds."""
+        """Moments, nanoseconds rounded as those of texts are; None where one is out of bounds."""
         pa = pyarrow()
         per_us = {"s": 1_000_000, "ms": 1000, "us": 1}.get(array.type.unit, 0)
         values, null = _numpy(array.cast(pa.int64()))
         if ((values < 0) | (values > TIME_LIMIT_US // per_us if per_us else False)).any():
             return None
-        words = values * per_us if per_us else values // 1000
+        words = values * per_us if per_us else (values + 500) // 1000
         if (words >= TIME_LIMIT_US).any():
             return None
         if null is not None:

@@ -1,9 +1,12 @@
 """Entries to columns: the only place that knows what an event looks like on the wire.
 
 An entry holds its event as one JSON object in one field, or as flat fields (their names are paths joined with "."), or
-it holds a batch of events as lines of JSON in one field. Which of them is told from the entry alone, never from its
-neighbours, so that what is read does not depend on how the log was cut. Only the fields that the program names are
-decoded. Nothing in an entry can raise: what cannot be read becomes a `BadEvent` and costs itself alone.
+it holds a batch of events in one field: lines of JSON, an array, or an Arrow table. Which of them is told from the
+entry alone, never from its neighbours, so that what is read does not depend on how the log was cut. Only the fields
+that the program names are decoded. Nothing in an entry can raise: what cannot be read becomes a `BadEvent` and costs
+itself alone.
+
+What is plain is read by `cep.plain`, tables are by `cep.arrow`, and the rest is here.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ from cep.documents import (
     Documents,
     UnreadableError,
     as_json,
+    documents_in,
     is_too_much,
-    lines_of,
     parse_object,
     readable,
     tables_among,
@@ -67,7 +70,7 @@ class Decoder:
 
     def __init__(self, program: Schema, strings: Strings) -> None:
         self._strings, self._sweeps = strings, strings.sweeps
-        self._texts = Vocabulary(strings.id)
+        self._texts = Vocabulary(strings.ids)
         self._streams = [Stream(program, number) for number in range(len(program.streams))]
         self._plain = [PlainReader(stream, self._texts) if reads(stream) else None for stream in self._streams]
         self._arrow = [ArrowReader(stream, strings) for stream in self._streams]
@@ -106,7 +109,7 @@ class Decoder:
         if plain is None:
             careful.split(rows.tolist())
             return []
-        read = plain.read(lines.data, lines.bounds, careful.entries.ms[rows])
+        read = plain.read(lines.data, lines.spans, careful.entries.ms[rows])
         careful.count(read.unknown)
         for entry, place, start, stop, fate in read.rest.tolist():
             if fate == sk.ODD_ENTRY:
@@ -238,10 +241,8 @@ class _Pass:
             fields = self.entries.fields[row]
             if len(fields) != 2:
                 self.flat.add(row, 0, fields)
-            elif b"\n" not in fields[1]:
-                lines.add(row, 0, fields[1])
             else:
-                texts = lines_of(fields[1])
+                texts = documents_in(fields[1])
                 lines.documents += texts
                 lines.rows += [row] * len(texts)
                 lines.places += range(len(texts))

@@ -23,6 +23,8 @@ CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what reading JSON may raise
 
 _parse = msgspec.json.Decoder().decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 Document = bytes | Sequence[bytes]  # an event as it came: JSON, or the fields of a flat entry
@@ -86,6 +88,17 @@ def is_too_much(document: bytes) -> bool:
     return deepest > DEPTH_MAX
 
 
+def documents_in(value: bytes) -> list[bytes]:
+    """The documents of an entry's value: the elements of an array that has any, lines, or the value itself."""
+    if _ARRAY.match(value) and len(value) <= ENTRY_BYTES_MAX:
+        try:
+            if elements := _elements(value):
+                return list(map(bytes, elements))
+        except UNFIT:
+            pass
+    return lines_of(value) if b"\n" in value else [value]
+
+
 def lines_of(value: bytes) -> list[bytes]:
     """The documents of a value with line ends: its lines, or all of it when it is one object written in many lines."""
     lines = [line for line in value.split(b"\n") if line and not line.isspace()]
@@ -131,6 +144,6 @@ def readable(entries: Entries) -> tuple[Ints, Lines] | None:
 
 def tables_among(lines: Lines) -> list[int]:
     """Which of the values are tables."""
-    heads = np.frombuffer(lines.data, np.uint8)[lines.bounds[:-1]]
-    likely = np.flatnonzero(np.isin(heads, [magic[0] for magic in MAGIC])).tolist()
+    heads = np.frombuffer(lines.data, np.uint8)[lines.spans[:, 0]]
+    likely = np.flatnonzero((heads == MAGIC[0][0]) | (heads == MAGIC[1][0])).tolist()
     return [at for at in likely if is_arrow(lines[at][1])]

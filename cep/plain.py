@@ -51,7 +51,7 @@ class PlainReader:
         self._shape = _shape(self._cell)
         self._is_open = np.zeros((2, sk.DEPTH), np.int64)
         self._unknown: list[str] = []
-        self._types = Vocabulary(self._type, integers_too=True)
+        self._types = Vocabulary(lambda names: list(map(self._type, names)), integers_too=True)
 
     def _type(self, name: str) -> int:
         """The index of an event, or what stands for a type that the program does not name: -2, -3, …."""
@@ -60,20 +60,21 @@ class PlainReader:
         self._unknown.append(name[:TYPE_NAME_MAX])
         return -1 - len(self._unknown)
 
-    def read(self, data: bytes, bounds: Ints, entry_ms: Ints) -> Read:
-        """Read entries: `data` has a line end behind each, which begins where `bounds`, shape (entries + 1,), says."""
+    def read(self, data: bytes, spans: Ints, entry_ms: Ints) -> Read:
+        """Read entries, each of which stands in the data where `spans`, shape (entries, 2), says; see `Lines`."""
         if len(self._unknown) >= TEXTS_MAX:
             self._types.clear()
             self._unknown.clear()
         view = np.frombuffer(data, np.uint8)
-        room = int(np.count_nonzero(view == ord("\n")))
+        whole = slice(int(spans[0, 0]), int(spans[-1, 1]) + 2) if len(spans) else slice(0)
+        room = int(np.count_nonzero(view[whole] == ord("\n")))
         found = sk.Found(np.empty((room, sk.FATE + 1), np.int32), np.empty((room, len(self._cell), 3), np.int32))
-        n = sk.scan(view, bounds, self._shape, found, self._is_open)
+        n = sk.scan(view, spans, self._shape, found, self._is_open)
         documents, cells = found.documents[:n], found.cells[:n]
         fate = documents[:, sk.FATE]
         refused = fate >= sk.ODD
         if (fate == sk.FAR).any():
-            _check_encoding(data, documents, refused)
+            _check_encoding(data, whole, documents, refused)
         column = _Column(view, cells, refused, self._texts)
         events = self._events(column)
         words = np.empty((self._stream.slots, n), np.int64)
@@ -179,10 +180,12 @@ def _shape(cells: dict[Path, int]) -> sk.Shape:
     return shape
 
 
-def _check_encoding(data: bytes, documents: npt.NDArray[np.int32], refused: npt.NDArray[np.bool_]) -> None:
-    """Refuse the documents that are not UTF-8."""
+def _check_encoding(
+    data: bytes, whole: slice, documents: npt.NDArray[np.int32], refused: npt.NDArray[np.bool_]
+) -> None:
+    """Refuse the documents that are not UTF-8; all of them stand in one part of the data."""
     try:
-        data.decode()
+        data[whole].decode()
     except UnicodeDecodeError:
         for row in np.flatnonzero(documents[:, sk.FATE] == sk.FAR).tolist():
             try:

@@ -32,42 +32,42 @@ Offsets = dict[int, EntryId]
 
 @dataclass(slots=True)
 class Lines(Sequence[Sequence[bytes]]):
-    """Entries of one nameless field each, which stand in one buffer and are cut out of it when somebody asks.
+    """Entries of one field each, which stand in one buffer and are cut out of it when somebody asks.
 
-    data: the values, with a line end behind each; bounds: (entries + 1,), where each begins in it.
+    spans: (entries, 2), where each value begins and ends in the data; LF or CR LF stands behind it. names: the same of
+    the fields' names, which are not followed by anything; None: they have none.
     """
 
     data: bytes
-    bounds: Ints
+    spans: Ints
+    names: Ints | None = None
 
     @classmethod
     def of(cls, values: Sequence[bytes]) -> Lines:
         """From values apart."""
-        bounds = np.zeros(len(values) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1, out=bounds[1:])
-        return cls(b"\n".join([*values, b""]), bounds)
+        sizes = np.fromiter(map(len, values), np.int64, len(values))
+        ends = np.cumsum(sizes + 1) - 1
+        return cls(b"\n".join([*values, b""]), np.column_stack((ends - sizes, ends)))
 
     def __len__(self) -> int:
-        return len(self.bounds) - 1
+        return len(self.spans)
 
     @overload
     def __getitem__(self, at: int) -> Sequence[bytes]: ...
     @overload
     def __getitem__(self, at: slice) -> Lines: ...
     def __getitem__(self, at: int | slice) -> Sequence[bytes] | Lines:
-        if isinstance(at, int):
-            row = range(len(self))[at]
-            return [b"", self.data[self.bounds[row] : self.bounds[row + 1] - 1]]
-        first, last, step = at.indices(len(self))
-        assert step == 1, "lines are taken in a row"
-        if (first, last) == (0, len(self)):
-            return self
-        begin, end = int(self.bounds[first]), int(self.bounds[max(first, last)])
-        return Lines(self.data[begin:end], self.bounds[first : max(first, last) + 1] - begin)
+        if isinstance(at, slice):
+            return Lines(self.data, self.spans[at], None if self.names is None else self.names[at])
+        begin, end = self.spans[at]
+        if self.names is None:
+            return [b"", self.data[begin:end]]
+        first, last = self.names[at]
+        return [self.data[first:last], self.data[begin:end]]
 
     def longest(self) -> int:
         """The length of the longest value."""
-        return int(np.diff(self.bounds).max(initial=1)) - 1
+        return int((self.spans[:, 1] - self.spans[:, 0]).max(initial=0))
 
 
 @dataclass(slots=True)

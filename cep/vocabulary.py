@@ -5,7 +5,8 @@ A cache, which forgets everything when it is full or told to: no result depends 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from cep.layout import NULL
 
 Ints = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
+Meaning = Callable[[list[str]], Sequence[int] | Ints]
 
 TEXTS_MAX = 2**20
 BYTES_MAX = 2**26  # more than any one text
@@ -25,13 +27,13 @@ _parse = msgspec.json.Decoder(str).decode
 
 
 class Vocabulary:
-    """The word of each text; `meaning` is asked once for every text that is new.
+    """The word of each text; `meaning` is asked for the words of texts that are new.
 
     integers_too: an integer stands for the text that it is written as. is_json: texts are written as in JSON, so a
     backslash may stand in them for something else.
     """
 
-    def __init__(self, meaning: Callable[[str], int], integers_too: bool = False, is_json: bool = True) -> None:
+    def __init__(self, meaning: Meaning, integers_too: bool = False, is_json: bool = True) -> None:
         self._meaning, self._integers_too, self._is_json = meaning, integers_too, is_json
         self.clear()
 
@@ -61,10 +63,15 @@ class Vocabulary:
     def _learn(self) -> None:
         """Ask what the new texts mean."""
         first, end = self._known, int(self._texts.count[ck.TEXTS])
-        entries = self._texts.entries[first:end, : ck.LENGTH + 1].tolist()
-        spelled = self._texts.spelled
-        written = [spelled[at : at + length].tobytes() for at, length in entries]
-        self._words[first:end] = [self._meaning(_text(text) if self._is_json else text.decode()) for text in written]
+        if first == end:
+            return
+        ends = np.cumsum(self._texts.entries[first:end, ck.LENGTH])
+        begin = int(self._texts.entries[first, ck.FIRST])
+        spelled = self._texts.spelled[begin : begin + int(ends[-1])].tobytes()
+        written = [spelled[a:b] for a, b in pairwise([0, *ends.tolist()])]
+        is_plain = not self._is_json or b"\\" not in spelled
+        texts = [text.decode() for text in written] if is_plain else list(map(_text, written))
+        self._words[first:end] = self._meaning(texts)
         self._known = end
 
     def _make_room(self) -> None:

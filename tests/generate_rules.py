@@ -406,10 +406,8 @@ class Author:
         policies = ("first", "first", "each", "each") + (() if shape.trailing else ("last",))
         policy = self.rng.choice(policies + (() if loops else ("all", "all")))
         self.features.add(f"when: {policy}")
-        # A run that its next step's gap has left behind may count against `max` or not: only the counter tells.
-        gaps = any(" within " in step for step in steps if not step.startswith("no "))
         head = "" if shape.horizon is None else f" within {shape.horizon}s"
-        if self.chance(0.3) and policy != "last" and not gaps:
+        if self.chance(0.3) and policy != "last":
             head += self.note("when: max", f" max {self.rng.choice((1, 1, 2, 3))}")
         lines = [
             head,

@@ -101,7 +101,22 @@ class Runs:
             self.runs.remove(done)
             if self.policy == "first":
                 self.runs = [r for r in self.runs if r.start > done.last]
-        self.runs = [r for r in self.runs if t < self.end(r)]
+        self.runs = [r for r in self.runs if t < self.end(r) and not self.is_left_behind(r, t)]
+
+    def is_left_behind(self, run: Run, t: int) -> bool:
+        """Whether gaps let the run take nothing at t or later."""
+        at = max(run.captured)
+        step, count, after = self.steps[at], len(run.captured[at]), self.after(at)
+        before = [i for i in self.positive if i < at]
+        full = step.most is not None and count >= step.most
+        if not full and not (before and self.is_over(run.captured[before[-1]][-1], step.within_us, t)):
+            return False
+        if count < step.least:
+            return True
+        return after is not None and self.is_over(run.captured[at][-1], self.steps[after].within_us, t)
+
+    def is_over(self, since: int, within_us: int | None, t: int) -> bool:
+        return within_us is not None and self.time(since) + within_us <= t
 
     # One run and one event.
 

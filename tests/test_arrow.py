@@ -71,11 +71,7 @@ def one(kind: str, array: pa.Array) -> list[object]:
         ("integer", pa.array([2**64 - 1], pa.uint64()), ["integer out of range: 64 bits are kept"]),
         ("money", pa.array([Decimal("12.34"), None]), [123400, None]),
         ("money", pa.array([Decimal("-1.23456"), Decimal("1.50000")]), [f"{DECIMALS}, not -1.23456", 15000]),
-        (
-            "money",
-            pa.array([Decimal("99999999999.99"), Decimal(10**11)], pa.decimal128(30, 2)),
-            [10**15 - 100, TOO_MUCH],
-        ),
+        ("money", pa.array([Decimal("0.99"), Decimal(10**11)], pa.decimal128(30, 2)), [9900, TOO_MUCH]),
         ("money", pa.array([12.34, None, 0.00005]), [123400, None, f"{DECIMALS}, not 5e-05"]),
         ("money", pa.array([7, 10**11]), [70000, TOO_MUCH]),
         ("money", pa.array(["12.34", "x"]), [123400, "money expected, not text 'x'"]),

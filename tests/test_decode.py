@@ -305,6 +305,21 @@ def test_a_bad_line_costs_itself_alone() -> None:
     assert decoded.batch.entry_index.tolist() == [1, 3, 0]
 
 
+def test_an_array_is_a_batch() -> None:
+    decoded, _ = decode(b"[" + PAY + b", 5,\n" + PAY + b"]", b" [" + PAY + b"]", b"[]", b"[" + PAY, PAY)
+    assert [(bad.entry.seq, bad.index, bad.reason) for bad in decoded.bad] == [
+        (0, 1, "json"),
+        (2, 0, "json"),
+        (3, 0, "json"),
+    ]
+    assert list(zip(decoded.batch.entry_seq.tolist(), decoded.batch.entry_index.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 2),
+        (1, 0),
+        (4, 0),
+    ]
+
+
 def test_dead_letters_of_one_entry_are_bounded() -> None:
     decoded, _ = decode(b"x\n" * 1000, b"x\n" * 3, PAY)
     assert len(decoded.bad) == BAD_LINES_MAX + 3

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-CEP = Path(__file__).parents[1] / "cep"
+ROOT = Path(__file__).parents[1]
+CEP = ROOT / "cep"
 
 
 def decorated(decorator: str) -> set[str]:
@@ -36,7 +37,8 @@ def used(path: Path) -> Iterator[str]:
 
 
 def test_what_python_calls_is_a_kernel():
-    paths = [path for path in CEP.rglob("*.py") if path.parent.name != "kernels"]
+    paths = [path for folder in (CEP, ROOT / "adapters") for path in folder.rglob("*.py")]
+    paths = [path for path in paths if path.parent.name != "kernels"]
     uses = {name for path in paths for name in used(path)}
     assert uses & (decorated("jit") | decorated("inline")) == set()
     assert decorated("kernel") - uses == set()

@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     "cep.detector": {"cep.decode", "cep.engine", "cep.layout", "cep.ports", "cep.runtime"},
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
     "cep.adapters.files": {"cep.ports", "cep.errors", "cep.documents", "cep.arrow"},
-    "cep.adapters.redis": {"cep.ports", "cep.errors"},
+    "cep.adapters.redis": {"cep.ports", "cep.errors", "cep.kernels"},
     "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},
 }

@@ -30,8 +30,8 @@ class Before:
     compiled: Known = field(default_factory=Known)
 
 
-def build(rules: RuleSet, known: Known | None = None) -> tuple[Program, RuleDetector]:
-    """The program of a rule set and its detector, at the beginning. known: see `compile_rules`.
+def build(rules: RuleSet, known: Known | None = None, shards: int = 1) -> tuple[Program, RuleDetector]:
+    """The program of a rule set and its detector, at the beginning. known: see `compile_rules`. shards: of its keys.
 
     From here on a process makes millions of short-lived lists and no cycles, so the collector is told to look for them
     less often: it took a fifth of the time of a replay.
@@ -40,7 +40,7 @@ def build(rules: RuleSet, known: Known | None = None) -> tuple[Program, RuleDete
     secret = _secret(program)
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
-    return program, RuleDetector(program, Alerting(program).render, dump, load, secret)
+    return program, RuleDetector(program, Alerting(program).render, dump, load, secret, shards)
 
 
 def _secret(program: Program) -> bytes:

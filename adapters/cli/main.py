@@ -35,6 +35,7 @@ app = App(
 )
 
 AtLeastOne = validators.Number(gte=1)
+Shards = Annotated[int, Parameter(env_var="CEP_SHARDS", validator=validators.Number(gte=1, lte=64))]
 
 
 @app.command
@@ -152,6 +153,7 @@ def replay(
     input_format: Literal["ndjson", "csv", "parquet", "arrow"] | None = None,
     drain: Annotated[bool, Parameter(negative=())] = False,
     batch: Annotated[int | None, Parameter(validator=AtLeastOne)] = None,
+    shards: Shards = 1,
     dead: str | None = None,
 ) -> int:
     """Run rules over events in files: one alert a line on stdout, a summary on stderr.
@@ -163,7 +165,7 @@ def replay(
     path
         Rule files, or folders of them.
     from_
-        Files of events, FILE or STREAM=FILE: lines of JSON, or CSV with a header; .gz too; - is stdin.
+        Files of events, FILE or STREAM=FILE: JSON lines, CSV with a header (both .gz too), Parquet, Arrow; - is stdin.
     stream
         The stream of files given without one; by default the only one declared.
     format
@@ -174,12 +176,14 @@ def replay(
         Move time on until nothing is pending.
     batch
         The most events taken at once. The alerts do not depend on it.
+    shards
+        In how many parts the keys stand, each with a thread. The alerts do not depend on it.
     dead
         Write what could not be read to this file.
     """
     from cep.adapters.cli.replay import Inputs, replay
 
-    return replay(path, Inputs(from_, stream, input_format, batch), format, drain, dead)
+    return replay(path, Inputs(from_, stream, input_format, batch), format, drain, dead, shards)
 
 
 @app.command
@@ -190,6 +194,7 @@ def run(
     alerts: Annotated[str, Parameter(env_var="CEP_ALERTS")] = "alerts",
     snapshots: Annotated[str | None, Parameter(env_var="CEP_SNAPSHOTS")] = None,
     snapshot_seconds: Annotated[int, Parameter(env_var="CEP_SNAPSHOT_SECONDS", validator=AtLeastOne)] = 30,
+    shards: Shards = 1,
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
     log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
     report_seconds: Annotated[int, Parameter(env_var="CEP_REPORT_SECONDS", validator=AtLeastOne)] = 10,
@@ -210,6 +215,8 @@ def run(
         A folder for snapshots. Without one a start reads the streams from their beginning.
     snapshot_seconds
         How often a snapshot is taken: a start reads no more than what came in since.
+    shards
+        In how many parts the keys stand, each with a thread; a snapshot keeps its own number.
     allow_volatile
         Accept a server that loses data when it stops.
     log_format
@@ -219,7 +226,7 @@ def run(
     """
     from cep.adapters.cli.run import Service, run
 
-    service = Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile)
+    service = Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile, shards)
     return run(path, service, log_format, report_seconds)
 
 

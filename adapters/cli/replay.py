@@ -124,9 +124,11 @@ def _held_back(counters: Counters) -> str:
     return tally(+Counter({"by limit": counters.limited, "by if": counters.conditional}))
 
 
-def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None) -> int:
+def replay(
+    paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None, shards: int
+) -> int:
     """Alerts on stdout, one a line; a summary on stderr."""
-    program, detector = build(accepted(paths))
+    program, detector = build(accepted(paths), shards=shards)
     files = inputs.by_stream(program)
     ensure_warm()
     readable = form == "text" or (form is None and is_terminal(sys.stdout))

@@ -37,6 +37,7 @@ class Service:
     snapshots: str | None
     snapshot_s: int
     allow_volatile: bool
+    shards: int
 
     def url(self) -> str:
         """The server's address, also from a file. Raises CommandError."""
@@ -61,7 +62,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
         loaded, rules = without_mistakes(paths, tables.read, before.checked)
     except LogError as error:
         raise _unreached(error) from error
-    program, detector = build(rules, before.compiled)
+    program, detector = build(rules, before.compiled, service.shards)
     url = service.url()
     store = service.store(program)
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile

@@ -14,9 +14,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+import numpy as np
+
 from cep.adapters.cli.console import OK, counted, progress, say
 from cep.adapters.cli.detector import build
+from cep.adapters.redis.reply import of_streams
 from cep.kernels import CACHE_FOLDER
+from cep.kernels import resp as rp
 from cep.lang import check_texts
 from cep.ports import Entries, EntryId
 
@@ -43,6 +47,7 @@ rule r by k within 1m when 2 a as p then a as q where m > p.last.m and q.n != p.
 rule s by k within 1m when a as p then no a where x > p.x within 5s""",
     "combinations": "rule r by k within 1m match all when a where x > 0 then a where x > 1",
 }
+_REPLY = b'*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\ne\r\n$7\r\n{"t":1}\r\n'  # of XREAD
 _MARK = "warm"
 _LOCK = "lock"
 _NO_CACHE = "warning: no folder for compiled kernels can be written, so each start compiles: set CEP_CACHE_DIR to one"
@@ -83,6 +88,8 @@ def _run(name: str) -> None:
         for slot in (0, 1):
             plan.waiting_at(slot, 0)
     detector.drain()
+    rp.follow(np.frombuffer(bytearray(_REPLY), np.uint8), len(_REPLY), np.array([0, 1]))
+    detector.apply(of_streams(_REPLY, ["s"]))
 
 
 def is_warm() -> bool:

@@ -97,9 +97,10 @@ def _read_lines(file: BinaryIO, stream: int, line: int) -> _Blocks:
 def _blocks(stream: int, line: int, data: bytes) -> Iterator[Entries]:
     """Whole lines as entries."""
     view = np.frombuffer(data, np.uint8)
-    bounds = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(view == ord("\n")) + 1))
-    lines, numbers = Lines(data, bounds), np.arange(line, line + len(bounds) - 1)
-    doubtful = np.flatnonzero(view[bounds[:-1]] <= ord(" ")).tolist()
+    ends = np.flatnonzero(view == ord("\n"))
+    begins = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+    lines, numbers = Lines(data, np.column_stack((begins, ends))), np.arange(line, line + len(ends))
+    doubtful = np.flatnonzero(view[begins] <= ord(" ")).tolist()
     if blank := [at for at in doubtful if not lines[at][1].strip()]:
         numbers = np.delete(numbers, blank)
         lines = Lines.of([lines[at - line][1] for at in numbers.tolist()])

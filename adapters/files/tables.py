@@ -37,9 +37,11 @@ def read_tables(
     size, told = os.path.getsize(path) if path else 0, 0
     try:
         for share, batch in batches:
-            batch.validate(full=True)
+            wanted = [at for at, name in enumerate(batch.schema.names) if names is None or name in names]
+            chosen = batch.select(wanted) if len(wanted) < batch.num_columns else batch
+            chosen.validate(full=True)
             for first in range(0, batch.num_rows, _BLOCK_ROWS):
-                part = batch.slice(first, _BLOCK_ROWS)
+                part = chosen.slice(first, _BLOCK_ROWS)
                 numbers = np.arange(line, line + part.num_rows)
                 yield Entries(stream, np.zeros(len(numbers), np.int64), numbers, Table(part))
                 line += part.num_rows

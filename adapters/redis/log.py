@@ -13,10 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
+from cep.adapters.redis.reply import of_range, of_streams
 from cep.adapters.redis.server import check_server, check_streams, load_library
 from cep.adapters.redis.session import BLOCK_S, ReplyError, Session
 from cep.errors import ConfigurationError
@@ -25,10 +23,9 @@ from cep.ports import BadEvent, Commit, Entries, EntryId, LateEvent, LogError, O
 COUNT_MIN, COUNT_MAX = 1, 8000
 REPLY_BYTES = 4 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
 COUNT_FIRST = 1000
-_SAMPLE = 16
 _START = EntryId(0, 0)
 _OFFSET = "offset:"
-_ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
+ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
 
 
 class RedisLog:
@@ -68,15 +65,15 @@ class RedisLog:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
         session = self._opened()
         try:
-            parts = self._read_live(session, after) if upto is None else self._read_upto(session, after, upto)
+            batch, size = self._read_live(after) if upto is None else self._read_upto(session, after, upto)
         except LogError:
             self._count = max(COUNT_MIN, self._count // 2)  # the reply may have been too long for the server's buffer
             raise
-        is_full = any(len(reply) >= self._count for _, reply in parts)
-        self._adapt(parts)
-        batch = [_entries(number, reply) for number, reply in parts if reply]
-        if any(max(entries.ms.max(), entries.seq.max()) == _ID_MAX for entries in batch):
+        batch = [entries for entries in batch if len(entries)]
+        if any(max(entries.ms.max(), entries.seq.max()) == ID_MAX for entries in batch):
             raise ConfigurationError(f"{session.name}: an entry id is beyond 2^63: begin a new stream")
+        is_full = any(len(entries) >= self._count for entries in batch)
+        self._adapt(size, sum(map(len, batch)))
         if upto is None and is_full:  # there is more; were there not, what comes meanwhile would come entry by entry
             self._ask(after | {entries.stream: entries.id(-1) for entries in batch})
         return batch
@@ -112,7 +109,7 @@ class RedisLog:
             raise LogError("the log is not open")
         return self._session
 
-    def _read_live(self, session: Session, after: Offsets) -> list[tuple[int, list[Any]]]:
+    def _read_live(self, after: Offsets) -> tuple[list[Entries], int]:
         """What has been asked for when the entries before were read, so that the server had it ready meanwhile."""
         if self._reader is not None and self._asked is not None and self._asked != self._behind(after):
             self._reader.close()  # with the answer to another question
@@ -121,8 +118,8 @@ class RedisLog:
             self._ask(after)
         assert self._reader is not None
         self._asked = None
-        reply = self._reader.receive()
-        return [(self._streams.index(key.decode()), entries) for key, entries in reply or ()]
+        reply = self._reader.receive_bytes()
+        return of_streams(reply, self._streams), len(reply)
 
     def _ask(self, after: Offsets) -> None:
         """Ask for the entries behind `after`."""
@@ -135,24 +132,21 @@ class RedisLog:
     def _behind(self, after: Offsets) -> list[str]:
         return [str(after.get(number, _START)) for number in range(len(self._streams))]
 
-    def _read_upto(self, session: Session, after: Offsets, upto: Offsets) -> list[tuple[int, list[Any]]]:
-        numbers = [number for number, last in upto.items() if after.get(number, _START) < last]
-        return [
-            (
-                n,
-                session.call(
-                    "XRANGE", self._streams[n], f"({after.get(n, _START)}", str(upto[n]), "COUNT", self._count
-                ),
-            )
-            for n in numbers
-        ]
+    def _read_upto(self, session: Session, after: Offsets, upto: Offsets) -> tuple[list[Entries], int]:
+        batch, size = [], 0
+        for number, last in upto.items():
+            if after.get(number, _START) < last:
+                span = (f"({after.get(number, _START)}", str(last))
+                session.send([("XRANGE", self._streams[number], *span, "COUNT", self._count)])
+                reply = session.receive_bytes()
+                batch.append(of_range(reply, number))
+                size += len(reply)
+        return batch, size
 
-    def _adapt(self, parts: list[tuple[int, list[Any]]]) -> None:
+    def _adapt(self, size: int, entries: int) -> None:
         """Let COUNT follow the size of entries: less at once, more step by step."""
-        sample = [sum(map(len, fields)) for _, reply in parts for _, fields in reply[::_SAMPLE]]
-        if sample:
-            wanted = REPLY_BYTES * len(sample) // (sum(sample) + 1)
-            self._count = max(COUNT_MIN, min(COUNT_MAX, wanted, self._count * 2))
+        if entries:
+            self._count = max(COUNT_MIN, min(COUNT_MAX, REPLY_BYTES * entries // size, self._count * 2))
 
     def _check_history(self, session: Session, stream: str, offset: EntryId) -> None:
         """The stream must not have gone back behind what was applied: new entries would be skipped silently."""
@@ -191,8 +185,3 @@ class RedisLog:
 def _entry_id(text: str) -> EntryId:
     ms, _, seq = text.partition("-")
     return EntryId(int(ms), int(seq))
-
-
-def _entries(stream: int, reply: list[Any]) -> Entries:
-    numbers = np.fromstring(b"-".join([entry[0] for entry in reply]), np.int64, sep="-")
-    return Entries(stream, numbers[::2], numbers[1::2], [entry[1] for entry in reply])

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import numpy as np
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.retry import Retry
 
 from cep.errors import ConfigurationError
+from cep.kernels import resp as rp
 from cep.ports import FencedError, LogError
 
 BLOCK_S = 0.5
 TIMEOUT_S = BLOCK_S + 1.5
+BUFFER_BYTES = 2**16  # at first, of replies that are read as they stand on the wire
 
 
 class ReplyError(LogError):
@@ -48,6 +51,7 @@ class Session:
             )
         except ValueError as error:
             raise ConfigurationError(f"{self.name} is not a Redis URL: {error}") from error
+        self._buffer = bytearray(BUFFER_BYTES)
         self._connection = cast(Any, pool.make_connection())
         try:
             self._connection.connect()
@@ -86,6 +90,27 @@ class Session:
             self.close()
             raise LogError(f"{self.name}: {error}") from error
 
+    def receive_bytes(self) -> bytes:
+        """The next reply as it stands on the wire; there is no other under way. After an error the session is over."""
+        state, have = np.array([0, 1]), 0
+        try:
+            while True:
+                # redis-py has no other way to its socket, which it hands to parsers alike.
+                have += self._connection._sock.recv_into(memoryview(self._buffer)[have:]) or _ended()
+                rp.follow(np.frombuffer(self._buffer, np.uint8), have, state)
+                if not state[rp.PENDING] and state[rp.AT] <= have:
+                    reply = bytes(memoryview(self._buffer)[:have])
+                    break
+                if have == len(self._buffer):
+                    self._buffer += bytes(max(have, int(state[rp.AT]) - have))
+        except (RedisError, OSError) as error:
+            self.close()
+            raise LogError(f"{self.name}: {error}") from error
+        if reply.startswith(b"-"):
+            self.close()
+            raise ReplyError(reply[1:].decode(errors="replace").strip())
+        return reply
+
     def info(self, section: str) -> dict[str, str]:
         """A section of INFO."""
         lines = self.call("INFO", section).decode().split("\r\n")
@@ -94,6 +119,10 @@ class Session:
     def close(self) -> None:
         """Let go. May be called more than once."""
         self._connection.disconnect()
+
+
+def _ended() -> int:
+    raise ConnectionError("the connection was closed by the server")
 
 
 def public_name(url: str) -> str:

@@ -13,7 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, kernel
-from cep.kernels.scan import ABSENT, BEGIN, END, ESCAPED, FALSE, INTEGER, REAL, TEXT, TRUE, WHAT, Bytes, Ints, Places
+from cep.kernels.scan import (
+    ABSENT,
+    BEGIN,
+    END,
+    ESCAPED,
+    FALSE,
+    INTEGER,
+    REAL,
+    TEXT,
+    TRUE,
+    WHAT,
+    Bytes,
+    Ints,
+    Places,
+    byte,
+)
 from cep.layout import MONEY_LIMIT, NULL
 
 Marks = npt.NDArray[np.bool_]
@@ -46,8 +61,8 @@ class Texts(NamedTuple):
 def digits(data: Bytes, at: int, end: int, most: int) -> tuple[int, int]:
     """The number that at most so many digits from `at` on make, and the first place behind them."""
     value, last = np.int64(0), min(end, at + most)
-    while at < last and 48 <= data[at] <= 57:
-        value = value * 10 + (np.int64(data[at]) - 48)
+    while at < last and 48 <= byte(data, at) <= 57:
+        value = value * 10 + (np.int64(byte(data, at)) - 48)
         at += 1
     return value, at
 
@@ -244,7 +259,7 @@ def packed(data: Bytes, begin: int, end: int) -> int:
     """The bytes from `begin` to `end`, eight at most, as a number."""
     word = np.uint64(0)
     for at in range(begin, end):
-        word = (word << np.uint64(8)) | np.uint64(data[at])
+        word = (word << np.uint64(8)) | np.uint64(byte(data, at))
     return np.int64(word)
 
 

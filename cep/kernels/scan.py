@@ -64,9 +64,15 @@ class Found(NamedTuple):
 
 
 @inline
+def byte(data: Bytes, at: int) -> int:
+    """The byte at a place that is not negative, which an unsigned index tells the compiler."""
+    return data[np.uint64(at)]
+
+
+@inline
 def space(data: Bytes, at: int) -> int:
     """The first byte at or behind `at` that is no white space; a line end is none here."""
-    while data[at] == 32 or data[at] == 9 or data[at] == 13:
+    while byte(data, at) == 32 or byte(data, at) == 9 or byte(data, at) == 13:
         at += 1
     return at
 
@@ -88,7 +94,7 @@ def name_of(data: Bytes, begin: int, end: int, owner: int, h: int, shape: Shape)
             first = shape.names[name, FIRST]
             same = True
             for i in range(end - begin):
-                if data[begin + i] != shape.spelled[first + i]:
+                if byte(data, begin + i) != shape.spelled[first + i]:
                     same = False
                     break
             if same:
@@ -116,15 +122,15 @@ def text_end(data: Bytes, at: int) -> tuple[int, int, int]:
     """The closing quote of the text that begins at `at`, or -1; whether it has escapes, and bytes beyond ASCII."""
     what, far = np.int64(TEXT), np.int64(PLAIN)
     while True:
-        while _IN_TEXT[data[at]] == _ORDINARY:
+        while _IN_TEXT[byte(data, at)] == _ORDINARY:
             at += 1
-        c = data[at]
+        c = byte(data, at)
         if c == _QUOTE:
             return at, what, far
         if c >= 0x80:
             far = np.int64(FAR)
             at += 1
-        elif c == _BACKSLASH and _ESCAPES[data[at + 1]]:
+        elif c == _BACKSLASH and _ESCAPES[byte(data, at + 1)]:
             what = np.int64(ESCAPED)
             at += 2
         else:
@@ -141,28 +147,28 @@ def is_digit(c: int) -> bool:
 def number_end(data: Bytes, at: int) -> tuple[int, int]:
     """The first byte behind the number that begins at `at`, or -1; INTEGER or REAL. One beyond all floats is odd."""
     what, begin = np.int64(INTEGER), at
-    if data[at] == _MINUS:
+    if byte(data, at) == _MINUS:
         at += 1
     first = at
-    while is_digit(data[at]):
+    while is_digit(byte(data, at)):
         at += 1
-    if at == first or (data[first] == 48 and at > first + 1):
+    if at == first or (byte(data, first) == 48 and at > first + 1):
         return np.int64(-1), what
-    if data[at] == 46:
+    if byte(data, at) == 46:
         what = np.int64(REAL)
         at += 1
         first = at
-        while is_digit(data[at]):
+        while is_digit(byte(data, at)):
             at += 1
         if at == first:
             return np.int64(-1), what
-    if data[at] == 101 or data[at] == 69:
+    if byte(data, at) == 101 or byte(data, at) == 69:
         what = np.int64(REAL)
         at += 1
-        if data[at] == 43 or data[at] == _MINUS:
+        if byte(data, at) == 43 or byte(data, at) == _MINUS:
             at += 1
         first = at
-        while is_digit(data[at]):
+        while is_digit(byte(data, at)):
             at += 1
         if at == first or at > first + 2:
             return np.int64(-1), what
@@ -172,11 +178,17 @@ def number_end(data: Bytes, at: int) -> tuple[int, int]:
 @inline
 def word_end(data: Bytes, at: int) -> tuple[int, int]:
     """The first byte behind true, false or null at `at`, or -1; and which it is, null being ABSENT."""
-    if data[at] == 116 and data[at + 1] == 114 and data[at + 2] == 117 and data[at + 3] == 101:
+    if byte(data, at) == 116 and byte(data, at + 1) == 114 and byte(data, at + 2) == 117 and byte(data, at + 3) == 101:
         return at + 4, np.int64(TRUE)
-    if data[at] == 110 and data[at + 1] == 117 and data[at + 2] == 108 and data[at + 3] == 108:
+    if byte(data, at) == 110 and byte(data, at + 1) == 117 and byte(data, at + 2) == 108 and byte(data, at + 3) == 108:
         return at + 4, np.int64(ABSENT)
-    if data[at] == 102 and data[at + 1] == 97 and data[at + 2] == 108 and data[at + 3] == 115 and data[at + 4] == 101:
+    if (
+        byte(data, at) == 102
+        and byte(data, at + 1) == 97
+        and byte(data, at + 2) == 108
+        and byte(data, at + 3) == 115
+        and byte(data, at + 4) == 101
+    ):
         return at + 5, np.int64(FALSE)
     return np.int64(-1), np.int64(ABSENT)
 
@@ -185,19 +197,19 @@ def word_end(data: Bytes, at: int) -> tuple[int, int]:
 def member(data: Bytes, at: int, owner: int, shape: Shape) -> tuple[int, int]:
     """The value of the member whose name begins at `at`, or -1; and which wanted name it is, or NO_NAME."""
     name = np.int64(NO_NAME)
-    if data[at] != _QUOTE:
+    if byte(data, at) != _QUOTE:
         return np.int64(-1), name
     at += 1
     begin, h = at, owner * SEED
-    while _IN_TEXT[data[at]] == _ORDINARY:
-        h = hashed(h, np.int64(data[at]))
+    while _IN_TEXT[byte(data, at)] == _ORDINARY:
+        h = hashed(h, np.int64(byte(data, at)))
         at += 1
-    if data[at] != _QUOTE:
+    if byte(data, at) != _QUOTE:
         return np.int64(-1), name
     if owner >= 0:
         name = name_of(data, begin, at, owner, h, shape)
     at = space(data, at + 1)
-    if data[at] != _COLON:
+    if byte(data, at) != _COLON:
         return np.int64(-1), name
     return space(data, at + 1), name
 
@@ -205,7 +217,7 @@ def member(data: Bytes, at: int, owner: int, shape: Shape) -> tuple[int, int]:
 @inline
 def scalar(data: Bytes, at: int) -> tuple[int, int, int, int, int]:
     """A value that is neither object nor list: the first byte behind it or -1, BEGIN, END, WHAT, and PLAIN or FAR."""
-    c, begin = data[at], at
+    c, begin = byte(data, at), at
     if c == _QUOTE:
         end, what, far = text_end(data, at + 1)
         return end + 1 if end >= 0 else end, begin + 1, end, what, far
@@ -224,11 +236,11 @@ def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints) -
     of, whether it has been met, because a second one under the same name would take the place of the first.
     """
     far = np.int64(PLAIN)
-    if data[at] != _OPEN:
+    if byte(data, at) != _OPEN:
         return np.int64(-1), far
     owner, depth = np.int64(0), 0
     at = space(data, at + 1)
-    is_empty = data[at] == _CLOSE
+    is_empty = byte(data, at) == _CLOSE
     while True:
         if not is_empty:
             cell, below = np.int64(-1), np.int64(-1)
@@ -239,12 +251,12 @@ def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints) -
                 if name >= 0:
                     cell, below = shape.names[name, CELL], shape.names[name, BELOW]
             begin, end, what = at, at, np.int64(OTHER)
-            if data[at] == _OPEN or data[at] == _OPEN_LIST:
-                if depth == DEPTH - 1 or (below >= 0 and (data[at] == _OPEN_LIST or is_open[1, below] != 0)):
+            if byte(data, at) == _OPEN or byte(data, at) == _OPEN_LIST:
+                if depth == DEPTH - 1 or (below >= 0 and (byte(data, at) == _OPEN_LIST or is_open[1, below] != 0)):
                     return np.int64(-1), far
                 is_open[0, depth] = owner
                 depth += 1
-                owner = np.int64(LIST) if data[at] == _OPEN_LIST else below if below >= 0 else np.int64(SKIPPED)
+                owner = np.int64(LIST) if byte(data, at) == _OPEN_LIST else below if below >= 0 else np.int64(SKIPPED)
                 if below >= 0:
                     is_open[1, below] = 1
             else:
@@ -258,18 +270,18 @@ def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints) -
                 cells[cell, WHAT] = what
             if what == OTHER:
                 at = space(data, at + 1)
-                is_empty = data[at] == (_CLOSE_LIST if owner == LIST else _CLOSE)
+                is_empty = byte(data, at) == (_CLOSE_LIST if owner == LIST else _CLOSE)
                 if not is_empty:
                     continue
         is_empty = False
         at = space(data, at)
-        while data[at] == (_CLOSE_LIST if owner == LIST else _CLOSE):
+        while byte(data, at) == (_CLOSE_LIST if owner == LIST else _CLOSE):
             if depth == 0:
                 return space(data, at + 1), far
             depth -= 1
             owner = is_open[0, depth]
             at = space(data, at + 1)
-        if data[at] != _COMMA:
+        if byte(data, at) != _COMMA:
             return np.int64(-1), far
         at = space(data, at + 1)
 
@@ -278,31 +290,30 @@ def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints) -
 def line_end(data: Bytes, at: int) -> tuple[int, bool]:
     """The line end at or behind `at`, and whether nothing but white space stands before it."""
     is_blank = True
-    while data[at] != _LINE_END:
-        if data[at] != 32 and not 9 <= data[at] <= 13:
+    while byte(data, at) != _LINE_END:
+        if byte(data, at) != 32 and not 9 <= byte(data, at) <= 13:
             is_blank = False
         at += 1
     return at, is_blank
 
 
 @kernel
-def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
+def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
-    data: all entries, with a line end behind each; bounds: (entries + 1,), where each begins, so that its line end
-    stands before the next. `found` has room for as many documents as there are line ends. An entry in several lines
-    whose first is odd is odd as a whole.
+    spans: (entries, 2), where each begins and ends in the data; behind it stands LF or CR LF. `found` has room for as
+    many documents as there are line ends. An entry in several lines whose first is odd is odd as a whole.
     """
     n = 0
-    for entry in range(len(bounds) - 1):
-        start, stop, place = bounds[entry], bounds[entry + 1] - 1, 0
+    for entry in range(len(spans)):
+        start, stop, place = spans[entry, 0], spans[entry, 1], 0
         at, base = start, n
         while at < stop or place == 0:
             begin = at
             found.cells[n] = 0
             is_open[1] = 0
             end, fate = document(data, space(data, at), shape, found.cells[n], is_open)
-            if end < 0 or data[end] != _LINE_END:
+            if end < 0 or byte(data, end) != _LINE_END:
                 fate = np.int64(ODD)
                 end, is_blank = line_end(data, at)
                 if is_blank and (place > 0 or end < stop):
@@ -313,7 +324,7 @@ def scan(data: Bytes, bounds: Ints, shape: Shape, found: Found, is_open: Ints) -
             found.documents[n, ENTRY] = entry
             found.documents[n, PLACE] = place
             found.documents[n, START] = begin
-            found.documents[n, STOP] = end
+            found.documents[n, STOP] = min(end, stop)
             found.documents[n, FATE] = fate
             n += 1
             place += 1
