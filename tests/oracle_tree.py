@@ -76,12 +76,12 @@ class TreeRuns:
             copy = self.offer(run, e)
             if copy is not None and not self.holds_its_start(copy):
                 copy = None
-            waiting = waited + sum(not self.is_complete(c) for c in copies)
-            if copy is not None and not self.is_complete(copy) and waiting >= self.rule.max_starts:
+            waiting = waited + sum(not self.is_complete(c, t) for c in copies)
+            if copy is not None and not self.is_complete(copy, t) and waiting >= self.rule.max_starts:
                 self.counters.runs_dropped += 1
                 copy = None
             copies += [copy] if copy is not None else []
-            if not self.holds_its_start(run) or not (self.is_complete(run) or self.has_hope(run, t)):
+            if not self.holds_its_start(run) or not (self.is_complete(run, t) or self.has_hope(run, t)):
                 self.runs.remove(run)
         self.runs += copies
         start = self.start(e)
@@ -96,16 +96,18 @@ class TreeRuns:
     def report(self, t: int, e: int) -> None:
         """The matches that are complete at the event."""
         if self.policy in ("each", "all"):
-            for run in [r for r in self.runs if self.is_complete(r)]:
+            for run in [r for r in self.runs if self.is_complete(r, t)]:
                 self.runs.remove(run)
-                self.match(run, t, (1, e))
+                if self.keeps_its_start(run):
+                    self.match(run, t, (1, e))
             return
-        while complete := [r for r in self.runs if self.is_complete(r)]:
+        while complete := [r for r in self.runs if self.is_complete(r, t)]:
             starts = [r.start for r in complete]
             chosen = complete[starts.index(min(starts) if self.policy == "first" else max(starts))]
             self.runs.remove(chosen)
-            self.match(chosen, t, (1, e))
-            self.consume(chosen, e)
+            if self.keeps_its_start(chosen):
+                self.match(chosen, t, (1, e))
+                self.consume(chosen, e)
 
     def consume(self, done: Run, last: int) -> None:
         """Drop what the match has used up: what began at or before its end, or before the event to resume at."""
@@ -123,7 +125,7 @@ class TreeRuns:
             when, _, i = min(due)
             done = self.runs.pop(i)
             last = max(ordinals(self.settled(self.items, done.state)))
-            if self.holds_its_start(replace_state(done, self.settled(self.items, done.state))):
+            if self.keeps_its_start(done):
                 self.match(done, when, (0, last))
                 if self.policy in ("first", "last"):
                     self.consume(done, last)
@@ -336,6 +338,10 @@ class TreeRuns:
             else:
                 found.setdefault(item, []).extend(inner)
 
+    def keeps_its_start(self, run: Run) -> bool:
+        """Whether a match of the run has the event that it began at."""
+        return self.holds_its_start(replace_state(run, self.settled(self.items, run.state)))
+
     def holds_its_start(self, run: Run) -> bool:
         return run.start in ordinals(run.state)
 
@@ -428,9 +434,10 @@ class TreeRuns:
         """The move to the pattern's end, if the pattern could be complete."""
         return next((move for move in self.onward(self.items, run.state, None) if move.step is None), None)
 
-    def is_complete(self, run: Run) -> bool:
-        end = self.ending(run)
-        return end is not None and not end.guards
+    def is_complete(self, run: Run, t: int) -> bool:
+        """Whether the run is a match at the event of time t that it has just been offered."""
+        end, deadline = self.ending(run), self.deadline(run)
+        return end is not None and (not end.guards or (deadline is not None and deadline <= t))
 
     def deadline(self, run: Run) -> int | None:
         """When the trailing guards have been kept for long enough; None when that will never be."""

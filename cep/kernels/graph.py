@@ -99,13 +99,19 @@ Ints = npt.NDArray[np.int64]
 
 
 @jit
-def emit(p: Paths, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int) -> bool:
-    """Write a match with everything the run has captured and not left out; false if that is not its first event."""
+def emit(
+    p: Paths, keys: KeySpace, matches: Matches, slot: int, run: int, time_us: int, kind: int, place_of: int
+) -> bool:
+    """Write a match with everything the run has captured and not left out; false if that is not its first event.
+
+    place_of: the event at which it is made, -1 for the last that it captured.
+    """
     main = region_at(p, MAIN)
     leave(p, slot, run, MAIN, p.run[run, main + LEFT_OUT], COUNTED)
     if not holds_start(p, run):
         return False
-    at = begin(matches, keys, slot, time_us, kind, last_ordinal(p, run), p.run[run, START], FIRED)
+    place_of = place_of if place_of >= 0 else last_ordinal(p, run)
+    at = begin(matches, keys, slot, time_us, kind, place_of, p.run[run, START], FIRED)
     for k in range(p.plan[STEPS]):
         node = p.run[run, p.plan[REFS] + k]
         count = p.node[node, LENGTH] if node >= 0 else np.int64(0)
@@ -179,7 +185,7 @@ def conclude(
 ) -> None:
     """A run is complete: it makes its match and goes, and with it what the policy says. last: -1 for its last event."""
     start = p.run[run, START]
-    made = emit(p, keys, matches, slot, run, time_us, kind)
+    made = emit(p, keys, matches, slot, run, time_us, kind, last)
     limit = resumes_from(p, run, last if last >= 0 else last_ordinal(p, run))
     drop_one(p, slot, run)
     if made and (p.plan[POLICY] == FIRST_POLICY or p.plan[POLICY] == LAST_POLICY):
@@ -340,7 +346,7 @@ def report(p: Paths, keys: KeySpace, matches: Matches, slot: int, ordinal: int, 
         first, kept = first_run(p, slot), np.int64(0)
         for run in range(first, first + p.slots[slot, RUNS]):
             if p.run[run, DUE] == DONE:
-                emit(p, keys, matches, slot, run, now_us, EVENT)
+                emit(p, keys, matches, slot, run, now_us, EVENT, ordinal)
                 free_lists(p, slot, run)
             else:
                 move(p, run, first + kept, ONE)

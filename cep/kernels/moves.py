@@ -153,6 +153,8 @@ def settle_end(p: Paths, slot: int, run: int, now_us: int) -> None:
         if due <= horizon:
             p.run[run, DUE] = due
         bar_end(p, run)
+        if p.run[run, DUE] <= now_us:  # what was left out has waited for longer than the guards ask
+            p.run[run, DUE] = DONE
     soonest = min(p.run[run, DUE], horizon, now_us + p.plan[LONGEST_US])
     p.slots[slot, SOONEST] = min(p.slots[slot, SOONEST], soonest)
 
