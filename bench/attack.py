@@ -1,8 +1,8 @@
 """The burst that a detector exists to detect: does an event cost more when everything happens on one card?
 
 Two questions. `storm`: as many failed log-ins within a minute, spread over the cards or all on one.
-`crowd`: one card whose events repeat in a cycle, ever closer together, so that the same events meet 10, 1,000 or
-100,000 partial matches that wait: as one begins, the oldest leaves its window. They must not matter, save in w4: its
+`crowd`: one card whose events repeat in a cycle, ever closer together, so that the same events meet 10 up to
+1,000,000 partial matches that wait: as one begins, the oldest leaves its window. They must not matter, save in w4: its
 filters look back, so each of the waiting is asked (at most 1,000, by the rule's bound).
 """
 
@@ -31,7 +31,7 @@ from cep.engine.state import EngineState
 
 STORM_EVENTS = 100_000
 STORM_MS = 50_000  # inside the minute of w1
-CROWD = (10, 1_000, 100_000)
+CROWD = (10, 1_000, 100_000, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ class RuleDetector:
     """The detector of a program.
 
     render: the alerts of a step, as JSON, in order. dump, load: the state to bytes and back. secret: what digests of
-    private values are keyed with. shards: in how many the keys of an empty state stand. anew: rules for which the detector that this one took over from had no state.
+    private values are keyed with. shards: in how many the keys of an empty state stand. anew: rules for which the
+    detector that this one took over from had no state.
     """
 
     def __init__(
@@ -76,7 +77,10 @@ class RuleDetector:
 
     def load(self, data: bytes | None) -> None:
         """Go back to a state that `dump` returned, or to the beginning."""
-        self.state = EngineState.create(self._program, self._shards) if data is None else self._load(self._program, data)
+        if data is None:
+            self.state = EngineState.create(self._program, self._shards)
+        else:
+            self.state = self._load(self._program, data)
         self.state.secret = self._secret
         self._decoder = Decoder(self._program, self.state.strings)
 

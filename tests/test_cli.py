@@ -197,7 +197,7 @@ def test_replay(cli, rules):
     assert [rule for rule, _ in until_the_last_event] == ["twice", "quiet"]
     whole = cli.out
     for size in ("1", "2", "3"):
-        assert cli("replay", rules, "--from", events, "--batch", size) == 0
+        assert cli("replay", rules, "--from", events, "--batch", size, "--shards", size) == 0
         assert cli.out == whole
     assert cli("replay", rules, "--from", events, "--drain") == 0
     assert [rule for rule, _ in alerts(cli)] == ["twice", "quiet", "quiet", "quiet"]

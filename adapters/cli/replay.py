@@ -124,9 +124,7 @@ def _held_back(counters: Counters) -> str:
     return tally(+Counter({"by limit": counters.limited, "by if": counters.conditional}))
 
 
-def replay(
-    paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None, shards: int
-) -> int:
+def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, dead: str | None, shards: int) -> int:
     """Alerts on stdout, one a line; a summary on stderr."""
     program, detector = build(accepted(paths), shards=shards)
     files = inputs.by_stream(program)
