@@ -69,9 +69,9 @@ class TreeRuns:
         self.advance(t)
         self.runs = [r for r in self.runs if self.has_hope(r, t)]
         self.seen.append(e)
+        waited = len(self.runs)
         self.runs = [r for r in self.runs if not self.is_stopped(r, e)]
         copies: list[Run] = []
-        waited = len(self.runs)
         for run in list(self.runs):
             copy = self.offer(run, e)
             if copy is not None and not self.holds_its_start(copy):
