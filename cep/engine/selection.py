@@ -6,6 +6,8 @@ when it is first asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,35 +22,47 @@ from cep.layout import Feed, Program
 
 Ints = npt.NDArray[np.int64]
 Key = tuple[int, ...]
+ShardsOf = Mapping[Key, npt.NDArray[np.uint8]]
 
 PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
 NO_WORDS = np.zeros(1, np.int64)
 
 
 class Selection:
-    """The rows of a batch whose keys are those of shard `shard` of `shards`. without_key: rows that had none."""
+    """The rows of a batch whose keys are of one shard.
+
+    shards: by key columns the shard of each row; empty when there is but one. without_key: rows that had none.
+    """
 
     def __init__(
-        self, program: Program, machine: Machine, batch: Batch, indexes: Indexes, shard: int = 0, shards: int = 1
+        self,
+        program: Program,
+        machine: Machine,
+        batch: Batch,
+        indexes: Indexes,
+        shard: int = 0,
+        shards: ShardsOf | None = None,
     ) -> None:
         self._program, self._machine, self._indexes = program, machine, indexes
         self._event = batch.event
-        self._shard, self._shards = shard, shards
-        self._by_event: dict[tuple[int, Key], Ints] = {}
-        self._passing: dict[tuple[int, Key], Ints] = {}
+        self._shard, self._shards = shard, shards or {}
+        self._by_event: dict[tuple[int, Key | None], Ints] = {}
+        self._passing: dict[tuple[int, Key | None], Ints] = {}
         self.without_key = 0
 
-    def of_event(self, event: int, key: Key = ()) -> Ints:
-        """The rows of an event, of the shard by what stands in the columns `key`."""
+    def of_event(self, event: int, key: Key | None = None) -> Ints:
+        """The rows of an event; with a key, those of the shard by what stands in these columns."""
         if (event, key) not in self._by_event:
             rows = np.empty(len(self._event), np.int64)
-            of = np.array([event, *self._program.events[event].of], np.int64)
-            columns = np.array(key, np.int64)
-            count = ek.rows_of(self._event, of, self._machine.words, columns, self._shard, self._shards, rows)
+            if key is not None:
+                count = ek.rows_of_shard(self.of_event(event), self._shards[key], self._shard, rows)
+            else:
+                of = np.array([event, *self._program.events[event].of], np.int64)
+                count = ek.rows_of(self._event, of, rows)
             self._by_event[event, key] = rows[:count]
         return self._by_event[event, key]
 
-    def _pass(self, index: int, key: Key) -> Ints:
+    def _pass(self, index: int, key: Key | None) -> Ints:
         if (index, key) not in self._passing:
             predicate, m = self._program.predicates[index], self._machine
             rows = self.of_event(predicate.event, key) if predicate.base < 0 else self._pass(predicate.base, key)
@@ -73,7 +87,7 @@ class Selection:
     def _role(self, key: Key, feeds: list[Feed]) -> Rows:
         """The rows of feeds with the same key."""
         words, columns = self._machine.words, np.array(key, np.int64)
-        among = key if self._shards > 1 else ()  # all rows are of an only shard, whatever their keys are
+        among = key if self._shards else None  # all rows are of an only shard, whatever their keys are
         if len(feeds) == 1:
             passing = self._pass(feeds[0].predicate, among)
             entering = len(passing)

@@ -88,7 +88,7 @@ class EngineState:
 
     def _enrol(self, place: int, members: Ints, first_us: int) -> None:
         """Give each shard its keys of a plan over a roster."""
-        shards = np.empty(len(members), np.int64)
+        shards = np.empty(len(members), np.uint8)
         ek.shards_of(members[None, :], np.zeros(1, np.int64), len(self.shards), shards)
         for number, shard in enumerate(self.shards):
             plan = shard.plans[place]

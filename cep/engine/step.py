@@ -17,9 +17,10 @@ from cep.engine.batch import Batch, empty
 from cep.engine.dispositions import alerting
 from cep.engine.matched import RuleMatches, StepOutput, by_rule, in_order, taken
 from cep.engine.order import late_rows, release
-from cep.engine.selection import NO_WORDS, Selection
+from cep.engine.selection import NO_WORDS, Key, Selection
 from cep.engine.shards import Shard, for_each
 from cep.engine.state import EngineState
+from cep.kernels import entering as ek
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
 from cep.layout import END_OF_TIME, DerivedColumn, Program, Stratum
@@ -111,11 +112,23 @@ class _StratumRun:
     selections: list[Selection] = field(init=False)
 
     def __post_init__(self) -> None:
-        shards = self.state.shards
+        shards = self._shards()
         self.selections = [
-            Selection(self.program, shard.machine(self.machine), self.batch, self.state.indexes, number, len(shards))
-            for number, shard in enumerate(shards)
+            Selection(self.program, shard.machine(self.machine), self.batch, self.state.indexes, number, shards)
+            for number, shard in enumerate(self.state.shards)
         ]
+
+    def _shards(self) -> dict[Key, npt.NDArray[np.uint8]]:
+        """By the columns of each key the shard of every row; nothing where there is only one shard."""
+        found: dict[Key, npt.NDArray[np.uint8]] = {}
+        count = len(self.state.shards)
+        if count > 1:
+            feeds = [self.program.plans[place].plan.feeds for place in self.stratum.plans]
+            feeds += [self.program.features[place].feeds for place in self.stratum.features]
+            for key in {feed.key for group in feeds for feed in group}:
+                found[key] = np.empty(len(self.batch), np.uint8)
+                ek.shards_of(self.machine.words, np.array(key, np.int64), count, found[key])
+        return found
 
     def read(self, number: int, shard: Shard) -> None:
         """Let the features of one shard fill their columns. All have to, before a filter can read them."""

@@ -12,32 +12,25 @@ from cep.kernels import inline, kernel
 from cep.layout import NAN_WORD, NULL
 
 Ints = npt.NDArray[np.int64]
-
-
-@inline
-def shard_of(words: Ints, columns: Ints, row: int, shards: int) -> int:
-    """The shard of a row's key (multiply and shift, after SplitMix64); 0 of no key at all."""
-    h = np.uint64(0)
-    for part in range(len(columns)):
-        h = (h ^ np.uint64(words[columns[part], row])) * np.uint64(0xBF58476D1CE4E5B9)
-        h = h ^ (h >> np.uint64(31))
-    return np.int64((h >> np.uint64(33)) % np.uint64(shards))
+Shards = npt.NDArray[np.uint8]
 
 
 @kernel
-def shards_of(words: Ints, columns: Ints, shards: int, found: Ints) -> None:
-    """The shard of each row's key."""
+def shards_of(words: Ints, columns: Ints, shards: int, found: Shards) -> None:
+    """The shard of each row's key (multiply and shift); 0 of no key at all."""
     for row in range(len(found)):
-        found[row] = shard_of(words, columns, row, shards)
+        h = np.uint64(0)
+        for part in range(len(columns)):
+            h = (h ^ np.uint64(words[columns[part], row])) * np.uint64(0x9E3779B97F4A7C15)
+            h = h ^ (h >> np.uint64(32))
+        found[row] = ((h & np.uint64(0xFFFFFFFF)) * np.uint64(shards)) >> np.uint64(32)
 
 
 @kernel
-def rows_of(
-    event: npt.NDArray[np.int16], of: Ints, words: Ints, columns: Ints, shard: int, shards: int, found: Ints
-) -> int:
-    """Write the rows of the events `of` whose key stands in `columns` and is of the shard; how many."""
+def rows_of(event: npt.NDArray[np.int16], of: Ints, found: Ints) -> int:
+    """Write the rows of the events `of`; how many."""
     count = 0
-    if len(of) == 1 and shards == 1:
+    if len(of) == 1:
         for row in range(len(event)):
             found[count] = row  # to be written over, unless it is one
             count += event[row] == of[0]
@@ -45,10 +38,19 @@ def rows_of(
     for row in range(len(event)):
         for i in range(len(of)):
             if event[row] == of[i]:
-                if shards == 1 or shard_of(words, columns, row, shards) == shard:
-                    found[count] = row
-                    count += 1
+                found[count] = row
+                count += 1
                 break
+    return count
+
+
+@kernel
+def rows_of_shard(rows: Ints, shards: Shards, shard: int, found: Ints) -> int:
+    """Write those of `rows` that are of the shard, by the shard of every row; how many."""
+    count = 0
+    for i in range(len(rows)):
+        found[count] = rows[i]
+        count += shards[rows[i]] == shard
     return count
 
 
