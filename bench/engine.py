@@ -58,24 +58,32 @@ class ReferenceRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A workload's outcome: `faster` is how many times the reference takes as long."""
+    """A workload's outcome, on one shard and on two (`halves`), which find the same.
+
+    faster: how many times the reference takes as long. gain: how many times one shard takes as long as two.
+    """
 
     name: str
     matches: int
     engine: Timing
+    halves: Timing
     reference: Timing
     faster: float
+    gain: float
 
 
 def compare(
     name: str, events: Events, reference_rows: Sequence[Event] | None = None, rounds: int = PASSES
 ) -> Comparison:
     """A workload beside its reference; the two must find as many matches."""
-    engine = EngineRun(compile_workload(name), events)
+    engine, halves = (EngineRun(compile_workload(name), events, shards=shards) for shards in (1, 2))
     reference = ReferenceRun(REFERENCES[name], reference_rows if reference_rows is not None else rows(events))
-    engine_s, reference_s = side_by_side(len(events), [engine.timed, reference.timed], rounds)
+    passes = [engine.timed, halves.timed, reference.timed]
+    engine_s, halves_s, reference_s = side_by_side(len(events), passes, rounds)
     assert engine.matches == reference.matches, f"{name}: {engine.matches} matches, {reference.matches} expected"
-    return Comparison(name, engine.matches, engine_s, reference_s, ratio(reference_s, engine_s))
+    assert halves.matches == engine.matches, f"{name}: {halves.matches} matches on two shards"
+    faster, gain = ratio(reference_s, engine_s), ratio(engine_s, halves_s)
+    return Comparison(name, engine.matches, engine_s, halves_s, reference_s, faster, gain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--rules N,…] [--what NAME] [--no-record]
 
-Sections: engine, attack, many, mixed, replay, redis, start. `--rules 1,10,100,1000,10000` takes `many` further.
+Sections: engine, attack, many, mixed, replay, start. `--rules 1,10,100,1000,10000` takes `many` further.
 """
 
 from __future__ import annotations
@@ -20,16 +20,11 @@ from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
 from bench.engine import ManyRules, compare, measure_many
-from bench.measure import EVENTS, PASSES, Timing, machine, ratio, seconds_of, side_by_side
+from bench.measure import EVENTS, PASSES, Timing, machine, seconds_of, side_by_side
 from bench.mixed import RULES, compile_mixed, generate_mixed
 from bench.processes import (
     COLD,
     ReplayRun,
-    ServiceRun,
-    drain_raw,
-    drain_xread,
-    fill,
-    private_server,
     starts,
     write_file,
 )
@@ -38,10 +33,8 @@ from bench.workloads import BATCH_EVENTS, FULL_EVENTS, FULL_MATCHES, NAMES, Even
 
 RECORD = Path(__file__).parent / "record"
 REPLAYED = ("w1", "w2", "w4", "w6")
-SERVED = ("w2", "w4")
 MANY = (1, 10, 100, 1000)
 MIXED = (10, 100, RULES)
-PER_ENTRY = (1, 100)
 PASSES_S = "passes_s"
 
 Row = dict[str, Any]
@@ -114,19 +107,21 @@ def engine(run: Run) -> Section:
     """W1–W6 beside the reference."""
     section = Section(
         "Engine",
-        "Decoded events in, matches out, one core. The reference: plain Python with dictionaries, same events.",
+        "Decoded events in, matches out, one core; and two shards, of how many times the speed. The reference: plain "
+        "Python with dictionaries, same events.",
     )
     for name in NAMES:
         outcome = compare(name, run.events, run.reference, run.passes)
         if len(run.events) == FULL_EVENTS:
             assert outcome.matches == FULL_MATCHES[name], f"{name}: {outcome.matches} matches"
         section.add(
-            [outcome.engine, outcome.reference],
+            [outcome.engine, outcome.halves, outcome.reference],
             workload=name,
             matches=outcome.matches,
             **{
                 "events/s": outcome.engine.per_second,
                 "ns/event": outcome.engine.ns,
+                "2 shards ×": outcome.gain,
                 "reference ns/event": outcome.reference.ns,
                 "× the reference": outcome.faster,
                 "spread %": outcome.engine.spread() * 100,
@@ -212,38 +207,6 @@ def replay(run: Run) -> Section:
     return section
 
 
-def redis(run: Run) -> Section:
-    """`cep run` beside clients that only read."""
-    section = Section(
-        "Redis",
-        "`cep run` from a private Valkey with an append-only file. `xread`: redis-py "
-        "as it is meant to be used, only reading; `raw`: the same connection, replies left as they come.",
-    )
-    for per_entry in PER_ENTRY:
-        with private_server() as server:
-            fill(server, run.events, per_entry)
-            services = [ServiceRun(name, server, run.events) for name in SERVED]
-            bare = [partial(seconds_of, partial(drain, server)) for drain in (drain_xread, drain_raw)]
-            timings = side_by_side(len(run.events), [*bare, *(s.timed for s in services)], run.passes)
-        xread, raw = timings[:2]
-        for name, service, timing in zip(SERVED, services, timings[2:], strict=True):
-            assert service.alerts == run.expected(name), f"{name}: {service.alerts} alerts"
-            section.add(
-                [timing, xread, raw],
-                workload=name,
-                **{
-                    "events an entry": per_entry,
-                    "alerts": service.alerts,
-                    "events/s": timing.per_second,
-                    "xread events/s": xread.per_second,
-                    "raw events/s": raw.per_second,
-                    "time × raw": ratio(timing, raw),
-                    "start s": service.start_s,
-                },
-            )
-    return section
-
-
 def start(run: Run) -> Section:
     """What an author or an operator waits for."""
     section = Section("Start", "Whole processes, in seconds; the cold one once.")
@@ -263,7 +226,6 @@ SECTIONS: dict[str, Callable[[Run], Section]] = {
     "many": many,
     "mixed": mixed,
     "replay": replay,
-    "redis": redis,
     "start": start,
 }
 

@@ -5,9 +5,9 @@ A test holds that whatever rules run afterwards, no kernel is compiled that was 
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -128,7 +128,10 @@ def _alone() -> Iterator[None]:
         yield
         return
     with open(CACHE_FOLDER / _LOCK, "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, however the process ends
+        if sys.platform != "win32":  # where several that start at once compile side by side
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, however the process ends
         yield
 
 

@@ -31,8 +31,6 @@ Ints = npt.NDArray[np.int64]
 PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState
 Made = TypeVar("Made")
 
-SHARDS_MAX = 64
-
 
 @dataclass(slots=True)
 class Shard:
@@ -71,4 +69,5 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "shard")
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)  # threads are not inherited
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads are not inherited
