@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import accumulate
 
-from cep.decode import Decoded, Decoder
-from cep.engine.batch import concatenate
+from cep.decode import EXCERPT_BYTES, Decoded, Decoder
+from cep.documents import as_json
+from cep.engine.batch import concatenate, empty
+from cep.engine.order import BEGINNING
 from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
-from cep.engine.step import StepOutput, drain, step
+from cep.engine.step import StepOutput, advance, drain, step
 from cep.layout import Program
-from cep.ports import Entries, EntryId, LateEvent
+from cep.ports import BadEvent, Entries, EntryId, LateEvent
 from cep.runtime import Outcome
 
 Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
@@ -45,8 +47,8 @@ class RuleDetector:
         self.load(None)
         self.anew: list[str] = []
 
-    def apply(self, batch: Sequence[Entries], ended: frozenset[int] = frozenset()) -> Outcome:
-        """Move the state over some entries. `ended`: streams that will bring nothing more."""
+    def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
+        """Move the state over some entries. `idle`: streams that hold nothing back, be it that they have ended."""
         parts = [self._decoder.decode(entries) for entries in batch]
         outcome = Outcome(bad=[bad for part in parts for bad in part.bad])
         for part in parts:
@@ -55,9 +57,40 @@ class RuleDetector:
         if parts:
             events = reduce(concatenate, (part.batch for part in parts))
             outcome.events = len(events)
-            output = step(self._program, self.state, events, ended)
+            output = step(self._program, self.state, events, idle)
             self._say(outcome, output)
             outcome.late = _late(parts, output.late.tolist(), self._private)
+        return outcome
+
+    def advance(self, idle: frozenset[int], until_us: int | None) -> Outcome:
+        """Move the state on without entries: for streams that have become idle, and to a time if one is given.
+
+        Events that come later from before that time are late.
+        """
+        outcome = Outcome()
+        self._say(outcome, step(self._program, self.state, empty(len(self._program.columns)), idle))
+        if until_us is not None:
+            self._say(outcome, advance(self._program, self.state, until_us))
+        return outcome
+
+    def time_after(self, silent_us: int) -> int | None:
+        """What time it is when nothing has come for so long; None where nothing ever has.
+
+        It is the latest time seen, and what has passed since, less what the streams are to wait for stragglers.
+        """
+        latest_us = int(self.state.order.max_us.max(initial=BEGINNING))
+        late_us = max((stream.late_us for stream in self._program.streams), default=0)
+        return latest_us + silent_us - late_us if latest_us != BEGINNING else None
+
+    def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
+        """What to say of entries that cannot be applied: a dead letter for each."""
+        outcome = Outcome()
+        for entries in batch:
+            for row, fields in enumerate(entries.fields):
+                is_private = self._private[entries.stream]
+                excerpt = b"" if is_private else as_json(fields[1] if len(fields) == 2 else fields, EXCERPT_BYTES)
+                detail = "the detector has died of it more than once"
+                outcome.bad.append(BadEvent(entries.stream, entries.id(row), 0, reason, "", detail, excerpt))
         return outcome
 
     def drain(self, until_us: int | None = None) -> Outcome:
@@ -67,9 +100,10 @@ class RuleDetector:
         return outcome
 
     def _say(self, outcome: Outcome, output: StepOutput) -> None:
+        first = len(outcome.alerts)
         outcome.alerts += self._render(self.state, output)
         of = [output.matches[place].rule for place in output.order[:, 0].tolist()]
-        outcome.shadow = frozenset(at for at, rule in enumerate(of) if self._program.rules[rule].is_shadow)
+        outcome.shadow |= {at for at, rule in enumerate(of, first) if self._program.rules[rule].is_shadow}
 
     def dump(self) -> bytes:
         """The state."""

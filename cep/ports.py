@@ -1,7 +1,7 @@
 """What the loop needs from the outside, as Protocols; adapters provide them.
 
-Delivery rests on one idea: the detector is a deterministic state machine over a log. A `Log` is read by our own offset,
-and a `Commit` moves the offset and appends what the events up to it caused, in one atomic step.
+Delivery rests on one idea: the detector is a deterministic state machine over a log. A `Log` is read from our own
+position, and a `Commit` moves the position and appends what the events up to it caused, in one atomic step.
 """
 
 from __future__ import annotations
@@ -26,8 +26,23 @@ class EntryId(NamedTuple):
         return f"{self.ms}-{self.seq}"
 
 
-Offsets = dict[int, EntryId]
-"""For each stream (its index in the program) the last entry applied; absent where nothing was applied yet."""
+BEFORE_ALL = EntryId(0, 0)
+
+
+class Position(NamedTuple):
+    """How far a stream has been applied.
+
+    entry: the last entry applied. ordinal: how many entries the stream had up to it, ever. digest: the CRC-32 of all
+    entries applied, as they stand in the log; it does not depend on how they were cut into batches.
+    """
+
+    entry: EntryId = BEFORE_ALL
+    ordinal: int = 0
+    digest: int = 0
+
+
+Offsets = dict[int, Position]
+"""For each stream (its index in the program) how far it has been applied; absent where nothing was applied yet."""
 
 
 @dataclass(slots=True)
@@ -74,13 +89,15 @@ class Lines(Sequence[Sequence[bytes]]):
 class Entries:
     """Entries of one stream in log order.
 
-    ms, seq: shape (n,), their ids. `fields[i]` is the flat list [name, value, name, value, …] of entry i.
+    ms, seq: shape (n,), their ids. `fields[i]` is the flat list [name, value, name, value, …] of entry i. digest: that
+    of the position behind them, where they come from a log.
     """
 
     stream: int
     ms: Ints
     seq: Ints
     fields: Sequence[Sequence[bytes]]
+    digest: int = 0
 
     @classmethod
     def of(cls, stream: int, entries: Iterable[tuple[EntryId, Sequence[bytes]]]) -> Entries:
@@ -132,9 +149,11 @@ class LateEvent:
 
 @dataclass(slots=True)
 class Commit:
-    """What one batch caused. `offsets` has the last entry applied of every stream that has moved.
+    """What one turn of the loop caused.
 
-    `shadow`: alerts of rules on trial, which are kept apart.
+    offsets: of every stream that has moved. shadow: alerts of rules on trial, which are kept apart. idle: streams that
+    held nothing back in it. until_us: to where time has moved on without events. is_aside: the entries were not applied
+    but put aside. gaps: of a stream that has lost entries before they were applied, how many; None if nobody knows.
     """
 
     offsets: Offsets
@@ -142,6 +161,53 @@ class Commit:
     dead: list[BadEvent] = field(default_factory=list)
     late: list[LateEvent] = field(default_factory=list)
     shadow: list[bytes] = field(default_factory=list)
+    idle: frozenset[int] = frozenset()
+    until_us: int | None = None
+    is_aside: bool = False
+    gaps: dict[int, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A moment in the history of a log: what had been applied after commit `seq`.
+
+    chain: the digest of that commit and, through its predecessor's, of all before it. idle: the streams that held
+    nothing back at last.
+    """
+
+    seq: int = 0
+    chain: str = ""
+    offsets: Offsets = field(default_factory=dict)
+    idle: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A commit as a log remembers it: the point that it led to, and what of it is no function of the entries."""
+
+    point: Point
+    until_us: int | None = None
+    is_aside: bool = False
+    gaps: dict[int, int | None] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the entries say it all, so that it may be repeated together with its neighbours."""
+        return not self.point.idle and self.until_us is None and not self.is_aside and not self.gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a log was found when it was taken over.
+
+    failures: how often it has been taken over since the last commit, this time apart. suspect: the entry that was about
+    to be applied alone, and its stream. gaps: as in `Commit`, with the position from which the stream goes on.
+    """
+
+    point: Point
+    failures: int = 0
+    suspect: tuple[int, EntryId] | None = None
+    gaps: dict[int, tuple[int | None, Position]] = field(default_factory=dict)
 
 
 class LogError(Exception):
@@ -152,33 +218,55 @@ class FencedError(LogError):
     """Another process has taken the log over; this one must stop, not retry."""
 
 
+class OwnedError(LogError):
+    """Another process holds the log, and may for a while."""
+
+
 class Log(Protocol):
     """A source and its transactional outbox. Every method raises `LogError` when the session has ended."""
 
-    def open(self) -> Offsets:
-        """Take the log over, from whoever had it; the offset committed for each stream."""
+    def open(self) -> Standing:
+        """Take the log over. Raises OwnedError while another process holds it."""
 
-    def read(self, after: Offsets, upto: Offsets | None) -> Sequence[Entries]:
+    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> Sequence[Entries]:
         """The next entries behind `after`, at most up to and including `upto`; may wait a while, may be empty.
 
-        With `upto`, only its streams are read, and nothing is waited for.
+        With `upto`, only its streams are read, and nothing is waited for. limit: of entries of each stream.
         """
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, before: Point, commit: Commit, after: Point) -> None:
         """Apply atomically, or raise."""
 
+    def turns(self, since: Point, upto: Point) -> Sequence[Turn] | None:
+        """The commits behind `since`, in order; None where it is no point of this log's history, or too old."""
+
+    def suspect(self, stream: int, entry: EntryId) -> None:
+        """Remember the entry that is about to be applied alone."""
+
+    def settle(self) -> None:
+        """All is well: forget failures."""
+
+    def trim(self, oldest: Point) -> None:
+        """Forget what was before the oldest point to which anybody will go back."""
+
     def close(self) -> None:
-        """Let go. May be called more than once."""
+        """Let go, so that another may take over. May be called more than once."""
 
 
 class SnapshotStore(Protocol):
     """Where snapshots of the state are kept. A snapshot is a cache of the log: losing all of them costs time only."""
 
-    def save(self, offsets: Offsets, data: bytes) -> None:
+    def save(self, point: Point, data: bytes) -> None:
         """Keep a snapshot durably."""
 
-    def load(self, upto: Offsets) -> tuple[Offsets, bytes] | None:
-        """The newest readable snapshot whose offsets are not past `upto`."""
+    def points(self) -> Sequence[Point]:
+        """Of the snapshots that are kept, newest first."""
+
+    def load(self, point: Point) -> bytes | None:
+        """The snapshot of a point; None where it is damaged or gone."""
+
+    def discard(self, point: Point) -> None:
+        """Drop a snapshot that is of no use."""
 
 
 class Sink(Protocol):

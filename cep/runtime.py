@@ -1,12 +1,11 @@
 """The loop: open, recover, then read, apply and commit for ever.
 
 The detector is a deterministic state machine over a log, so its state is never stored with a commit: it is the log,
-read again up to the committed offsets with the output thrown away. A snapshot only shortens that.
+read again up to the committed position with the output thrown away. A snapshot only shortens that.
 
 What is assumed: what the detector puts out is a function of the entries since the beginning, however they were cut into
-batches; the entries of a stream are never changed, and none is trimmed that no kept snapshot covers. A replay of
-several streams may take turns otherwise than at first. Lateness is judged within a stream and order is that of event
-time, so alerts do not depend on the turns, save where a stream is declared idle: that would need a journal of its own.
+batches, and of what the log's own journal says besides: which streams were idle, and to where time moved on without
+events. A log that has lost entries before they were applied is found out, with their number.
 
 A change of rules takes effect between two batches: another detector takes the state over. A snapshot follows before
 the next batch, so no batch is ever replayed by rules that did not apply it, if it is kept. Where it is not (a crash
@@ -16,18 +15,34 @@ they would have made, those that did have begun as early as that snapshot, and n
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cep.caution import Caution
 from cep.errors import ConfigurationError
-from cep.ports import BadEvent, Commit, Entries, EntryId, FencedError, LateEvent, Log, LogError, Offsets, SnapshotStore
+from cep.history import following, missing
+from cep.ports import (
+    BadEvent,
+    Commit,
+    Entries,
+    FencedError,
+    LateEvent,
+    Log,
+    LogError,
+    OwnedError,
+    Point,
+    SnapshotStore,
+    Standing,
+)
+from cep.recovery import HistoryError, Recovery, StoppedError, moved
+from cep.silence import Silence
 
 UNKNOWN_TYPES_MAX = 100  # that are counted by name; the others are counted together
 OTHER_TYPES = "…"
-_START = EntryId(-1, 0)
 
 
 @dataclass(slots=True)
@@ -56,8 +71,17 @@ class Outcome:
 class Detector(Protocol):
     """The state machine. `cep.detector` has the real one."""
 
-    def apply(self, batch: Sequence[Entries]) -> Outcome:
-        """Move the state over some entries."""
+    def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
+        """Move the state over some entries. `idle`: streams that hold nothing back."""
+
+    def advance(self, idle: frozenset[int], until_us: int | None) -> Outcome:
+        """Move the state on without entries: for streams that have become idle, and to a time if one is given."""
+
+    def time_after(self, silent_us: int) -> int | None:
+        """What time it is when nothing has come for so long; None where nothing ever has."""
+
+    def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
+        """What to say of entries that cannot be applied."""
 
     def dump(self) -> bytes:
         """The state."""
@@ -91,6 +115,8 @@ class Counters:
     snapshots: int = 0
     changes: int = 0
     sessions: int = 0
+    lost: int = 0
+    put_aside: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
 
     def count(self, outcome: Outcome) -> None:
@@ -108,22 +134,26 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How often a snapshot is taken, whichever comes first, and how long to wait before the log is opened again."""
+    """How the loop behaves.
+
+    snapshot_entries, snapshot_s: how often a snapshot is taken, whichever comes first. backoff_s: how long to wait
+    before the log is opened again, the last one for ever. idle_s: for the streams that may be idle, after how long.
+    goes_on: whether to go on when the log has lost entries, instead of stopping with their number.
+    """
 
     snapshot_entries: int = 5_000_000
     snapshot_s: float = 30.0
-    backoff_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)  # the last one for ever
-
-
-class HistoryError(Exception):
-    """The log no longer has the entries from which the state would be rebuilt."""
+    backoff_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
+    streams: int = 1
+    idle_s: Mapping[int, float] = field(default_factory=dict)
+    goes_on: bool = False
 
 
 class Runtime:
     """One detector over one log, for one thread; `counters` may be read by others.
 
-    `stop` ends `run` after the batch under way. `report` is told what an operator should know. `changed` is asked
-    between batches whether the rules have changed.
+    `stop` ends `run` after the turn under way. `report` is told what an operator should know. `changed` is asked
+    between turns whether the rules have changed.
     """
 
     def __init__(
@@ -141,86 +171,177 @@ class Runtime:
         self._log, self._detector, self._snapshots, self._options = log, detector, snapshots, options or Options()
         self._stop, self._report, self._clock = stop or threading.Event(), report, clock
         self._changed = changed
-        self._state_at: Offsets | None = None  # what the state has seen; None: it is of no use
-        self._committed: Offsets = {}
-        self._pending: Outcome | None = None  # of a batch whose commit has not been answered
-        self._snapshot_at: Offsets = {}
-        self._snapshot_time, self._entries_since = clock(), 0
+        self._point: Point | None = None  # where the state stands; None: it is of no use
+        self._pending: _Pending | None = None
+        self._silence = Silence(self._options.streams, self._options.idle_s)
+        self._caution = Caution()
+        self._snapshot_time, self._since_snapshot = clock(), 0
+        self._failures, self._said = 0, ""  # since the last session
         self.counters = Counters()
 
     def run(self) -> None:
         """Run until `stop` is set.
 
         Raises ConfigurationError when the log cannot be used from the first, FencedError when another process has taken
-        over, HistoryError when the state cannot be rebuilt. Any other error of the log is waited out.
+        over, HistoryError when the state cannot be rebuilt or entries are lost. Any other error is waited out.
         """
-        failures = 0
         try:
             while not self._stop.is_set():
                 try:
-                    self._open()
-                    failures = 0
-                    while not self._stop.is_set():
-                        self._turn()
-                        self._change_if_asked()
-                        self._snapshot_if_due()
-                except FencedError:
+                    self._session()
+                except (FencedError, HistoryError):
                     raise
+                except StoppedError:
+                    return
                 except (LogError, ConfigurationError) as error:
                     if isinstance(error, ConfigurationError) and not self.counters.sessions:
                         raise
-                    self._report(f"the session has ended and will be opened again: {error}")
-                    waits = self._options.backoff_s
-                    self._stop.wait(waits[min(failures, len(waits) - 1)])
-                    failures += 1
-            if self._state_at == self._committed != self._snapshot_at:
-                self._snapshot()
+                    self._wait(error)
+            self._end()
         finally:
             self._log.close()
 
+    def _session(self) -> None:
+        """Open the log, and go on until it breaks or `stop` is set."""
+        self._open()
+        self._failures, self._said = 0, ""
+        while not self._stop.is_set():
+            self._turn()
+            self._change_if_asked()
+            self._snapshot_if_due()
+
+    def _wait(self, error: Exception) -> None:
+        """Before the next session; the same error again and again is told once."""
+        if str(error) != self._said:
+            what = "not free yet" if isinstance(error, OwnedError) else "lost and will be opened again"
+            self._report(f"the log is {what}: {error}")
+        waits = self._options.backoff_s
+        self._stop.wait(waits[min(self._failures, len(waits) - 1)])
+        self._failures, self._said = self._failures + 1, str(error)
+
+    def _end(self) -> None:
+        """Leave nothing for the next process to do again."""
+        if self._pending is None and self._point is not None:
+            if self._since_snapshot:
+                self._snapshot()
+            with contextlib.suppress(LogError):  # then the next process counts one failure too many
+                self._log.settle()
+
+    # ------------------------------------------------------------------------------------ sessions
+
     def _open(self) -> None:
         """Begin a session. State in memory that stands where the log does goes on as it is."""
-        self._committed = self._log.open()
+        standing = self._log.open()
         self.counters.sessions += 1
-        if self._state_at == self._committed:
-            if self._pending is not None:  # its commit was applied, only the answer was lost
-                self.counters.count(self._pending)
+        self._silence.begin()
+        if self.counters.sessions == 1:
+            self._caution.begin(standing)
+        pending, self._pending = self._pending, None
+        if self._point is not None and self._point.chain == standing.point.chain:
+            if pending is not None:  # its commit was applied, only the answer was lost
+                self.counters.count(pending.outcome)
+        elif pending is not None and pending.before.chain == standing.point.chain and self._is_unchanged(pending):
+            self._commit(pending)
         else:
-            self._recover()
-        self._pending = None
+            self._recover(standing.point)
+        if standing.gaps:
+            self._lose(standing)
 
-    def _recover(self) -> None:
-        """Bring the state to the committed offsets: the newest snapshot, then the log, without output."""
-        self._state_at = None
-        found = self._snapshots.load(self._committed) if self._snapshots else None
-        at, data = found or ({}, None)
-        self._detector.load(data)
-        self._snapshot_at, self._entries_since, self._snapshot_time = at, 0, self._clock()
-        while behind := {s: last for s, last in self._committed.items() if at.get(s, _START) < last}:
-            if self._stop.is_set():
-                return
+    def _is_unchanged(self, pending: _Pending) -> bool:
+        """Whether the log still has what a batch was made of whose commit was lost on the way."""
+        at = pending.before.offsets
+        while behind := missing(at, pending.after.offsets):
             batch = self._log.read(at, behind)
             if not any(map(len, batch)):
-                gaps = [f"stream {s} from {at.get(s, 'its beginning')} to {last}" for s, last in behind.items()]
-                raise HistoryError(f"the log has lost what the state is rebuilt from: {', '.join(gaps)}")
-            self._detector.apply(batch)
-            self.counters.replayed += self._count_entries(batch)
-            at = at | _ends(batch)
-        self._state_at = at
+                return False
+            at = moved(at, batch)
+        return all(at[stream].digest == position.digest for stream, position in pending.after.offsets.items())
+
+    def _recover(self, target: Point) -> None:
+        """Bring the state to where the log stands."""
+        self._point = None
+        recovery = Recovery(self._log, self._detector, self._snapshots, self._stop.is_set)
+        try:
+            recovery.to(target)
+        except HistoryError as error:
+            if not self._options.goes_on:
+                raise
+            recovery.to_nearest(target)
+            self._report(f"{error}; what lies between is missing in the state from now on")
+        finally:
+            self.counters.replayed += recovery.replayed
+        self._point, self._snapshot_time, self._since_snapshot = target, self._clock(), recovery.replayed
+
+    def _lose(self, standing: Standing) -> None:
+        """Entries are gone that were never applied: stop with their number, or write it down and go on."""
+        numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
+        for stream, lost in numbers.items():
+            what = f"stream {stream} has lost {'an unknown number of' if lost is None else lost} entries"
+            behind = f"{what} behind {standing.gaps[stream][1].entry} that were not applied"
+            if not self._options.goes_on:
+                raise HistoryError(behind)
+            self._report(behind)
+            self.counters.lost += lost or 0
+        assert self._point is not None, "a session begins with recovery"
+        commit = Commit({stream: at for stream, (_, at) in standing.gaps.items()}, gaps=numbers)
+        self._commit(_Pending(self._point, commit, following(self._point, commit), Outcome()))
+        self._snapshot()
+
+    # --------------------------------------------------------------------------------------- turns
 
     def _turn(self) -> None:
-        """One batch: read, apply, commit."""
-        assert self._state_at is not None, "a session begins with recovery"
-        batch = self._log.read(self._state_at, None)
-        if not any(map(len, batch)):
-            return
-        ends = _ends(batch)
-        outcome = self._detector.apply(batch)
-        self._state_at, self._pending = self._state_at | ends, outcome
-        self._log.commit(Commit(ends, outcome.delivered(), outcome.bad, outcome.late, outcome.shadowed()))
-        self._committed, self._pending = self._state_at, None
-        self.counters.count(outcome)
-        self._count_entries(batch)
+        """Read, apply, commit; or let time move on where nothing comes."""
+        assert self._point is not None, "a session begins with recovery"
+        batch = self._log.read(self._point.offsets, None, self._caution.limit)
+        batch = [entries for entries in self._caution.first(batch) if len(entries)]
+        self._silence.heard({entries.stream for entries in batch}, self._clock())
+        idle = self._silence.idle(self._point.idle)
+        if batch:
+            self._apply(batch, idle)
+        elif idle:
+            self._advance(idle)
+
+    def _apply(self, batch: Sequence[Entries], idle: frozenset[int]) -> None:
+        assert self._point is not None, "a session begins with recovery"
+        offsets = moved(self._point.offsets, batch)
+        offsets = {entries.stream: offsets[entries.stream] for entries in batch}
+        is_aside = self._caution.is_suspect(batch)
+        if is_aside:
+            outcome = self._detector.put_aside(batch, "poison")
+            self.counters.put_aside += 1
+        else:
+            self._caution.before(batch, self._log)
+            outcome = self._detector.apply(batch, idle)
+        self._seal(outcome, Commit(offsets, idle=idle, is_aside=is_aside))
+        if self._caution.after(batch):
+            self._log.settle()
+        self._since_snapshot += sum(map(len, batch))
+
+    def _advance(self, idle: frozenset[int]) -> None:
+        """Let time move on: once for streams that have become idle, and again and again when all are."""
+        assert self._point is not None, "a session begins with recovery"
+        until_us = None
+        if len(idle) == self._options.streams and self._silence.is_time():
+            until_us = self._detector.time_after(int(self._silence.of_all() * 1e6))
+        if until_us is not None or idle != self._point.idle:
+            self._seal(self._detector.advance(idle, until_us), Commit({}, idle=idle, until_us=until_us))
+            self._since_snapshot += 1
+
+    def _seal(self, outcome: Outcome, commit: Commit) -> None:
+        """Commit what a turn has caused."""
+        assert self._point is not None, "a session begins with recovery"
+        commit.alerts, commit.shadow = outcome.delivered(), outcome.shadowed()
+        commit.dead, commit.late = outcome.bad, outcome.late
+        self._commit(_Pending(self._point, commit, following(self._point, commit), outcome))
+
+    def _commit(self, pending: _Pending) -> None:
+        """Until it is answered nobody knows whether it was applied; the state is beyond it already."""
+        self._pending, self._point = pending, pending.after
+        self._log.commit(pending.before, pending.commit, pending.after)
+        self._pending = None
+        self.counters.count(pending.outcome)
+
+    # ------------------------------------------------------------------------- rules and snapshots
 
     def _change_if_asked(self) -> None:
         """Let changed rules take over, and keep where they begin."""
@@ -233,29 +354,30 @@ class Runtime:
         self._snapshot()
         change.done()
 
-    def _count_entries(self, batch: Sequence[Entries]) -> int:
-        """How many entries; they bring the next snapshot nearer."""
-        count = sum(map(len, batch))
-        self._entries_since += count
-        return count
-
     def _snapshot_if_due(self) -> None:
-        late = self._clock() - self._snapshot_time >= self._options.snapshot_s
-        if self._committed != self._snapshot_at and (late or self._entries_since >= self._options.snapshot_entries):
+        is_late = self._clock() - self._snapshot_time >= self._options.snapshot_s
+        if self._since_snapshot and (is_late or self._since_snapshot >= self._options.snapshot_entries):
             self._snapshot()
 
     def _snapshot(self) -> None:
         """Keep the committed state. Without room for it the loop goes on: a snapshot only saves time."""
-        if self._snapshots is None:
+        if self._snapshots is None or self._point is None or not self._point.seq:
             return
         try:
-            self._snapshots.save(self._committed, self._detector.dump())
+            self._snapshots.save(self._point, self._detector.dump())
             self.counters.snapshots += 1
         except OSError as error:
             self._report(f"no snapshot could be written: {error}")
-        self._snapshot_at, self._entries_since, self._snapshot_time = self._committed, 0, self._clock()
+        else:
+            self._log.trim(self._snapshots.points()[-1])
+        self._snapshot_time, self._since_snapshot = self._clock(), 0
 
 
-def _ends(batch: Sequence[Entries]) -> Offsets:
-    """The last entry of every stream in a batch."""
-    return {entries.stream: entries.id(-1) for entries in batch if len(entries)}
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A commit that has not been answered."""
+
+    before: Point
+    commit: Commit
+    after: Point
+    outcome: Outcome

@@ -15,7 +15,7 @@ from cep.adapters.files.snapshots import KEEP, DirectorySnapshots
 from cep.adapters.files.source import read_files, total_bytes
 from cep.decode import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
-from cep.ports import EntryId
+from cep.ports import EntryId, Point, Position
 
 
 def read(*paths: Path | str, format: str | None = None) -> list[tuple[int, list[bytes]]]:
@@ -104,31 +104,44 @@ def test_sinks(tmp_path: Path) -> None:
     assert (tmp_path / "alerts").read_bytes() == b"a\nb\n"
 
 
-def test_snapshots_newest_that_is_not_past(tmp_path: Path) -> None:
-    store = DirectorySnapshots(tmp_path / "s", "mine", ["a", "b"])
-    for n in range(1, 6):
-        store.save({0: EntryId(n, 0), 1: EntryId(1, n)}, b"state %d" % n)
-    assert len(list((tmp_path / "s").iterdir())) == KEEP
-    assert store.load({0: EntryId(9, 0), 1: EntryId(9, 0)}) == ({0: EntryId(5, 0), 1: EntryId(1, 5)}, b"state 5")
-    assert store.load({0: EntryId(4, 9), 1: EntryId(9, 0)}) == ({0: EntryId(4, 0), 1: EntryId(1, 4)}, b"state 4")
-    assert store.load({0: EntryId(9, 9)}) is None
-    assert store.load({0: EntryId(1, 0), 1: EntryId(9, 0)}) is None
-    assert (
-        DirectorySnapshots(tmp_path / "s", "another's", ["a", "b"]).load({0: EntryId(9, 0), 1: EntryId(9, 0)}) is None
+def point(seq: int, chain: str = "ab") -> Point:
+    return Point(
+        seq, chain, {0: Position(EntryId(seq, 0), seq, 7), 1: Position(EntryId(1, seq), 2 * seq, 8)}, frozenset({1})
     )
 
 
+def test_the_newest_snapshots_are_kept_under_the_names_of_streams(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path / "s", "mine", ["a", "b"])
+    for n in (1, 2, 4, 3, 5):
+        store.save(point(n), b"state %d" % n)
+    assert list(store.points()) == [point(5), point(4), point(3)]
+    assert len(list((tmp_path / "s").iterdir())) == KEEP
+    assert [store.load(point(n)) for n in (5, 4, 1)] == [b"state 5", b"state 4", None]
+    assert store.load(point(5, "cd")) is None
+    store.discard(point(4))
+    swapped = DirectorySnapshots(tmp_path / "s", "mine", ["b", "c"])
+    assert list(swapped.points()) == [
+        Point(n, "ab", {0: Position(EntryId(1, n), 2 * n, 8)}, frozenset({0})) for n in (5, 3)
+    ]
+    assert list(DirectorySnapshots(tmp_path / "s", "another's", ["a", "b"]).points()) == []
+
+
 def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
-    store = DirectorySnapshots(tmp_path, "mine", ["a"])
-    store.save({0: EntryId(1, 0)}, b"old")
-    store.save({0: EntryId(2, 0)}, b"new")
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    store.save(point(1), b"old")
+    store.save(point(2), b"new")
     newest = max(tmp_path.iterdir())
     content = newest.read_bytes()
-    upto = {0: EntryId(9, 0)}
+
+    def found() -> list[tuple[Point, bytes]]:
+        return [(kept, data) for kept in store.points() if (data := store.load(kept)) is not None]
+
     for at in range(len(content)):
         newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        assert store.load(upto) == ({0: EntryId(1, 0)}, b"old")
+        assert found() == [(point(1), b"old")]
         newest.write_bytes(content[:at])
-        assert store.load(upto) == ({0: EntryId(1, 0)}, b"old")
+        assert found() == [(point(1), b"old")]
     newest.write_bytes(content)
-    assert store.load(upto) == ({0: EntryId(2, 0)}, b"new")
+    assert found() == [(point(2), b"new"), (point(1), b"old")]
+    newest.rename(newest.with_name(f"{7:012d}-ab.snapshot"))
+    assert found() == [(point(1), b"old")]

@@ -217,6 +217,7 @@ def test_a_table_in_redis_is_looked_at_again(
     loaded, ruleset = without_mistakes([str(file)], tables.read, before.checked)
     program, detector = build(ruleset, before.compiled)
     watcher = reload.Watcher([str(file)], loaded, before, tables, program, Journal("json"))
+    changed = watcher.subscribe()
 
     def wait(until: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -226,7 +227,7 @@ def test_a_table_in_redis_is_looked_at_again(
 
     def change() -> Change:
         found: list[Change] = []
-        wait(lambda: found or ((made := watcher.changed()) is not None and not found.append(made)))
+        wait(lambda: found or ((made := changed()) is not None and not found.append(made)))
         return found[0]
 
     def is_refused() -> bool:
@@ -240,7 +241,7 @@ def test_a_table_in_redis_is_looked_at_again(
         assert made.detector.anew == []  # type: ignore[attr-defined]
         client.hset("bars", "b", "seven")
         wait(is_refused)
-        assert watcher.changed() is None
+        assert changed() is None
         client.hset("bars", "b", '{"bar": 8}')
         assert rows_of(change()) == {"a": 5, "b": 8}
         own_server.kill()

@@ -44,19 +44,19 @@ def test_replies_are_read_in_place_where_entries_have_one_field(seed: int) -> No
     rng = random.Random(seed)
     most_fields = 1 + seed % 2
     streams = [[name, entries_of(rng, rng.randrange(1, 6), most_fields)] for name in (b"b", b"a") if rng.random() < 0.8]
-    found = of_streams(packed(streams or None), ["a", "b"])
+    found = of_streams(packed(streams or None), ["a", "b"], [0, 0])
     assert [(entries.stream, seen(entries)) for entries in found] == [
         ({b"a": 0, b"b": 1}[name], entries) for name, entries in streams
     ]
     if most_fields == 1:
         assert all(isinstance(entries.fields, Lines) for entries in found)
     for _, entries in streams:
-        assert seen(of_range(packed(entries), 0)) == entries
+        assert seen(of_range(packed(entries), 0, 0)) == entries
 
 
 def test_a_null_and_an_entry_without_fields_are_read_by_the_library() -> None:
-    assert of_streams(b"*-1\r\n", ["a"]) == []
-    assert len(of_range(b"*0\r\n", 0)) == 0
+    assert of_streams(b"*-1\r\n", ["a"], [0]) == []
+    assert len(of_range(b"*0\r\n", 0, 0)) == 0
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -78,5 +78,5 @@ def test_the_end_of_a_reply_is_found_however_it_arrives(seed: int) -> None:
 
 
 def test_ids_beyond_63_bits_are_told_from_others() -> None:
-    found = of_range(packed([[b"18446744073709551615-9223372036854775806", [b"e", b"1"]]]), 0)
+    found = of_range(packed([[b"18446744073709551615-9223372036854775806", [b"e", b"1"]]]), 0, 0)
     assert (int(found.ms[0]), int(found.seq[0])) == (rp.ID_MAX, rp.ID_MAX - 1)

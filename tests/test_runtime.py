@@ -10,16 +10,35 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cep.adapters.files.snapshots import DirectorySnapshots
+from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
+from cep.adapters.redis.session import Session
 from cep.errors import ConfigurationError
-from cep.ports import BadEvent, Commit, Entries, EntryId, FencedError, LateEvent, LogError, Offsets
-from cep.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, HistoryError, Options, Outcome, Runtime
+from cep.history import following
+from cep.ports import (
+    BadEvent,
+    Commit,
+    Entries,
+    EntryId,
+    FencedError,
+    LateEvent,
+    LogError,
+    Offsets,
+    Point,
+    Position,
+    Standing,
+    Turn,
+)
+from cep.recovery import HistoryError
+from cep.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, Options, Outcome, Runtime
 from tests.servers import Server, own_server
 
 __all__ = ["own_server"]
@@ -29,13 +48,17 @@ IMPATIENT = Options(snapshot_entries=50, snapshot_s=1e9, backoff_s=(0.0,))
 class Chain:
     """Its state is a digest of all it has seen, so an entry lost, doubled or out of turn changes all alerts."""
 
+    deadly: frozenset[bytes] = frozenset()
+
     def __init__(self) -> None:
         self.state = b""
 
-    def apply(self, batch: Sequence[Entries]) -> Outcome:
+    def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         outcome, shadow = Outcome(), set()
         for entries in batch:
             for row, fields in enumerate(entries.fields):
+                if fields[1] in self.deadly:
+                    raise KeyboardInterrupt  # as if it had killed the process
                 self.state = hashlib.blake2b(self.state + fields[1], digest_size=16).digest()
                 outcome.events += 1
                 if self.state[0] < 60:
@@ -48,6 +71,16 @@ class Chain:
                     outcome.late.append(LateEvent(entries.stream, entries.id(row), 0, self.state))
         outcome.shadow = frozenset(shadow)
         return outcome
+
+    def advance(self, idle: frozenset[int], until_us: int | None) -> Outcome:
+        self.state = hashlib.blake2b(self.state + repr((sorted(idle), until_us)).encode(), digest_size=16).digest()
+        return Outcome(alerts=[self.state.hex().encode()])
+
+    def time_after(self, silent_us: int) -> int | None:
+        return silent_us if self.state else None
+
+    def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
+        return Outcome(bad=[BadEvent(e.stream, e.id(0), 0, reason, "", "", e.fields[0][1]) for e in batch])
 
     def dump(self) -> bytes:
         return self.state
@@ -69,37 +102,68 @@ class FlakyLog:
 
     def __init__(self, events: Sequence[bytes], rng: random.Random, fault: float) -> None:
         self.events, self.rng, self.fault = list(events), rng, fault
-        self.at, self.done = EntryId(0, 0), Commit({})
+        self.history, self.done = [Turn(Point())], Commit({})
+        self.failures, self.named, self.trimmed = 0, None, 0
+        self.gaps: dict[int, tuple[int | None, Position]] = {}
         self.faults = True
         self.on_end = lambda: None
+
+    @property
+    def at(self) -> int:
+        return self.history[-1].point.offsets.get(0, Position()).ordinal
+
+    def applied(self, count: int) -> None:
+        """As if somebody had applied so many entries, without output."""
+        digest = zlib.crc32(b"".join(self.events[:count]))
+        self.history.append(Turn(Point(1, "1", {0: Position(EntryId(count, 0), count, digest)})))
 
     def maybe_fail(self) -> None:
         if self.faults and self.rng.random() < self.fault:
             raise LogError("cut")
 
-    def open(self) -> Offsets:
+    def open(self) -> Standing:
         self.maybe_fail()
-        return {0: self.at} if self.at.ms else {}
+        return Standing(self.history[-1].point, self.failures, self.named, self.gaps)
 
-    def read(self, after: Offsets, upto: Offsets | None) -> list[Entries]:
+    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
         self.maybe_fail()
-        first = after.get(0, EntryId(0, 0)).ms
-        final = len(self.events) if upto is None else upto[0].ms
-        final = min(final, len(self.events), first + self.rng.randrange(1, 40))
-        ids = range(first + 1, final + 1)
+        at = after.get(0, Position())
+        final = len(self.events) if upto is None else upto[0].entry.ms
+        final = min(final, len(self.events), at.entry.ms + (limit or self.rng.randrange(1, 40)))
+        ids = range(at.entry.ms + 1, final + 1)
         if not ids and upto is None:
             self.on_end()
-        return [Entries.of(0, [(EntryId(n, 0), [b"e", self.events[n - 1]]) for n in ids])] if ids else []
+        if not ids or ids[0] <= self.trimmed:
+            return []
+        entries = Entries.of(0, [(EntryId(n, 0), [b"e", self.events[n - 1]]) for n in ids])
+        entries.digest = zlib.crc32(b"".join(self.events[at.entry.ms : final]), at.digest)
+        return [entries]
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, before: Point, commit: Commit, after: Point) -> None:
         self.maybe_fail()
-        assert commit.offsets[0] > self.at
-        self.at = commit.offsets[0]
+        assert before == self.history[-1].point
+        assert after == following(before, commit)
+        self.history.append(Turn(after, commit.until_us, commit.is_aside, commit.gaps))
         self.done.alerts += commit.alerts
         self.done.dead += commit.dead
         self.done.late += commit.late
         self.done.shadow += commit.shadow
+        if commit.gaps:
+            self.gaps = {}
         self.maybe_fail()
+
+    def turns(self, since: Point, upto: Point) -> Sequence[Turn] | None:
+        places = [n for n, turn in enumerate(self.history) if turn.point.chain == since.chain]
+        return self.history[places[0] + 1 :] if places else None
+
+    def suspect(self, stream: int, entry: EntryId) -> None:
+        self.named = (stream, entry)
+
+    def settle(self) -> None:
+        self.failures = 0
+
+    def trim(self, oldest: Point) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -107,14 +171,19 @@ class FlakyLog:
 
 class MemorySnapshots:
     def __init__(self) -> None:
-        self.kept: list[tuple[Offsets, bytes]] = []
+        self.kept: list[tuple[Point, bytes]] = []
 
-    def save(self, offsets: Offsets, data: bytes) -> None:
-        self.kept.append((dict(offsets), data))
+    def save(self, point: Point, data: bytes) -> None:
+        self.kept.append((point, data))
 
-    def load(self, upto: Offsets) -> tuple[Offsets, bytes] | None:
-        usable = [kept for kept in self.kept if all(at <= upto.get(s, EntryId(0, 0)) for s, at in kept[0].items())]
-        return usable[-1] if usable else None
+    def points(self) -> Sequence[Point]:
+        return [point for point, _ in reversed(self.kept)]
+
+    def load(self, point: Point) -> bytes | None:
+        return next((data for kept, data in reversed(self.kept) if kept == point), None)
+
+    def discard(self, point: Point) -> None:
+        self.kept = [(kept, data) for kept, data in self.kept if kept != point]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -123,7 +192,7 @@ def test_faults_change_nothing(seed: int) -> None:
     events = [b"%d" % rng.randrange(10**9) for _ in range(500)]
     log, snapshots = FlakyLog(events, rng, fault=0.1), MemorySnapshots()
     counters = []
-    while log.at.ms < len(events):  # each time with an empty memory, as after a crash
+    while log.at < len(events):  # each time with an empty memory, as after a crash
         stop = threading.Event()
         log.on_end = stop.set
         twist = random.Random(seed)  # rules change now and then into some that mean the same
@@ -171,7 +240,7 @@ def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
     log.on_end = stop.set
     first = Runtime(log, Chain(), snapshots, options=IMPATIENT, stop=stop)
     first.run()
-    assert snapshots.kept[-1][0] == {0: EntryId(300, 0)}
+    assert snapshots.kept[-1][0] == log.history[-1].point
     assert first.counters.snapshots == len(snapshots.kept) >= 4
     stop.clear()
     second = Runtime(log, Chain(), snapshots, options=IMPATIENT, stop=stop)
@@ -181,12 +250,12 @@ def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
 
 def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
     log, snapshots, stop = FlakyLog([b"x"] * 300, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
-    log.at = EntryId(300, 0)
+    log.applied(300)
 
     class Stopping(Chain):
-        def apply(self, batch: Sequence[Entries]) -> Outcome:
+        def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
             stop.set()
-            return super().apply(batch)
+            return super().apply(batch, idle)
 
     runtime = Runtime(log, Stopping(), snapshots, stop=stop)
     runtime.run()
@@ -196,7 +265,7 @@ def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
 
 def test_snapshots_by_the_clock_and_a_full_disk() -> None:
     class FullDisk(MemorySnapshots):
-        def save(self, offsets: Offsets, data: bytes) -> None:
+        def save(self, point: Point, data: bytes) -> None:
             raise OSError("no space left")
 
     seconds = iter(range(10_000))
@@ -205,22 +274,125 @@ def test_snapshots_by_the_clock_and_a_full_disk() -> None:
     log.on_end = stop.set
     options = Options(snapshot_s=3.0)
     Runtime(log, Chain(), FullDisk(), options=options, stop=stop, report=said.append, clock=lambda: next(seconds)).run()
-    assert log.at.ms == 300
+    assert log.at == 300
     assert len(said) >= 3
     assert set(said) == {"no snapshot could be written: no space left"}
 
 
 def test_history_that_is_gone_stops_the_loop() -> None:
-    log = FlakyLog([b"1", b"2"], random.Random(1), fault=0)
-    log.at = EntryId(5, 0)
-    with pytest.raises(HistoryError, match="stream 0 from 2-0 to 5-0"):
+    log = FlakyLog([b"1", b"2", b"3"], random.Random(1), fault=0)
+    log.applied(3)
+    log.trimmed = 1
+    with pytest.raises(HistoryError, match="stream 0 from its beginning to 3-0"):
         Runtime(log, Chain()).run()
+
+
+def test_entries_that_are_others_than_were_applied_stop_the_loop() -> None:
+    log = FlakyLog([b"1", b"2", b"3"], random.Random(1), fault=0)
+    log.applied(3)
+    log.events[1] = b"changed"
+    with pytest.raises(HistoryError, match="other entries up to 3-0"):
+        Runtime(log, Chain()).run()
+
+
+def test_a_snapshot_of_a_lost_history_is_passed_over_and_dropped() -> None:
+    log, snapshots, stop = (
+        FlakyLog([b"%d" % n for n in range(90)], random.Random(1), 0),
+        MemorySnapshots(),
+        threading.Event(),
+    )
+    log.on_end = stop.set
+    Runtime(log, Chain(), snapshots, options=IMPATIENT, stop=stop).run()
+    point, data = snapshots.kept[-1]
+    snapshots.save(replace(point, chain="of another branch"), data + b"!")
+    want = Chain()
+    want.apply(log.read({}, {0: Position(EntryId(90, 0))}, 90))
+    stop.clear()
+    detector = Chain()
+    Runtime(log, detector, snapshots, options=IMPATIENT, stop=stop).run()
+    assert detector.state == want.state
+    assert all(point.chain != "of another branch" for point in snapshots.points())
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_lost_entries_stop_the_loop_or_are_counted(goes_on: bool) -> None:
+    said: list[str] = []
+    log, stop = FlakyLog([b"%d" % n for n in range(50)], random.Random(1), fault=0), threading.Event()
+    log.applied(10)
+    log.gaps = {0: (7, log.history[-1].point.offsets[0]._replace(ordinal=17))}
+    log.on_end = stop.set
+    runtime = Runtime(log, Chain(), options=Options(goes_on=goes_on), stop=stop, report=said.append)
+    if goes_on:
+        runtime.run()
+        assert (runtime.counters.lost, log.at) == (7, 57)
+        assert said == ["stream 0 has lost 7 entries behind 10-0 that were not applied"]
+    else:
+        with pytest.raises(HistoryError, match="lost 7 entries behind 10-0"):
+            runtime.run()
+
+
+@pytest.mark.parametrize("place", [0, 3, 700, 1999])
+def test_an_entry_that_kills_is_put_aside(place: int) -> None:
+    """Each death ends a process; the fourth begins with care."""
+    events = [b"%d" % n for n in range(2000)]
+
+    class Mortal(Chain):
+        deadly = frozenset({events[place]})
+
+    log, snapshots, deaths = FlakyLog(events, random.Random(place), fault=0), MemorySnapshots(), 0
+    while log.at < len(events):
+        stop = threading.Event()
+        log.on_end = stop.set
+        log.failures += 1
+        try:
+            Runtime(log, Mortal(), snapshots if place % 2 else None, options=IMPATIENT, stop=stop).run()
+        except KeyboardInterrupt:
+            deaths += 1
+        assert deaths < 20
+    aside = [bad for bad in log.done.dead if bad.reason == "poison"]
+    assert [(bad.entry, bad.excerpt) for bad in aside] == [(EntryId(place + 1, 0), events[place])]
+    want = expected(events[:place] + events[place + 1 :])
+    assert log.done.alerts == want.delivered()
+    assert log.failures == 0
+
+
+def test_time_moves_on_while_all_streams_are_silent() -> None:
+    """And what was decided then is repeated by a recovery."""
+    log, stop, now = (
+        FlakyLog([b"%d" % n for n in range(20)], random.Random(1), fault=0),
+        threading.Event(),
+        iter(range(100)),
+    )
+    reads = 0
+
+    def on_end() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 12:
+            log.events += [b"more"] * 5
+        if reads == 30:
+            stop.set()
+
+    log.on_end = on_end
+    options = Options(idle_s={0: 5.0})
+    first = Chain()
+    Runtime(log, first, options=options, stop=stop, clock=lambda: next(now)).run()
+    ticks = [turn.until_us for turn in log.history if turn.until_us is not None]
+    assert len(ticks) > 10
+    assert ticks[:3] == sorted(set(ticks[:3]))
+    assert ticks[0] >= 5_000_000
+    assert all(turn.point.idle == {0} for turn in log.history if turn.until_us is not None)
+    log.rng = random.Random(2)
+    second, stop2 = Chain(), threading.Event()
+    log.on_end = stop2.set
+    Runtime(log, second, options=options, stop=stop2, clock=lambda: 0.0).run()
+    assert second.state == first.state
 
 
 @pytest.mark.parametrize("error", [FencedError("taken"), ConfigurationError("no AOF")])
 def test_errors_that_waiting_does_not_mend(error: Exception) -> None:
     class Refusing(FlakyLog):
-        def open(self) -> Offsets:
+        def open(self) -> Standing:
             raise error
 
     with pytest.raises(type(error)):
@@ -243,8 +415,8 @@ def main(url: str, directory: str) -> None:
     """The process under test: SIGTERM ends it, kill -9 as well."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    log = RedisLog(url, ["in"], "test")
-    log._count = 20
+    log = RedisLog(lambda: Session(url), ["in"], Keys("test"))
+    log._reader.count = 20
     Runtime(
         log,
         Chain(),

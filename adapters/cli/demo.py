@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cep
@@ -20,10 +21,11 @@ from cep.adapters.cli.run import stop_on_signals
 from cep.adapters.cli.town import MINUTE_MS, PLOTS, SPEED, Town
 from cep.adapters.cli.valkey import private_valkey
 from cep.adapters.cli.warmup import ensure_warm
+from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
 from cep.ports import LogError
-from cep.runtime import Runtime
+from cep.runtime import Options, Runtime
 
 _ALERTS = "alerts"
 _Hit = tuple[object, ...]  # a rule, and the first part of the key that it fired for
@@ -55,8 +57,8 @@ def demo(duration: str, rate: int, seed: int) -> int:
             f"{counted(len(program.rules), 'rule')} on {url}, {rate:,} events a second for {duration}; "
             f"a second shows {SPEED // 60} minutes, and Ctrl-C ends it"
         )
-        log = RedisLog(url, [stream.name for stream in program.streams], "demo", _ALERTS)
-        runtime = Runtime(log, detector, stop=stop, report=say)
+        log = RedisLog(partial(Session, url), [stream.name for stream in program.streams], Keys("demo", _ALERTS))
+        runtime = Runtime(log, detector, options=Options(streams=len(program.streams)), stop=stop, report=say)
         sender = _Sender(url, town, seconds, stop)
         with ThreadPoolExecutor(2) as threads:
             sending, serving = threads.submit(sender.send), threads.submit(runtime.run)

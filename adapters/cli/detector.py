@@ -37,10 +37,15 @@ def build(rules: RuleSet, known: Known | None = None, shards: int = 1) -> tuple[
     less often: it took a fifth of the time of a replay.
     """
     program = compile_rules(rules, known)
-    secret = _secret(program)
+    detector = detector_of(program, shards)
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
-    return program, RuleDetector(program, Alerting(program).render, dump, load, secret, shards)
+    return program, detector
+
+
+def detector_of(program: Program, shards: int = 1) -> RuleDetector:
+    """One more detector of a program."""
+    return RuleDetector(program, Alerting(program).render, dump, load, _secret(program), shards)
 
 
 def _secret(program: Program) -> bytes:

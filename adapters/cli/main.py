@@ -195,6 +195,11 @@ def run(
     snapshots: Annotated[str | None, Parameter(env_var="CEP_SNAPSHOTS")] = None,
     snapshot_seconds: Annotated[int, Parameter(env_var="CEP_SNAPSHOT_SECONDS", validator=AtLeastOne)] = 30,
     shards: Shards = 1,
+    partitions: Annotated[int | None, Parameter(env_var="CEP_PARTITIONS", validator=AtLeastOne)] = None,
+    worker: Annotated[str | None, Parameter(env_var="CEP_WORKER")] = None,
+    lease_seconds: Annotated[int, Parameter(env_var="CEP_LEASE_SECONDS", validator=AtLeastOne)] = 10,
+    trim: Annotated[bool, Parameter(env_var="CEP_TRIM", negative=())] = False,
+    on_gap: Annotated[Literal["halt", "continue"], Parameter(env_var="CEP_ON_GAP")] = "halt",
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
     log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
     report_seconds: Annotated[int, Parameter(env_var="CEP_REPORT_SECONDS", validator=AtLeastOne)] = 10,
@@ -208,7 +213,7 @@ def run(
     redis
         The server, redis://HOST:PORT/DB. CEP_REDIS_URL_FILE may name a file that holds it.
     group
-        Names the detector: of one group, the process that was started last runs.
+        Names the detector, of which one process runs, or several that share partitions.
     alerts
         The stream of alerts; dead letters, late events and alerts of shadow rules go to KEY:dlq, KEY:late, KEY:shadow.
     snapshots
@@ -217,6 +222,16 @@ def run(
         How often a snapshot is taken: a start reads no more than what came in since.
     shards
         In how many parts the keys stand, each with a thread; a snapshot keeps its own number.
+    partitions
+        Into how many parts the streams are divided: STREAM:{p00} and so on, which workers of a group share.
+    worker
+        The name of this process among its group; by default the machine's. It takes over at once what it had before.
+    lease_seconds
+        How long another worker waits for one that has died.
+    trim
+        Delete from the streams what the oldest snapshot covers.
+    on_gap
+        Whether to stop, with the number, when a stream has lost entries that were not applied, or to note it and go on.
     allow_volatile
         Accept a server that loses data when it stops.
     log_format
@@ -226,7 +241,20 @@ def run(
     """
     from cep.adapters.cli.run import Service, run
 
-    service = Service(redis, group, alerts, snapshots, snapshot_seconds, allow_volatile, shards)
+    service = Service(
+        redis,
+        group,
+        alerts,
+        snapshots,
+        snapshot_seconds,
+        allow_volatile,
+        shards,
+        partitions,
+        worker,
+        lease_seconds,
+        trim,
+        on_gap == "continue",
+    )
     return run(path, service, log_format, report_seconds)
 
 

@@ -11,11 +11,12 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cep.adapters.cli.console import CommandError
-from cep.adapters.cli.detector import Before, build
+from cep.adapters.cli.detector import Before, build, detector_of
 from cep.adapters.cli.journal import Journal
 from cep.adapters.redis.tables import RedisTables
 from cep.detector import RuleDetector
@@ -31,8 +32,17 @@ EVERY_S = 0.1
 TABLES_EVERY_S = 5.0  # tables in Redis are read as a whole to be looked at
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Rules that are good: the number of the change, and when it was seen."""
+
+    program: Program
+    number: int
+    began_s: float
+
+
 class Watcher:
-    """Watches the files of a rule set from a thread of its own; `changed` is for the thread that runs the rules.
+    """Watches the files of a rule set from a thread of its own; each thread that runs the rules has a subscription.
 
     `loaded` is what runs, `program` made of it, and `before` what that has left; `tables` are those in Redis. `again`
     asks for a look at once, as SIGHUP does.
@@ -54,17 +64,32 @@ class Watcher:
         self._beside = frozenset(loaded.beside)
         self._seen = self._looks()
         self._content = self._digest({name: text.encode() for name, text in loaded.files.items()})
-        self._ready: Change | None = None
-        self._handing = threading.Lock()
+        self._ready = _Ready(program, 0, time.monotonic())
+        self._telling = threading.Lock()
+        self._told = 0
         self._again, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def changed(self) -> Change | None:
-        """A detector of changed rules, once."""
-        with self._handing:
-            change, self._ready = self._ready, None
-        return change
+    @property
+    def program(self) -> Program:
+        """Of the rules as they are now."""
+        return self._ready.program
+
+    def subscribe(self) -> Callable[[], Change | None]:
+        """What the runtime of a new detector of `program` asks between turns; it is given each change once."""
+        seen = self._ready
+
+        def changed() -> Change | None:
+            nonlocal seen
+            ready = self._ready
+            if ready is seen:
+                return None
+            seen = ready
+            detector = detector_of(ready.program)
+            return Change(detector, lambda: self._tell(ready, detector))
+
+        return changed
 
     def again(self) -> None:
         """Look at once, and load the rules whether they have changed or not."""
@@ -110,7 +135,7 @@ class Watcher:
             if found.ruleset is None:
                 self._refuse(found.diagnostics)
                 return
-            program, detector = build(found.ruleset, self._before.compiled)
+            program, _ = build(found.ruleset, self._before.compiled)
         except (CommandError, ConfigurationError, LogError, OSError) as error:
             self._missed = isinstance(error, ConfigurationError | LogError)
             self._journal.write(f"changed rules are refused: {error}", {}, "error")
@@ -118,8 +143,7 @@ class Watcher:
         if [stream.name for stream in program.streams] != self._streams:
             self._journal.write("changed rules are refused: other streams need a restart", {}, "error")
             return
-        with self._handing:
-            self._ready = Change(detector, lambda: self._tell(program, detector, began))
+        self._ready = _Ready(program, self._ready.number + 1, began)
 
     def _refuse(self, diagnostics: Iterable[Diagnostic]) -> None:
         errors = [d for d in diagnostics if d.severity == "error"]
@@ -127,10 +151,14 @@ class Watcher:
         for error in errors:
             self._journal.write(error.message, {"code": error.code, "at": str(error.span)}, "error")
 
-    def _tell(self, program: Program, detector: RuleDetector, began: float) -> None:
-        figures = {"rules": len(program.rules), "seconds": round(time.monotonic() - began, 3)}
-        anew = {"anew": " ".join(detector.anew)} if detector.anew else {}
-        self._journal.write("rules changed", {**figures, **anew})
+    def _tell(self, ready: _Ready, detector: RuleDetector) -> None:
+        """The first of the detectors has taken over."""
+        with self._telling:
+            is_first, self._told = self._told < ready.number, max(self._told, ready.number)
+        if is_first:
+            figures = {"rules": len(ready.program.rules), "seconds": round(time.monotonic() - ready.began_s, 3)}
+            anew = {"anew": " ".join(detector.anew)} if detector.anew else {}
+            self._journal.write("rules changed", {**figures, **anew})
 
     # ----------------------------------------------------------------------------------- files
 

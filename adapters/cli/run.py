@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from cep.adapters.cli.console import FAILED, OK, CommandError
-from cep.adapters.cli.detector import Before, build
+from cep.adapters.cli.detector import Before, build, detector_of
 from cep.adapters.cli.journal import Journal
+from cep.adapters.cli.partitions import Partitions
 from cep.adapters.cli.reload import Watcher
 from cep.adapters.cli.rules import without_mistakes
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.snapshots import DirectorySnapshots
+from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.tables import RedisTables
+from cep.adapters.redis.workers import Membership
 from cep.layout import Program
 from cep.ports import LogError
-from cep.runtime import Counters, HistoryError, Options, Runtime
+from cep.recovery import HistoryError
+from cep.runtime import Options, Runtime
 
 _URL_FILE = "CEP_REDIS_URL_FILE"
+_FIGURES = (
+    "events",
+    "alerts",
+    "shadow",
+    "bad",
+    "late",
+    "batches",
+    "replayed",
+    "snapshots",
+    "changes",
+    "lost",
+    "put_aside",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where events come from and alerts go to. `redis` may hold a password and is never shown as it is."""
+    """Where events come from and alerts go to. `redis` may hold a password and is never shown as it is.
+
+    partitions: None where streams are not divided. worker: whose leases are ours. goes_on: see `Options`.
+    """
 
     redis: str | None
     group: str
@@ -38,6 +60,11 @@ class Service:
     snapshot_s: int
     allow_volatile: bool
     shards: int
+    partitions: int | None = None
+    worker: str | None = None
+    lease_s: int = 10
+    trims: bool = False
+    goes_on: bool = False
 
     def url(self) -> str:
         """The server's address, also from a file. Raises CommandError."""
@@ -47,48 +74,44 @@ class Service:
             return Path(file).read_text("utf-8").strip()
         raise CommandError(f"no server is given: say --redis redis://HOST:PORT/0, or set CEP_REDIS_URL or {_URL_FILE}")
 
-    def store(self, program: Program) -> DirectorySnapshots | None:
-        """The snapshots of this group."""
+    def keys(self, partition: int | None = None) -> Keys:
+        """What the keys of a partition are called."""
+        return Keys(self.group, self.alerts, partition)
+
+    def store(self, program: Program, partition: int | None) -> DirectorySnapshots | None:
+        """The snapshots of a partition."""
         if self.snapshots is None:
             return None
-        return DirectorySnapshots(self.snapshots, self.group, [stream.name for stream in program.streams])
+        folder = Path(self.snapshots) / ("" if partition is None else f"p{partition:02d}")
+        return DirectorySnapshots(folder, self.group, [stream.name for stream in program.streams])
 
 
 def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
-    """Run until a signal: finish the batch, commit, keep a snapshot. Changed rules take over meanwhile."""
+    """Run until a signal: finish the turn, commit, keep a snapshot. Changed rules take over meanwhile."""
     journal = Journal(log_format)
     tables, before = RedisTables(service.url), Before()
     try:
         loaded, rules = without_mistakes(paths, tables.read, before.checked)
     except LogError as error:
         raise _unreached(error) from error
-    program, detector = build(rules, before.compiled, service.shards)
-    url = service.url()
-    store = service.store(program)
+    program, _ = build(rules, before.compiled, service.shards)
+    url, worker = service.url(), service.worker or socket.gethostname()
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
     _reach(url)
-    log = RedisLog(url, [s.name for s in program.streams], service.group, service.alerts, service.allow_volatile)
     stop = threading.Event()
-    options = Options(snapshot_s=service.snapshot_s)
     watcher = Watcher(paths, loaded, before, tables, program, journal)
-    runtime = Runtime(
-        log,
-        detector,
-        store,
-        options=options,
-        stop=stop,
-        report=lambda message: journal.write(message, {}, "warning"),
-        changed=watcher.changed,
-    )
+    membership = Membership(url, service.keys().own("workers"), worker, service.lease_s) if service.partitions else None
+    made = _Maker(url, service, worker, watcher, journal)
+    partitions = Partitions(service.partitions, membership, worker, made.runtime, journal)
     stop_on_signals(stop)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, frame: watcher.again())
     began = {"server": public_name(url), "group": service.group, "alerts": service.alerts, "rules": len(program.rules)}
     journal.write("started", began)
-    reporter = threading.Thread(target=_report, args=(journal, runtime.counters, stop, report_s), daemon=True)
+    reporter = threading.Thread(target=_report, args=(journal, partitions, stop, report_s), daemon=True)
     reporter.start()
     try:
-        runtime.run()
+        partitions.run(stop)
     except (LogError, HistoryError) as error:
         journal.write(str(error), {}, "error")
         return FAILED
@@ -96,8 +119,48 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
         stop.set()
         reporter.join()
         watcher.close()
-    journal.write("stopped", _figures(runtime.counters))
+    journal.write("stopped", _figures(partitions))
     return OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the runtimes of partitions."""
+
+    url: str
+    service: Service
+    worker: str
+    watcher: Watcher
+    journal: Journal
+
+    def runtime(self, partition: int | None, stop: threading.Event) -> Runtime:
+        """One that is ready to run."""
+        service, changed, program = self.service, self.watcher.subscribe(), self.watcher.program
+        log = RedisLog(
+            partial(Session, self.url),
+            [stream.name for stream in program.streams],
+            service.keys(partition),
+            worker=self.worker,
+            lease_s=service.lease_s,
+            trims=service.trims,
+            allow_volatile=service.allow_volatile,
+        )
+        options = Options(
+            snapshot_s=service.snapshot_s,
+            streams=len(program.streams),
+            idle_s={n: stream.idle_us / 1e6 for n, stream in enumerate(program.streams) if stream.idle_us is not None},
+            goes_on=service.goes_on,
+        )
+        where = {} if partition is None else {"partition": partition}
+        return Runtime(
+            log,
+            detector_of(program, service.shards),
+            service.store(program, partition),
+            options=options,
+            stop=stop,
+            report=lambda message: self.journal.write(message, where, "warning"),
+            changed=changed,
+        )
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -124,16 +187,17 @@ def _unreached(error: LogError) -> CommandError:
     return CommandError(f"cannot connect to {error}: start the server, or give another address with --redis", FAILED)
 
 
-def _figures(counters: Counters) -> dict[str, int]:
-    names = ("events", "alerts", "shadow", "bad", "late", "batches", "replayed", "snapshots", "changes")
-    return {name: getattr(counters, name) for name in names} | {"unknown": sum(counters.unknown.values())}
+def _figures(partitions: Partitions) -> dict[str, int]:
+    counters = partitions.counters()
+    found = {name: sum(getattr(c, name) for c in counters) for name in _FIGURES}
+    return found | {"unknown": sum(sum(c.unknown.values()) for c in counters)}
 
 
-def _report(journal: Journal, counters: Counters, stop: threading.Event, every_s: int) -> None:
+def _report(journal: Journal, partitions: Partitions, stop: threading.Event, every_s: int) -> None:
     """Log the figures now and then, while they change."""
-    before = _figures(counters)
+    before = _figures(partitions)
     while not stop.wait(every_s):
-        now = _figures(counters)
+        now = _figures(partitions)
         if now != before:
             speed = (now["events"] - before["events"]) // every_s
             journal.write("progress", {"events_per_s": speed, **now})

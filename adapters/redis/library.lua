@@ -1,74 +1,234 @@
-#!lua name=cep_v2
+#!lua name=cep_v3
 
--- The commit of a batch. Scripts do not roll back, so every check stands before the first write.
--- KEYS: meta, alerts, dead letters, late events, shadow alerts. meta is a hash: token, seq, digest, and "offset:<stream>" for each stream.
+-- How the detector moves on. Scripts do not roll back, so every check stands before the first write.
+--
+-- KEYS of every function: 1 meta, 2 alerts, 3 dead letters, 4 late events, 5 shadow alerts, 6 journal, 7 lease, and
+-- behind them the input streams.
+-- meta is a hash: token, epoch, seq, chain, failures, suspect, marked, and for each stream "offset:<key>" (the last
+-- entry applied), "count:<key>" (its ordinal), "digest:<key>" and "deleted:<key>" (up to where deletions are known).
+
+local META, JOURNAL, LEASE, STREAMS = 1, 6, 7, 7
 
 local function is_a(kind, key)
   local found = redis.call('TYPE', key)['ok']
   return found == 'none' or found == kind
 end
 
+local function info_of(key)
+  local found = {}
+  if redis.call('EXISTS', key) == 0 then return nil end
+  local info = redis.call('XINFO', 'STREAM', key)
+  for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
+  return found
+end
+
+local function parts_of(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms, seq
+end
+
+-- Ids are 64 bits wide and numbers here are doubles, so digits are compared.
+local function less_digits(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+local function is_before(a, b)
+  local a_ms, a_seq = parts_of(a)
+  local b_ms, b_seq = parts_of(b)
+  if a_ms ~= b_ms then return less_digits(a_ms, b_ms) end
+  return a_seq ~= b_seq and less_digits(a_seq, b_seq)
+end
+
 -- Whether an entry <seq>-0 may be appended: outputs have ids of their own, so that none can be appended twice.
 local function accepts(key, seq)
-  if redis.call('EXISTS', key) == 0 then return true end
-  local info = redis.call('XINFO', 'STREAM', key)
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then return tonumber(string.match(info[i + 1], '^%d+')) < seq end
-  end
+  local info = info_of(key)
+  return not info or tonumber((parts_of(info['last-generated-id']))) < seq
 end
 
 local function outputs_refuse(keys, seq)
-  if not is_a('hash', keys[1]) then return redis.error_reply('CEPTYPE ' .. keys[1] .. ' is not a hash') end
-  for i = 2, 5 do
+  if not is_a('hash', keys[META]) then return redis.error_reply('CEPTYPE ' .. keys[META] .. ' is not a hash') end
+  if not is_a('string', keys[LEASE]) then return redis.error_reply('CEPTYPE ' .. keys[LEASE] .. ' is not a string') end
+  for i = 2, JOURNAL do
     if not is_a('stream', keys[i]) then return redis.error_reply('CEPTYPE ' .. keys[i] .. ' is not a stream') end
     if not accepts(keys[i], seq) then return redis.error_reply('CEPFOREIGN ' .. keys[i]) end
   end
 end
 
--- ARGV: token. Takes the log over; returns meta as a flat list.
-local function acquire(keys, args)
-  local seq = is_a('hash', keys[1]) and tonumber(redis.call('HGET', keys[1], 'seq') or '0') or 0
-  local refusal = outputs_refuse(keys, seq + 1)
-  if refusal then return refusal end
-  redis.call('HSET', keys[1], 'token', args[1])
-  return redis.call('HGETALL', keys[1])
+local function owner_refuses(keys, token)
+  if not is_a('hash', keys[META]) then return redis.error_reply('CEPTYPE ' .. keys[META] .. ' is not a hash') end
+  if redis.call('HGET', keys[META], 'token') ~= token then
+    return redis.error_reply('CEPFENCED another process has taken over')
+  end
 end
 
--- ARGV: token, seq, digest; then five lists, each with its length before it: meta fields and values of offsets,
--- alerts, dead letters (8 fields and values each), late events (4 fields and values each), shadow alerts.
-local function commit(keys, args)
-  local token, seq, digest = args[1], tonumber(args[2]), args[3]
-  if not is_a('hash', keys[1]) then return redis.error_reply('CEPTYPE ' .. keys[1] .. ' is not a hash') end
-  local meta = redis.call('HMGET', keys[1], 'token', 'seq', 'digest')
-  if meta[1] ~= token then return redis.error_reply('CEPFENCED another process has taken over') end
-  local last = tonumber(meta[2] or '0')
-  if last == seq and meta[3] == digest then return 'DUPLICATE' end
-  if last ~= seq - 1 then return redis.error_reply('CEPFORK commit ' .. seq .. ' after ' .. last) end
-  local refusal = outputs_refuse(keys, seq)
-  if refusal then return refusal end
+-- What a stream is like now: length, entries ever added, first id, last id, up to where entries were deleted.
+local function described(key)
+  local info = info_of(key)
+  if not info then return { '0', '0', '', '0-0', '0-0' } end
+  local first = info['first-entry']
+  return { tostring(info['length']), tostring(info['entries-added']), first and first[1] or '',
+           info['last-generated-id'], info['max-deleted-entry-id'] }
+end
 
-  local at = 4
-  local function list()
+-- ARGV: token, worker, time of the lease in ms, "1" where a process begins. Takes the log over; returns meta as a flat
+-- list, and each stream's description.
+local function acquire(keys, args)
+  local token, worker, ttl, begins = args[1], args[2], args[3], args[4]
+  local seq = is_a('hash', keys[META]) and tonumber(redis.call('HGET', keys[META], 'seq') or '0') or 0
+  local refusal = outputs_refuse(keys, seq + 1)
+  if refusal then return refusal end
+  local holder = redis.call('GET', keys[LEASE])
+  if holder and holder ~= worker then
+    return redis.error_reply('CEPOWNED ' .. holder .. ' holds it for ' .. redis.call('PTTL', keys[LEASE]) .. ' ms')
+  end
+  redis.call('HSET', keys[META], 'token', token)
+  redis.call('HINCRBY', keys[META], 'epoch', 1)
+  local meta = redis.call('HGETALL', keys[META])
+  if begins == '1' then redis.call('HINCRBY', keys[META], 'failures', 1) end
+  redis.call('SET', keys[LEASE], worker, 'PX', ttl)
+  local streams = {}
+  for i = STREAMS + 1, #keys do
+    local stream = described(keys[i])
+    streams[#streams + 1] = stream
+    if redis.call('HEXISTS', keys[META], 'offset:' .. keys[i]) == 0 then
+      redis.call('HSET', keys[META], 'deleted:' .. keys[i], stream[5])  -- before our time
+    end
+  end
+  return { meta, streams }
+end
+
+-- ARGV: token, worker, time of the lease in ms. Keeps the lease while there is nothing to commit.
+local function renew(keys, args)
+  local refusal = owner_refuses(keys, args[1])
+  if refusal then return refusal end
+  redis.call('SET', keys[LEASE], args[2], 'PX', args[3])
+  return 'OK'
+end
+
+-- ARGV: token. Lets go of the lease.
+local function release(keys, args)
+  local refusal = owner_refuses(keys, args[1])
+  if refusal then return refusal end
+  redis.call('DEL', keys[LEASE])
+  return 'OK'
+end
+
+-- ARGV: token, field, value. Notes something in meta: a suspect, or that nothing has failed.
+local function note(keys, args)
+  local refusal = owner_refuses(keys, args[1])
+  if refusal then return refusal end
+  redis.call('HSET', keys[META], args[2], args[3])
+  return 'OK'
+end
+
+-- Whether some entries, the last of which is `offset`, the `count`th ever, are not just what stands behind the last
+-- offset, or are gone meanwhile.
+local function stream_refuses(meta, key, entries, offset, count)
+  if not is_a('stream', key) then return redis.error_reply('CEPTYPE ' .. key .. ' is not a stream') end
+  local function gap(what) return redis.error_reply('CEPGAP ' .. key .. ' ' .. what) end
+  local info = info_of(key)
+  if not info or #redis.call('XRANGE', key, offset, offset) == 0 then return gap('no longer has ' .. offset) end
+  local known = redis.call('HMGET', meta, 'offset:' .. key, 'deleted:' .. key)
+  local last, deleted = known[1] or '0-0', info['max-deleted-entry-id']
+  local added, trimmed = tonumber(info['entries-added']), tonumber(info['entries-added']) - tonumber(info['length'])
+  if added < count then return gap('was begun anew') end
+  if is_before(last, info['first-entry'][1]) and trimmed > count - entries then return gap('has lost entries') end
+  if is_before(known[2] or '0-0', deleted) and is_before(last, deleted) then return gap('has lost entries') end
+end
+
+-- Reads lists that stand one behind the other in args, each with its length before it: where the next begins and ends.
+local function lists_of(args, at)
+  return function()
     local first, count = at + 1, tonumber(args[at])
     at = first + count
     return first, at - 1
   end
-  local function append(key, width)
-    local first, final = list()
-    local n = 0
-    for i = first, final, width do
-      redis.call('XADD', key, seq .. '-' .. n, unpack(args, i, i + width - 1))
-      n = n + 1
+end
+
+-- Checks the streams that have moved, 6 words each; the fields and values of meta that they become, or a refusal.
+local function moved_streams(keys, args, first, final)
+  local fields = {}
+  for i = first, final, 6 do
+    local number, entries, offset, count, digest, deleted = unpack(args, i, i + 5)
+    local key = keys[STREAMS + number]
+    if deleted == '' then
+      local refusal = stream_refuses(keys[META], key, tonumber(entries), offset, tonumber(count))
+      if refusal then return nil, refusal end
+    else
+      fields[#fields + 1] = 'deleted:' .. key
+      fields[#fields + 1] = deleted
+    end
+    for name, value in pairs({ offset = offset, count = count, digest = digest }) do
+      fields[#fields + 1] = name .. ':' .. key
+      fields[#fields + 1] = value
     end
   end
-  local first, final = list()
-  redis.call('HSET', keys[1], 'seq', seq, 'digest', digest, unpack(args, first, final))
-  append(keys[2], 2)
-  append(keys[3], 16)
-  append(keys[4], 8)
-  append(keys[5], 2)
+  return fields
+end
+
+local function append(key, seq, args, first, final, width)
+  local n = 0
+  for i = first, final, width do
+    redis.call('XADD', key, seq .. '-' .. n, unpack(args, i, i + width - 1))
+    n = n + 1
+  end
+end
+
+-- ARGV: token, worker, time of the lease in ms, seq, chain before, chain after, the idle streams, "1" if the turn is
+-- not a plain one, what the journal is to say of it; then lists: of each stream that has moved its place, how many
+-- entries, offset, ordinal, digest, and up to where deletions are known where what is lost has been counted, otherwise
+-- ""; alerts, dead letters (8 fields and values each), late events (4), shadow alerts.
+local function commit(keys, args)
+  local token, worker, ttl, seq, before, after, idle, is_marked, turn = unpack(args, 1, 9)
+  local refusal = owner_refuses(keys, token)
+  if refusal then return refusal end
+  local meta = redis.call('HMGET', keys[META], 'seq', 'chain')
+  local last, chain = tonumber(meta[1] or '0'), meta[2] or ''
+  seq = tonumber(seq)
+  if last == seq and chain == after then return 'DUPLICATE' end
+  if last ~= seq - 1 or chain ~= before then
+    return redis.error_reply('CEPFORK commit ' .. seq .. ' after ' .. last)
+  end
+  refusal = outputs_refuse(keys, seq)
+  if refusal then return refusal end
+  local list, fields = lists_of(args, 10), nil
+  fields, refusal = moved_streams(keys, args, list())
+  if refusal then return refusal end
+
+  redis.call('HSET', keys[META], 'seq', seq, 'chain', after, 'idle', idle, unpack(fields))
+  if is_marked == '1' then redis.call('HSET', keys[META], 'marked', '1') end
+  redis.call('XADD', keys[JOURNAL], seq .. '-0', 'chain', after, 'turn', turn)
+  for place, width in ipairs({ 2, 16, 8, 2 }) do
+    local first, final = list()
+    append(keys[place + 1], seq, args, first, final, width)
+  end
+  redis.call('SET', keys[LEASE], worker, 'PX', ttl)
   return 'OK'
 end
 
-redis.register_function{ function_name = 'cep_v2_acquire', callback = acquire, flags = { 'allow-oom' } }
-redis.register_function{ function_name = 'cep_v2_commit', callback = commit, flags = { 'allow-oom' } }
+-- ARGV: token, the oldest seq that is still of use, and for each stream its oldest offset of use or "". Trims.
+local function trim(keys, args)
+  local refusal = owner_refuses(keys, args[1])
+  if refusal then return refusal end
+  redis.call('XTRIM', keys[JOURNAL], 'MINID', args[2] .. '-0')
+  for i = 3, #args do
+    local key = keys[STREAMS + i - 2]
+    local applied = redis.call('HGET', keys[META], 'offset:' .. key)
+    if args[i] ~= '' and applied and not is_before(applied, args[i]) then
+      redis.call('XTRIM', key, 'MINID', args[i])
+    end
+  end
+  return 'OK'
+end
+
+local function register(name, callback)
+  redis.register_function{ function_name = 'cep_v3_' .. name, callback = callback, flags = { 'allow-oom' } }
+end
+
+register('acquire', acquire)
+register('renew', renew)
+register('release', release)
+register('note', note)
+register('commit', commit)
+register('trim', trim)

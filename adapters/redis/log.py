@@ -1,163 +1,189 @@
 """Redis Streams as a `Log`: XREAD from our own offsets, and a commit that is one function call.
 
-Key names: an input stream's key is its name; `cep:{group}:meta` holds the offsets and who may move them; alerts, dead
-letters, late events and the alerts of shadow rules go to the streams `alerts`, `alerts:dlq`, `alerts:late` and
-`alerts:shadow` (or another name for `alerts`), which belong to one group alone. Their ids are `<seq>-<i>`, output i of
-commit seq.
+How keys are called: `keys.py`. Alerts, dead letters, late events and the alerts of shadow rules go to streams that
+belong to one group alone; their ids are `<seq>-<i>`, output i of commit seq. The journal has an entry `<seq>-0` for
+each commit.
 
-Nobody else may trim or delete what has not been applied yet.
+Safety does not rest on the lease, which only says when another may try: every function checks the token of who took the
+log over last, and a commit that its predecessor is the one it was made for.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from cep.adapters.redis.reply import of_range, of_streams
-from cep.adapters.redis.server import check_server, check_streams, load_library
-from cep.adapters.redis.session import BLOCK_S, ReplyError, Session
+from cep.adapters.redis.gaps import Stream, find_gap
+from cep.adapters.redis.keys import Keys
+from cep.adapters.redis.reader import Reader
+from cep.adapters.redis.server import LIBRARY, check_server, check_streams, load_library
+from cep.adapters.redis.session import ReplyError, Session
+from cep.adapters.redis.words import Wording, entry_id
 from cep.errors import ConfigurationError
-from cep.ports import BadEvent, Commit, Entries, EntryId, LateEvent, LogError, Offsets
+from cep.ports import Commit, Entries, EntryId, LogError, Offsets, OwnedError, Point, Standing, Turn
 
-COUNT_MIN, COUNT_MAX = 1, 8000
-REPLY_BYTES = 4 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
-COUNT_FIRST = 1000
-_START = EntryId(0, 0)
-_OFFSET = "offset:"
-ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
+LEASE_S = 10.0
+_JOURNAL_COUNT = 1000
 
 
 class RedisLog:
-    """A `Log` of the streams named, by their index. `group` names the detector: one owner at a time."""
+    """A `Log` of the streams named, by their index.
+
+    connect: a new connection to the server. keys: whose it is. worker: who we are; the lease of a worker of the same
+    name is ours as well, so that a process that has died is replaced at once. trims: whether streams are trimmed up to
+    the oldest snapshot.
+    """
 
     def __init__(
-        self, url: str, streams: Sequence[str], group: str, alerts: str = "alerts", allow_volatile: bool = False
+        self,
+        connect: Callable[[], Session],
+        streams: Sequence[str],
+        keys: Keys,
+        *,
+        worker: str = "",
+        lease_s: float = LEASE_S,
+        trims: bool = False,
+        allow_volatile: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        token: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
-        self._url, self._streams, self._allow_volatile = url, list(streams), allow_volatile
-        self._keys = [f"cep:{{{group}}}:meta", alerts, *(f"{alerts}:{part}" for part in ("dlq", "late", "shadow"))]
+        self._connect, self._clock, self._new_token = connect, clock, token
+        self._keys, self._trims, self._allow_volatile = keys, trims, allow_volatile
+        self._streams = keys.of_streams(streams)
+        self._all = [*keys.all_own(), *self._streams]
+        self._wording = Wording(self._streams)
         self._session: Session | None = None
-        self._reader: Session | None = None  # of its own, so that no commit waits behind a read that waits for entries
-        self._asked: list[str] | None = None  # the ids behind which the reader has been asked for entries
-        self._token, self._seq = "", 0
-        self._count = COUNT_FIRST
+        self._reader = Reader(connect, self._streams)
+        self._lease: tuple[str, int] = (worker or "one", int(lease_s * 1000))
+        self._token, self._begins, self._is_marked = "", True, False
+        self._deleted: dict[int, str] = {}  # of streams that have lost entries, up to where deletions are counted
+        self._renewed = 0.0
 
-    def open(self) -> Offsets:
+    def open(self) -> Standing:
         """Take the log over and fence who had it. Raises ConfigurationError where the promise could not hold."""
-        self.close()
-        session = self._session = Session(self._url)
+        self._leave()
+        session = self._session = self._connect()
         check_server(session, self._allow_volatile)
-        check_streams(session, [*self._streams, *self._keys[1:]])
+        check_streams(session, [*self._streams, *self._keys.outputs(), self._keys.own("journal")])
         load_library(session)
-        self._token = os.urandom(16).hex()
-        try:
-            reply = session.call("FCALL", "cep_v2_acquire", len(self._keys), *self._keys, self._token)
-        except ReplyError as error:
-            raise self._refusal(error) from error
-        meta = {key.decode(): value.decode() for key, value in zip(reply[::2], reply[1::2], strict=True)}
-        self._seq = int(meta.get("seq", 0))
-        offsets = {n: _entry_id(meta[_OFFSET + s]) for n, s in enumerate(self._streams) if _OFFSET + s in meta}
-        for number, offset in offsets.items():
-            self._check_history(session, self._streams[number], offset)
-        return offsets
+        self._token = self._new_token()
+        flat, described = self._call("acquire", *self._lease, "1" if self._begins else "0")
+        self._begins, self._renewed = False, self._clock()
+        meta = {key.decode(): value.decode() for key, value in zip(flat[::2], flat[1::2], strict=True)}
+        self._is_marked = "marked" in meta
+        point, gaps = self._wording.point(meta), {}
+        for number, words in enumerate(described):
+            key, stream = self._streams[number], Stream.of(words)
+            if number not in point.offsets:
+                point.offsets[number] = stream.beginning()
+                continue
+            self._check_end(session, key, stream.last, point.offsets[number].entry)
+            known = entry_id(meta.get(f"deleted:{key}", "0-0"))
+            if gap := find_gap(session, key, stream, point.offsets[number], known):
+                gaps[number], self._deleted[number] = gap, str(stream.deleted)
+        suspect = self._suspect_of(meta.get("suspect", ""))
+        return Standing(point, int(meta.get("failures", 0)), suspect, gaps)
 
-    def read(self, after: Offsets, upto: Offsets | None) -> Sequence[Entries]:
+    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> Sequence[Entries]:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
-        session = self._opened()
-        try:
-            batch, size = self._read_live(after) if upto is None else self._read_upto(session, after, upto)
-        except LogError:
-            self._count = max(COUNT_MIN, self._count // 2)  # the reply may have been too long for the server's buffer
-            raise
-        batch = [entries for entries in batch if len(entries)]
-        if any(max(entries.ms.max(), entries.seq.max()) == ID_MAX for entries in batch):
-            raise ConfigurationError(f"{session.name}: an entry id is beyond 2^63: begin a new stream")
-        is_full = any(len(entries) >= self._count for entries in batch)
-        self._adapt(size, sum(map(len, batch)))
-        if upto is None and is_full:  # there is more; were there not, what comes meanwhile would come entry by entry
-            self._ask(after | {entries.stream: entries.id(-1) for entries in batch})
+        batch = self._reader.read(self._opened(), after, upto, limit)
+        if self._clock() - self._renewed > self._lease[1] / 3000:
+            self._call("renew", *self._lease)
+            self._renewed = self._clock()
         return batch
 
-    def commit(self, commit: Commit) -> None:
-        """Move the offsets and append the outputs. A commit repeated in the same session is applied once."""
-        offsets = [(_OFFSET + self._streams[stream], str(entry)) for stream, entry in commit.offsets.items()]
-        lists = [
-            [text.encode() for pair in offsets for text in pair],
-            [word for alert in commit.alerts for word in (b"alert", alert)],
-            [word for bad in commit.dead for word in self._dead_letter(bad)],
-            [word for late in commit.late for word in self._late_event(late)],
-            [word for alert in commit.shadow for word in (b"alert", alert)],
-        ]
-        words = [word for part in lists for word in (b"%d" % len(part), *part)]
-        digest = hashlib.blake2b(b"\0".join(words), digest_size=16).hexdigest()
-        head = (self._token, self._seq + 1, digest)
-        try:
-            self._opened().call("FCALL", "cep_v2_commit", len(self._keys), *self._keys, *head, *words)
-        except ReplyError as error:
-            raise self._refusal(error) from error
-        self._seq += 1
+    def commit(self, before: Point, commit: Commit, after: Point) -> None:
+        """Move the offsets and append the outputs. A commit that is repeated is applied once."""
+        deleted = {stream: self._deleted[stream] for stream in commit.gaps}
+        words = self._wording.commit(before, commit, after, deleted)
+        self._call("commit", *self._lease, *words)
+        self._is_marked |= not Turn(after, commit.until_us, commit.is_aside, commit.gaps).is_plain
+        self._renewed = self._clock()
+
+    def turns(self, since: Point, upto: Point) -> Sequence[Turn] | None:
+        """The commits behind `since`; None where it is no point of this history, or the journal begins later.
+
+        From the very beginning the entries alone will do, unless a turn was not a plain one.
+        """
+        if since.seq > upto.seq:
+            return None
+        entries = self._journal(since.seq, upto.seq)
+        first = entries[0][0] if entries else upto.seq + 1
+        if since.seq:
+            if not entries or (first, entries[0][1]) != (since.seq, since.chain):
+                return None
+            entries = entries[1:]
+        elif first != 1:
+            return None if self._is_marked else []
+        turns, offsets = [], since.offsets
+        for seq, chain, text in entries:
+            turns.append(self._wording.turn(seq, chain, text, offsets))
+            offsets = turns[-1].point.offsets
+        return turns
+
+    def suspect(self, stream: int, entry: EntryId) -> None:
+        """Remember the entry that is about to be applied alone."""
+        self._call("note", "suspect", f"{entry} {self._streams[stream]}")
+
+    def settle(self) -> None:
+        """All is well: forget failures."""
+        self._call("note", "failures", "0")
+
+    def trim(self, oldest: Point) -> None:
+        """Forget the journal before the oldest snapshot and, if that was asked for, the entries that it covers."""
+        offsets = [str(oldest.offsets[n].entry) if n in oldest.offsets else "" for n in range(len(self._streams))]
+        self._call("trim", oldest.seq, *(offsets if self._trims else ()))
 
     def close(self) -> None:
-        """Let go of the connections. May be called more than once."""
-        for session in (self._session, self._reader):
-            if session is not None:
-                session.close()
-        self._session = self._reader = self._asked = None
+        """Let go of the log and of the connections. May be called more than once."""
+        if self._session is not None:
+            with contextlib.suppress(LogError, ConfigurationError):  # the lease runs out by itself
+                self._call("release")
+        self._leave()
+
+    def _leave(self) -> None:
+        self._reader.close()
+        if self._session is not None:
+            self._session.close()
+        self._session = None
 
     def _opened(self) -> Session:
         if self._session is None:
             raise LogError("the log is not open")
         return self._session
 
-    def _read_live(self, after: Offsets) -> tuple[list[Entries], int]:
-        """What has been asked for when the entries before were read, so that the server had it ready meanwhile."""
-        if self._reader is not None and self._asked is not None and self._asked != self._behind(after):
-            self._reader.close()  # with the answer to another question
-            self._reader = self._asked = None
-        if self._asked is None:
-            self._ask(after)
-        assert self._reader is not None
-        self._asked = None
-        reply = self._reader.receive_bytes()
-        return of_streams(reply, self._streams), len(reply)
+    def _call(self, function: str, *words: bytes | str | int) -> Any:
+        """The answer of one of our functions."""
+        try:
+            return self._opened().call(
+                "FCALL", f"{LIBRARY}_{function}", len(self._all), *self._all, self._token, *words
+            )
+        except ReplyError as error:
+            raise self._refusal(error) from error
 
-    def _ask(self, after: Offsets) -> None:
-        """Ask for the entries behind `after`."""
-        if self._reader is None:
-            self._reader = Session(self._url)
-        last, block = self._behind(after), int(BLOCK_S * 1000)
-        self._reader.send([("XREAD", "COUNT", self._count, "BLOCK", block, "STREAMS", *self._streams, *last)])
-        self._asked = last
+    def _journal(self, first: int, last: int) -> list[tuple[int, str, bytes]]:
+        """The entries of the journal from one commit to another: number, chain, what is remembered."""
+        found, key = list[tuple[int, str, bytes]](), self._keys.own("journal")
+        while part := self._opened().call("XRANGE", key, f"{first}-0", f"{last}-0", "COUNT", _JOURNAL_COUNT):
+            for entry, (_, chain, _, turn) in part:
+                found.append((entry_id(entry.decode()).ms, chain.decode(), turn))
+            first = found[-1][0] + 1
+        return found
 
-    def _behind(self, after: Offsets) -> list[str]:
-        return [str(after.get(number, _START)) for number in range(len(self._streams))]
+    def _suspect_of(self, text: str) -> tuple[int, EntryId] | None:
+        entry, _, key = text.partition(" ")
+        return (self._streams.index(key), entry_id(entry)) if key in self._streams else None
 
-    def _read_upto(self, session: Session, after: Offsets, upto: Offsets) -> tuple[list[Entries], int]:
-        batch, size = [], 0
-        for number, last in upto.items():
-            if after.get(number, _START) < last:
-                span = (f"({after.get(number, _START)}", str(last))
-                session.send([("XRANGE", self._streams[number], *span, "COUNT", self._count)])
-                reply = session.receive_bytes()
-                batch.append(of_range(reply, number))
-                size += len(reply)
-        return batch, size
-
-    def _adapt(self, size: int, entries: int) -> None:
-        """Let COUNT follow the size of entries: less at once, more step by step."""
-        if entries:
-            self._count = max(COUNT_MIN, min(COUNT_MAX, REPLY_BYTES * entries // size, self._count * 2))
-
-    def _check_history(self, session: Session, stream: str, offset: EntryId) -> None:
+    def _check_end(self, session: Session, key: str, last: EntryId, offset: EntryId) -> None:
         """The stream must not have gone back behind what was applied: new entries would be skipped silently."""
-        last = _START
-        if session.call("EXISTS", stream):
-            info = session.call("XINFO", "STREAM", stream)
-            last = _entry_id(dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"].decode())
         if last < offset:
+            meta, alerts = self._keys.meta, self._keys.outputs()[0]
             raise ConfigurationError(
-                f"{session.name}: stream {stream!r} ends at {last}, but entries up to {offset} were applied: it was "
-                f"deleted, or a failover lost its end; to begin anew, delete {self._keys[0]} and {self._keys[1]}"
+                f"{session.name}: stream {key!r} ends at {last}, but entries up to {offset} were applied: it was "
+                f"deleted, or a failover lost its end; to begin anew, delete {meta} and {alerts}"
             )
 
     def _refusal(self, error: ReplyError) -> Exception:
@@ -165,23 +191,9 @@ class RedisLog:
         key = str(error).partition(" ")[2]
         if error.code == "CEPFOREIGN":
             return ConfigurationError(
-                f"stream {key!r} has entries that this group did not write (or {self._keys[0]!r} was deleted): "
+                f"stream {key!r} has entries that this group did not write (or {self._keys.meta!r} was deleted): "
                 "name another alert stream, or delete it"
             )
+        if error.code == "CEPOWNED":
+            return OwnedError(f"worker {key}")
         return ConfigurationError(f"{key}: rename one of the two") if error.code == "CEPTYPE" else error
-
-    def _dead_letter(self, bad: BadEvent) -> list[bytes]:
-        stream = self._streams[bad.stream]
-        texts = {"stream": stream, "id": bad.entry, "index": bad.index, "reason": bad.reason, "path": bad.path}
-        texts |= {"detail": bad.detail, "count": bad.count}
-        words = [str(word).encode(errors="replace") for pair in texts.items() for word in pair]
-        return [*words, b"excerpt", bad.excerpt]
-
-    def _late_event(self, late: LateEvent) -> list[bytes]:
-        texts = {"stream": self._streams[late.stream], "id": late.entry, "index": late.index}
-        return [*(str(word).encode() for pair in texts.items() for word in pair), b"event", late.raw]
-
-
-def _entry_id(text: str) -> EntryId:
-    ms, _, seq = text.partition("-")
-    return EntryId(int(ms), int(seq))

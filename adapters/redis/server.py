@@ -8,7 +8,7 @@ from importlib.resources import files
 from cep.adapters.redis.session import ReplyError, Session
 from cep.errors import ConfigurationError
 
-LIBRARY = "cep_v2"
+LIBRARY = "cep_v3"
 REDIS_MIN = (7, 0)
 
 

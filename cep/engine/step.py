@@ -44,6 +44,14 @@ def drain(program: Program, state: EngineState, until_us: int | None = None) -> 
     return _advance(program, state, held, END_OF_TIME if until_us is None else until_us, np.empty(0, np.intp))
 
 
+def advance(program: Program, state: EngineState, until_us: int) -> StepOutput:
+    """Move time on without events. What is held is not released; events from before `until_us` are late from now on."""
+    state.order.released_us, state.order.released_stream = max(
+        (state.order.released_us, state.order.released_stream), (until_us, -1)
+    )
+    return _advance(program, state, empty(len(program.columns)), state.order.released_us, np.empty(0, np.intp))
+
+
 def _advance(
     program: Program, state: EngineState, batch: Batch, until_us: int, late: npt.NDArray[np.intp]
 ) -> StepOutput:

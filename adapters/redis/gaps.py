@@ -1,0 +1,65 @@
+"""Entries that a stream has lost before they were applied: how many.
+
+A stream counts all entries that were ever added to it; we count those that were applied. Entries leave it by trimming,
+from its beginning, or by XDEL, of which it says only up to where. (The `lag` of consumer groups is no help: it is wrong
+once entries have been deleted.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cep.adapters.redis.session import Session
+from cep.adapters.redis.words import entry_id
+from cep.ports import BEFORE_ALL, EntryId, Position
+
+_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a stream is like: `length` entries of the `added` ones; `first`: None where it is empty."""
+
+    length: int
+    added: int
+    first: EntryId | None
+    last: EntryId
+    deleted: EntryId
+
+    @classmethod
+    def of(cls, words: Sequence[bytes]) -> Stream:
+        """As our function tells it."""
+        length, added, first, last, deleted = (word.decode() for word in words)
+        return cls(int(length), int(added), entry_id(first) if first else None, entry_id(last), entry_id(deleted))
+
+    def beginning(self) -> Position:
+        """Where somebody stands who has applied nothing yet."""
+        return Position(BEFORE_ALL, self.added - self.length, 0)
+
+
+def find_gap(
+    session: Session, key: str, stream: Stream, at: Position, known: EntryId
+) -> tuple[int | None, Position] | None:
+    """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
+
+    known: up to where deletions have been counted. Where the stream was begun anew nobody knows how many.
+    """
+    if stream.added < at.ordinal:
+        return None, at._replace(ordinal=stream.added - _waiting(session, key, at.entry))
+    if stream.first is None or at.entry < stream.first:
+        waiting = stream.length
+    elif known < stream.deleted and at.entry < stream.deleted:
+        waiting = _waiting(session, key, at.entry)
+    else:
+        return None
+    ordinal = stream.added - waiting
+    return (ordinal - at.ordinal, at._replace(ordinal=ordinal)) if ordinal > at.ordinal else None
+
+
+def _waiting(session: Session, key: str, after: EntryId) -> int:
+    """How many entries stand behind one."""
+    count = 0
+    while entries := session.call("XRANGE", key, f"({after}", "+", "COUNT", _COUNT):
+        count, after = count + len(entries), entry_id(entries[-1][0].decode())
+    return count

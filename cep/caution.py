@@ -1,0 +1,53 @@
+"""An entry that kills the process must not kill it for ever.
+
+A process that has died often without a commit between reads fewer entries at a time, at last one, which it names
+before it is applied. If it dies there too, the next process puts that entry aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cep.ports import Entries, EntryId, Log, Standing
+
+FAILURES_MAX = 3  # that are taken for accidents
+LIMITS = (64, 8, 1)  # entries of a turn after one more failure, two, and three or more
+PROBATION = 1000  # entries that have to go well before turns are as long as ever
+
+
+class Caution:
+    """limit: of entries of a stream in a turn; None where there is none."""
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self._suspect: tuple[int, EntryId] | None = None
+        self._passed, self._is_settled = 0, False
+
+    def begin(self, standing: Standing) -> None:
+        """A process has begun."""
+        excess = standing.failures - FAILURES_MAX
+        self.limit = LIMITS[min(excess, len(LIMITS)) - 1] if excess > 0 else None
+        self._suspect = standing.suspect if self.limit == 1 else None
+        self._passed, self._is_settled = 0, False
+
+    def first(self, batch: Sequence[Entries]) -> Sequence[Entries]:
+        """What of a batch is to be applied: one entry where it matters which."""
+        return [entries for entries in batch if len(entries)][:1] if self.limit == 1 else batch
+
+    def is_suspect(self, batch: Sequence[Entries]) -> bool:
+        """Whether a batch is the entry that the process before died of."""
+        return self._suspect is not None and self._suspect == (batch[0].stream, batch[0].id(0))
+
+    def before(self, batch: Sequence[Entries], log: Log) -> None:
+        """A batch is about to be applied."""
+        if self.limit == 1:
+            log.suspect(batch[0].stream, batch[0].id(0))
+
+    def after(self, batch: Sequence[Entries]) -> bool:
+        """A batch has gone well. Whether that, for the first time, makes good what has failed before."""
+        self._passed += sum(map(len, batch))
+        if self._is_settled or (self.limit is not None and self._passed < PROBATION):
+            return False
+        self.limit = self._suspect = None
+        self._is_settled = True
+        return True
