@@ -21,7 +21,12 @@ Ints = npt.NDArray[np.int64]
 
 FIRST_SLOTS = 64
 FIRST_ROWS = 256
+SMALL_SLOTS = 4096
 DIRECT_SHARE = 16  # of the numbers that a table of keys is long, one in so many at least has a slot reserved
+
+_BLANK_SLOT = [0] * key_kernels.SLOT_COLUMNS
+_BLANK_SLOT[key_kernels.HASH] = _BLANK_SLOT[key_kernels.AFTER] = _BLANK_SLOT[key_kernels.BEFORE] = -1
+_BLANK_SLOT[key_kernels.DUE] = NEVER
 
 
 def grown(array: Array, length: int) -> Array:
@@ -47,26 +52,26 @@ def new_keys(span_us: int) -> KeySpace:
 
 
 def _blank_slots(length: int) -> Ints:
-    slots = np.zeros((length, key_kernels.SLOT_COLUMNS), np.int64)
-    slots[:, [key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
-    slots[:, key_kernels.DUE] = NEVER
-    return slots
+    return copies(np.array(_BLANK_SLOT, np.int64), length)
 
 
-def grow_keys(keys: KeySpace) -> KeySpace:
-    """Twice the slots."""
-    length = 2 * len(keys.slots)
-    slots = _blank_slots(length)
-    slots[: len(keys.slots)] = keys.slots
-    return _rehashed(keys, slots, len(keys.direct))
+def grow_keys(keys: KeySpace, numbers: Ints | None) -> KeySpace:
+    """More slots: a small space becomes four times as long, others twice. `numbers`: as for `reach_directly`."""
+    length = len(keys.slots) * (4 if len(keys.slots) < SMALL_SLOTS else 2)
+    slots = grown_copies(keys.slots, np.array(_BLANK_SLOT, np.int64), length)
+    direct = len(keys.direct) if numbers is None else _direct_length(keys, numbers, length)
+    return _rehashed(keys, slots, direct)
 
 
 def reach_directly(keys: KeySpace, numbers: Ints) -> KeySpace:
     """Make those keys be found by the number that they are, unless there are far too few for so long a table."""
+    length = _direct_length(keys, numbers, len(keys.slots))
+    return keys if length == len(keys.direct) else _rehashed(keys, keys.slots, length)
+
+
+def _direct_length(keys: KeySpace, numbers: Ints, slots: int) -> int:
     most = int(numbers.max(initial=-1))
-    if most < len(keys.direct) or most > DIRECT_SHARE * len(keys.slots):
-        return keys
-    return _rehashed(keys, keys.slots, 1 << most.bit_length())
+    return len(keys.direct) if most < len(keys.direct) or most > DIRECT_SHARE * slots else 1 << most.bit_length()
 
 
 def _rehashed(keys: KeySpace, slots: Ints, numbers: int) -> KeySpace:
@@ -141,12 +146,17 @@ def grow_windows(windows: Windows, slots: int) -> Windows:
 
 def copies(row: Ints, length: int) -> Ints:
     """An array of so many rows, all alike: the state of keys that hold nothing."""
-    return np.tile(row, (length, 1))
+    made = np.empty((length, len(row)), np.int64)
+    made[:] = row
+    return made
 
 
 def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
     """A longer copy; the new rows are like `row`."""
-    return np.concatenate((array, copies(row, length - len(array))))
+    longer = np.empty((length, len(row)), np.int64)
+    longer[: len(array)] = array
+    longer[len(array) :] = row
+    return longer
 
 
 def new_matches(steps: int, values: int) -> Matches:

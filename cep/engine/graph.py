@@ -16,6 +16,7 @@ from cep.engine.arrays import (
     new_keys,
     new_matches,
 )
+from cep.engine.columns import Columns
 from cep.engine.plans import Ints, Keep, Keyed, Rows
 from cep.engine.waits import of_graph
 from cep.kernels import graph as gk
@@ -169,7 +170,7 @@ class GraphState(Keyed):
         self._blank[rk.SEEN :] = -NEVER
         self._wakes = sum({plan.steps[edge.target].bit for edge in graph.regions[0].begins})
         self._wakes |= sum({graph.guards[guard].bit for guard, _ in watched})
-        self._scratch = np.empty(0, np.int64)
+        self._columns = Columns(plan)
         self.keys: KeySpace = new_keys(max(plan.within_us, *gaps))
         self.matches = new_matches(steps, 0)
         self.paths = pk.Paths(
@@ -224,26 +225,14 @@ class GraphState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        words = self._buffer(len(machine.words), len(taken.rows))
-        np.take(machine.words, taken.rows, axis=1, out=words, mode="clip")  # in the order in which they are read
-        machine = machine._replace(words=words, words_real=words.view(np.float64))
-        reached = 0
-        while True:
-            reached = gk.feed(
-                self.paths,
-                machine,
-                self.keys,
-                self.matches,
-                taken.rows,
-                taken.bits,
-                taken.slots,
-                keep,
-                base,
-                reached,
-            )
-            if reached == len(taken.rows):
-                return
-            self._grow()
+        for stretch, own in self._columns.stretches(machine, taken.rows):
+            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
+            reached = 0
+            while True:
+                reached = gk.feed(self.paths, own, self.keys, self.matches, of, bits, slots, keep, base, reached)
+                if reached == len(of):
+                    break
+                self._grow()
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
@@ -276,12 +265,6 @@ class GraphState(Keyed):
     def dropped(self) -> int:
         """How many runs the bound has cost."""
         return int(self.paths.count[rk.DROPPED])
-
-    def _buffer(self, rows: int, columns: int) -> Ints:
-        """Memory that is good until the next call."""
-        if len(self._scratch) < rows * columns:
-            self._scratch = np.empty(rows * columns, np.int64)
-        return self._scratch[: rows * columns].reshape(rows, columns)
 
     def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""

@@ -81,14 +81,13 @@ class Keyed:
         states one after the other.
         """
         slots = np.empty(len(rows.rows), np.int64)
-        if len(rows.key) == 1:
-            self.keys = reach_directly(self.keys, rows.key[0])
+        numbers = rows.key[0] if len(rows.key) == 1 else None
+        if numbers is not None:
+            self.keys = reach_directly(self.keys, numbers)
         reached = 0
         while (reached := kk.resolve(self.keys, rows.key, rows.bits, wakes, slots, reached)) < len(slots):
-            self.keys = grow_keys(self.keys)
+            self.keys = grow_keys(self.keys, numbers)
             grow_slots(len(self.keys.slots))
-            if len(rows.key) == 1:
-                self.keys = reach_directly(self.keys, rows.key[0])
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
             return Taken(rows.rows, rows.bits, slots)

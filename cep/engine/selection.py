@@ -46,6 +46,7 @@ class Selection:
         self._program, self._machine, self._indexes = program, machine, indexes
         self._event = batch.event
         self._shard, self._shards = shard, shards or {}
+        self._mask = np.zeros(len(batch), np.int64)  # the bits of every row, between uses none
         self._by_event: dict[tuple[int, Key | None], Ints] = {}
         self._passing: dict[tuple[int, Key | None], Ints] = {}
         self.without_key = 0
@@ -94,12 +95,13 @@ class Selection:
             made = _blank(len(key), entering)
             count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
         else:
-            mask = np.zeros(len(self._event), np.int64)
+            entering = 0
             for feed in feeds:
-                ek.mark(mask, self._pass(feed.predicate, among), feed.bits | PRESENT)
-            entering = int(np.count_nonzero(mask))
+                passing = self._pass(feed.predicate, among)
+                ek.mark(self._mask, passing, feed.bits | PRESENT)
+                entering += len(passing)
             made = _blank(len(key), entering)
-            count = ek.gather_marked(words, columns, mask, made.rows, made.bits, made.key)
+            count, entering = ek.gather_marked(words, columns, self._mask, made.rows, made.bits, made.key)
         self.without_key += entering - count
         return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
 

@@ -19,6 +19,7 @@ from cep.engine.arrays import (
     new_keys,
     new_matches,
 )
+from cep.engine.columns import Columns
 from cep.engine.combinations import CombinationState, shares_prefixes
 from cep.engine.graph import POLICIES, GraphState, compare_rows, initial_word
 from cep.engine.plans import Ints, Keep, Keyed, Rows
@@ -270,7 +271,7 @@ class ProbeState(Keyed):
         self._blank[rk.SOONEST] = NEVER
         self._blank[rk.SEEN :] = -NEVER
         self._wakes = 1 | sum(g.bit for g in plan.steps[0].guards)
-        self._scratch = np.empty(0, np.int64)
+        self._columns = Columns(plan)
         self.keys: KeySpace = new_keys(_span(plan))
         self.matches = new_matches(len(plan.steps), 0)
         self.probe = rk.Probe(
@@ -309,26 +310,14 @@ class ProbeState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        words = self._buffer(len(machine.words), len(taken.rows))
-        np.take(machine.words, taken.rows, axis=1, out=words, mode="clip")  # in the order in which they are read
-        machine = machine._replace(words=words, words_real=words.view(np.float64))
-        reached = 0
-        while True:
-            reached = pk.feed(
-                self.probe,
-                machine,
-                self.keys,
-                self.matches,
-                taken.rows,
-                taken.bits,
-                taken.slots,
-                keep,
-                base,
-                reached,
-            )
-            if reached == len(taken.rows):
-                return
-            self._grow()
+        for stretch, own in self._columns.stretches(machine, taken.rows):
+            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
+            reached = 0
+            while True:
+                reached = pk.feed(self.probe, own, self.keys, self.matches, of, bits, slots, keep, base, reached)
+                if reached == len(of):
+                    break
+                self._grow()
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
@@ -346,12 +335,6 @@ class ProbeState(Keyed):
         captured = p.run[self._live_rows(), p.plan[rk.REFS] : p.plan[rk.REFS] + len(p.loop)]
         singles = captured[:, p.loop == 0].ravel()
         return np.concatenate([singles[singles >= 0], p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
-
-    def _buffer(self, rows: int, columns: int) -> Ints:
-        """Memory that is good until the next call."""
-        if len(self._scratch) < rows * columns:
-            self._scratch = np.empty(rows * columns, np.int64)
-        return self._scratch[: rows * columns].reshape(rows, columns)
 
     def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""

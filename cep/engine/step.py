@@ -99,7 +99,7 @@ def _run(
     made = for_each(state.shards, run.match)
     state.counters.without_key += sum(selection.without_key for selection in run.selections)
     state.next_ordinal += n
-    _capture(program, state, batch, words, np.flatnonzero(keep), base)
+    state.captures.capture(base, np.flatnonzero(keep), batch, words, program.stored)
     matches = by_rule([matches for of_shard in made for matches in of_shard])
     state.counters.matches += sum(len(m.row) for m in matches)
     return matches, base
@@ -172,16 +172,6 @@ def _derive(program: Program, state: EngineState, m: Machine, batch: Batch) -> N
         else:
             mk.compute(m.code, column.code, m.consts, m.words, rows, column.slot, NO_WORDS, m.stack, m.real)
     state.counters.failed_calls += state.derived.failures()
-
-
-def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, rows: Ints, base: int) -> None:
-    """Remember the events that runs, episodes or matches refer to."""
-    if not len(rows):
-        return
-    taken = batch.without_words().take(rows)
-    decoded = np.take(words[: len(program.columns)], rows, axis=1)
-    taken.words = np.concatenate((decoded, words[list(program.shown)][:, rows])) if program.shown else decoded
-    state.captures.append(base + rows, taken)
 
 
 def _compact(state: EngineState, batch: Batch) -> None:

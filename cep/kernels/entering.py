@@ -84,11 +84,16 @@ def gather(words: Ints, columns: Ints, rows: Ints, bits: int, found: Ints, found
 
 
 @kernel
-def gather_marked(words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints) -> int:
-    """The rows with bits in `mask` that have a key; how many."""
-    count = 0
+def gather_marked(
+    words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints
+) -> tuple[int, int]:
+    """The rows with bits in `mask` that have a key; how many, and how many have bits. The mask is empty afterwards."""
+    count = marked = 0
     for row in range(len(mask)):
-        if mask[row] and key_of(words, columns, row, key, count):
-            found[count], found_bits[count] = row, mask[row]
-            count += 1
-    return count
+        if mask[row]:
+            marked += 1
+            if key_of(words, columns, row, key, count):
+                found[count], found_bits[count] = row, mask[row]
+                count += 1
+            mask[row] = 0
+    return count, marked
