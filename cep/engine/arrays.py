@@ -21,12 +21,14 @@ Ints = npt.NDArray[np.int64]
 
 FIRST_SLOTS = 64
 FIRST_ROWS = 256
-SMALL_SLOTS = 4096
+SMALL = 4096
 DIRECT_SHARE = 16  # of the numbers that a table of keys is long, one in so many at least has a slot reserved
 
 _BLANK_SLOT = [0] * key_kernels.SLOT_COLUMNS
 _BLANK_SLOT[key_kernels.HASH] = _BLANK_SLOT[key_kernels.AFTER] = _BLANK_SLOT[key_kernels.BEFORE] = -1
 _BLANK_SLOT[key_kernels.DUE] = NEVER
+
+_INDEXED = {int(function) for function in (el.DISTINCT, el.NEW, el.TOP)}
 
 
 def grown(array: Array, length: int) -> Array:
@@ -34,6 +36,11 @@ def grown(array: Array, length: int) -> Array:
     longer = np.zeros((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
+
+
+def further(length: int) -> int:
+    """How long an array becomes that was so long: with hundreds of plans, the small ones take more time than memory."""
+    return length * (4 if length < SMALL else 2)
 
 
 def new_keys(span_us: int) -> KeySpace:
@@ -56,8 +63,8 @@ def _blank_slots(length: int) -> Ints:
 
 
 def grow_keys(keys: KeySpace, numbers: Ints | None) -> KeySpace:
-    """More slots: a small space becomes four times as long, others twice. `numbers`: as for `reach_directly`."""
-    length = len(keys.slots) * (4 if len(keys.slots) < SMALL_SLOTS else 2)
+    """More slots. `numbers`: as for `reach_directly`; None where keys have several parts."""
+    length = further(len(keys.slots))
     slots = grown_copies(keys.slots, np.array(_BLANK_SLOT, np.int64), length)
     direct = len(keys.direct) if numbers is None else _direct_length(keys, numbers, length)
     return _rehashed(keys, slots, direct)
@@ -86,10 +93,10 @@ def new_windows(aggregates: Sequence[AggregateSpec]) -> Windows:
     count = np.zeros(el.COUNTS, np.int64)
     count[el.FREE] = -1
     slots = np.zeros((FIRST_SLOTS, el.COLUMNS * len(aggregates)), np.int64)
-    further = el.EXTRA_COLUMNS * len(aggregates) if table[:, el.FURTHER].any() else 0
-    extra = np.zeros((FIRST_SLOTS, further), np.int64)
+    extras = el.EXTRA_COLUMNS * len(aggregates) if table[:, el.FURTHER].any() else 0
+    extra = np.zeros((FIRST_SLOTS, extras), np.int64)
     _blank_windows(slots, extra)
-    ranked = np.isin(table[:, el.FUNCTION], (el.RANK, el.TOP)).any()
+    ranked = any(a.function in (Function.RANK, Function.TOP) for a in aggregates)
     scratch = np.zeros(1, np.int64)
     return Windows(
         table=table,
@@ -127,19 +134,20 @@ def _blank_windows(slots: Ints, extra: Ints) -> None:
 
 
 def grow_windows(windows: Windows, slots: int) -> Windows:
-    """As many slots as given, and twice the elements when they are about to run out."""
+    """As many slots as given, and more elements when they are about to run out."""
     if slots > len(windows.slots):
-        longer, further = grown(windows.slots, slots), grown(windows.extra, slots)
-        _blank_windows(longer[len(windows.slots) :], further[len(windows.slots) :])
+        longer, extra = grown(windows.slots, slots), grown(windows.extra, slots)
+        _blank_windows(longer[len(windows.slots) :], extra[len(windows.slots) :])
         windows = windows._replace(slots=longer, slots_real=longer.view(np.float64))
-        windows = windows._replace(extra=further, extra_real=further.view(np.float64))
+        windows = windows._replace(extra=extra, extra_real=extra.view(np.float64))
     elements = len(windows.element)
     if windows.count[el.USED] + len(windows.table) > elements - 1:
-        windows = windows._replace(element=grown(windows.element, 2 * elements))
+        elements = further(elements)
+        windows = windows._replace(element=grown(windows.element, elements))
         if len(windows.tree):
-            windows = windows._replace(tree=grown(windows.tree, 2 * elements))
-        if np.isin(windows.table[:, el.FUNCTION], (el.DISTINCT, el.NEW, el.TOP)).any():
-            windows = windows._replace(index=np.full(8 * elements, -1, np.int32))
+            windows = windows._replace(tree=grown(windows.tree, elements))
+        if _INDEXED.intersection(windows.table[:, el.FUNCTION].tolist()):
+            windows = windows._replace(index=np.full(4 * elements, -1, np.int32))
             reindex(windows)
     return windows
 
@@ -171,8 +179,8 @@ def new_matches(steps: int, values: int) -> Matches:
 
 
 def grow_matches(matches: Matches) -> Matches:
-    """Twice the room."""
-    rows, references = 2 * len(matches.row), 2 * len(matches.reference)
+    """More room."""
+    rows, references = further(len(matches.row)), further(len(matches.reference))
     return Matches(
         row=grown(matches.row, rows),
         count=grown(matches.count, rows),

@@ -7,6 +7,7 @@ order of ordinal, so a reference is found by binary search and forgetting rows m
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from cep.engine.arrays import FIRST_ROWS, FIRST_SLOTS, copies, grow_matches, grown, grown_copies, new_keys, new_matches
+from cep.engine.arrays import (
+    FIRST_ROWS,
+    FIRST_SLOTS,
+    copies,
+    further,
+    grow_matches,
+    grown,
+    grown_copies,
+    new_keys,
+    new_matches,
+)
 from cep.engine.plans import Ints, Keep, Keyed, Rows
 from cep.engine.waits import of_combinations
 from cep.kernels import combinations as ck
@@ -108,6 +118,6 @@ class CombinationState(Keyed):
     def _grow(self) -> None:
         c = self.combinations
         if c.count[ck.NODES] + len(c.stages) > len(c.node):
-            self.combinations = c._replace(node=grown(c.node, 2 * len(c.node)))
+            self.combinations = c._replace(node=grown(c.node, further(len(c.node))))
         else:
             self.matches = grow_matches(self.matches)

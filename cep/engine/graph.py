@@ -10,6 +10,7 @@ from cep.engine.arrays import (
     FIRST_ROWS,
     FIRST_SLOTS,
     copies,
+    further,
     grow_matches,
     grown,
     grown_copies,
@@ -282,10 +283,10 @@ class GraphState(Keyed):
         waiting = 2 * int(p.slots[:, rk.RUNS].max()) + 1
         block = max(2 * int(p.slots[:, rk.CAPACITY].max()), 4 * waiting)
         if p.count[rk.RUN_TOP] + block >= len(p.run):
-            run = grown(p.run, 2 * len(p.run))
+            run = grown(p.run, further(len(p.run)))
             p = p._replace(run=run, run_real=run.view(np.float64))
         if p.count[pk.ALL_NODES] + waiting >= len(p.node):
-            length = 2 * len(p.node)
+            length = further(len(p.node))
             node = grown(p.node, length)
             p = p._replace(node=node, node_real=node.view(np.float64), node_after=grown(p.node_after, length))
         if p is self.paths:

@@ -13,6 +13,7 @@ from cep.engine.arrays import (
     FIRST_ROWS,
     FIRST_SLOTS,
     copies,
+    further,
     grow_matches,
     grown,
     grown_copies,
@@ -242,9 +243,9 @@ class ChainState(Keyed):
     def _grow(self) -> None:
         c = self.chain
         if c.count[fk.RUNS] + 1 >= len(c.run):
-            c = c._replace(run=grown(c.run, 2 * len(c.run)))
+            c = c._replace(run=grown(c.run, further(len(c.run))))
         if c.count[fk.NODES] + len(c.loop) >= len(c.node):
-            c = c._replace(node=grown(c.node, 2 * len(c.node)))
+            c = c._replace(node=grown(c.node, further(len(c.node))))
         if c is self.chain:
             self.matches = grow_matches(self.matches)
         self.chain = c
@@ -373,10 +374,10 @@ class ProbeState(Keyed):
         if p.plan[rk.POLICY] == rk.ALL_POLICY:
             block, nodes = max(block, 8 * waiting), 2 * waiting
         if p.count[rk.RUN_TOP] + block >= len(p.run):
-            run = grown(p.run, 2 * len(p.run))
+            run = grown(p.run, further(len(p.run)))
             p = p._replace(run=run, run_real=run.view(np.float64))
         if p.count[rk.ALL_NODES] + nodes >= len(p.node):
-            length = 2 * len(p.node)
+            length = further(len(p.node))
             p = p._replace(node=grown(p.node, length), node_after=grown(p.node_after, length))
         if p is self.probe:
             self.matches = grow_matches(self.matches)

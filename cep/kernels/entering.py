@@ -84,9 +84,7 @@ def gather(words: Ints, columns: Ints, rows: Ints, bits: int, found: Ints, found
 
 
 @kernel
-def gather_marked(
-    words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints
-) -> tuple[int, int]:
+def gather_marked(words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints) -> tuple[int, int]:
     """The rows with bits in `mask` that have a key; how many, and how many have bits. The mask is empty afterwards."""
     count = marked = 0
     for row in range(len(mask)):
