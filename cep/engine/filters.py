@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,19 +34,19 @@ class Indexes:
 
 def _laid_out(index: FilterIndex, consts: Ints) -> Filters:
     """The index, its rows in the order in which they are looked at."""
-    word = np.unique([consts[f.equals] for f in index.filters if f.equals >= 0]).astype(np.int64)
-    place = {int(w): at for at, w in enumerate(word)}
+    word = sorted({int(consts[f.equals]) for f in index.filters if f.equals >= 0})
+    place = {w: at for at, w in enumerate(word)}
     rows = []
     for member, asked in enumerate(index.filters):
         group = place[int(consts[asked.equals])] if asked.equals >= 0 else len(word)
         low, high = _interval(asked, consts, index.real)
         rows.append((group, int(bool(asked.bounds)), low, high, asked.code, member))
     rows.sort()
-    groups = np.array([row[0] for row in rows], np.int64)
+    groups = [row[0] for row in rows]
     return Filters(
         plan=np.array([index.equal, index.ordered, index.real], np.int64),
-        word=word,
-        begin=np.searchsorted(groups, np.arange(len(word) + 2)).astype(np.int64),
+        word=np.array(word, np.int64),
+        begin=np.array([bisect_left(groups, group) for group in range(len(word) + 2)], np.int64),
         row=np.array([(low, high, bounded, code, member) for _, bounded, low, high, code, member in rows], np.int64),
     )
 

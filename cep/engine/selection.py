@@ -46,7 +46,6 @@ class Selection:
         self._program, self._machine, self._indexes = program, machine, indexes
         self._event = batch.event
         self._shard, self._shards = shard, shards or {}
-        self._mask = np.zeros(len(batch), np.int64)  # the bits of every row, between uses none
         self._by_event: dict[tuple[int, Key | None], Ints] = {}
         self._passing: dict[tuple[int, Key | None], Ints] = {}
         self.without_key = 0
@@ -87,27 +86,28 @@ class Selection:
 
     def _role(self, key: Key, feeds: list[Feed]) -> Rows:
         """The rows of feeds with the same key."""
-        words, columns = self._machine.words, np.array(key, np.int64)
         among = key if self._shards else None  # all rows are of an only shard, whatever their keys are
-        if len(feeds) == 1:
-            passing = self._pass(feeds[0].predicate, among)
-            entering = len(passing)
-            made = _blank(len(key), entering)
-            count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
-        else:
-            entering = 0
-            for feed in feeds:
-                passing = self._pass(feed.predicate, among)
-                ek.mark(self._mask, passing, feed.bits | PRESENT)
-                entering += len(passing)
-            made = _blank(len(key), entering)
-            count, entering = ek.gather_marked(words, columns, self._mask, made.rows, made.bits, made.key)
-        self.without_key += entering - count
+        rows = self._pass(feeds[0].predicate, among)
+        bits = np.full(len(rows), feeds[0].bits | PRESENT, np.int64)
+        for feed in feeds[1:]:
+            rows, bits = _with(rows, bits, self._pass(feed.predicate, among), feed.bits | PRESENT)
+        made = _blank(len(key), len(rows))
+        columns = np.array(key, np.int64)
+        count = ek.gather(self._machine.words, columns, rows, bits, made.rows, made.bits, made.key)
+        self.without_key += len(rows) - count
         return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
 
 
 def _blank(parts: int, n: int) -> Rows:
     return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
+
+
+def _with(rows: Ints, bits: Ints, further: Ints, further_bits: int) -> tuple[Ints, Ints]:
+    """The rows and others, in order, each with its bits."""
+    most = len(rows) + len(further)
+    merged, merged_bits = np.empty(most, np.int64), np.empty(most, np.int64)
+    count = ek.merge(rows, bits, further, further_bits, merged, merged_bits)
+    return merged[:count], merged_bits[:count]
 
 
 def _merged(parts: list[Rows]) -> Rows:

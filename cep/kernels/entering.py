@@ -55,10 +55,23 @@ def rows_of_shard(rows: Ints, shards: Shards, shard: int, found: Ints) -> int:
 
 
 @kernel
-def mark(mask: Ints, rows: Ints, bits: int) -> None:
-    """Add bits to those of some rows."""
-    for i in range(len(rows)):
-        mask[rows[i]] |= bits
+def merge(rows: Ints, bits: Ints, further: Ints, further_bits: int, merged: Ints, merged_bits: Ints) -> int:
+    """The rows of two ascending lists in one, a row of both once, with the bits of both; how many."""
+    i = j = count = 0
+    while i < len(rows) and j < len(further):
+        a, b = rows[i], further[j]
+        merged[count] = min(a, b)  # without a branch, for none could be foretold
+        merged_bits[count] = (bits[i] if a <= b else 0) | (further_bits if b <= a else 0)
+        i += a <= b
+        j += b <= a
+        count += 1
+    for place in range(i, len(rows)):
+        merged[count], merged_bits[count] = rows[place], bits[place]
+        count += 1
+    for place in range(j, len(further)):
+        merged[count], merged_bits[count] = further[place], further_bits
+        count += 1
+    return count
 
 
 @inline
@@ -73,25 +86,11 @@ def key_of(words: Ints, columns: Ints, row: int, key: Ints, at: int) -> bool:
 
 
 @kernel
-def gather(words: Ints, columns: Ints, rows: Ints, bits: int, found: Ints, found_bits: Ints, key: Ints) -> int:
-    """Those of `rows` that have a key, all with the same bits; how many."""
+def gather(words: Ints, columns: Ints, rows: Ints, bits: Ints, found: Ints, found_bits: Ints, key: Ints) -> int:
+    """Those of `rows` that have a key, with their bits; how many."""
     count = 0
     for i in range(len(rows)):
         if key_of(words, columns, rows[i], key, count):
-            found[count], found_bits[count] = rows[i], bits
+            found[count], found_bits[count] = rows[i], bits[i]
             count += 1
     return count
-
-
-@kernel
-def gather_marked(words: Ints, columns: Ints, mask: Ints, found: Ints, found_bits: Ints, key: Ints) -> tuple[int, int]:
-    """The rows with bits in `mask` that have a key; how many, and how many have bits. The mask is empty afterwards."""
-    count = marked = 0
-    for row in range(len(mask)):
-        if mask[row]:
-            marked += 1
-            if key_of(words, columns, row, key, count):
-                found[count], found_bits[count] = row, mask[row]
-                count += 1
-            mask[row] = 0
-    return count, marked
