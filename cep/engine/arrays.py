@@ -62,23 +62,24 @@ def _blank_slots(length: int) -> Ints:
     return copies(np.array(_BLANK_SLOT, np.int64), length)
 
 
-def grow_keys(keys: KeySpace, numbers: Ints | None) -> KeySpace:
-    """More slots. `numbers`: as for `reach_directly`; None where keys have several parts."""
+def grow_keys(keys: KeySpace, largest: int) -> KeySpace:
+    """More slots. `largest`: as for `reach_directly`."""
     length = further(len(keys.slots))
     slots = grown_copies(keys.slots, np.array(_BLANK_SLOT, np.int64), length)
-    direct = len(keys.direct) if numbers is None else _direct_length(keys, numbers, length)
-    return _rehashed(keys, slots, direct)
+    return _rehashed(keys, slots, _direct_length(keys, largest, length))
 
 
-def reach_directly(keys: KeySpace, numbers: Ints) -> KeySpace:
-    """Make those keys be found by the number that they are, unless there are far too few for so long a table."""
-    length = _direct_length(keys, numbers, len(keys.slots))
+def reach_directly(keys: KeySpace, largest: int) -> KeySpace:
+    """Make keys up to the largest be found by the number that they are, unless there are far too few for so long a
+    table. `largest`: -1 where keys are no such numbers.
+    """
+    length = _direct_length(keys, largest, len(keys.slots))
     return keys if length == len(keys.direct) else _rehashed(keys, keys.slots, length)
 
 
-def _direct_length(keys: KeySpace, numbers: Ints, slots: int) -> int:
-    most = int(numbers.max(initial=-1))
-    return len(keys.direct) if most < len(keys.direct) or most > DIRECT_SHARE * slots else 1 << most.bit_length()
+def _direct_length(keys: KeySpace, largest: int, slots: int) -> int:
+    found = largest < len(keys.direct) or largest > DIRECT_SHARE * slots
+    return len(keys.direct) if found else 1 << largest.bit_length()
 
 
 def _rehashed(keys: KeySpace, slots: Ints, numbers: int) -> KeySpace:

@@ -81,12 +81,11 @@ class Keyed:
         states one after the other.
         """
         slots = np.empty(len(rows.rows), np.int64)
-        numbers = rows.key[0] if len(rows.key) == 1 else None
-        if numbers is not None:
-            self.keys = reach_directly(self.keys, numbers)
+        largest = int(rows.key[0].max(initial=-1)) if len(rows.key) == 1 else -1
+        self.keys = reach_directly(self.keys, largest)
         reached = 0
         while (reached := kk.resolve(self.keys, rows.key, rows.bits, wakes, slots, reached)) < len(slots):
-            self.keys = grow_keys(self.keys, numbers)
+            self.keys = grow_keys(self.keys, largest)
             grow_slots(len(self.keys.slots))
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
