@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import pytest
 
+from cep.engine import columns
 from cep.engine.identity import ids, of_entry
 from cep.engine.inputs import captured as captured_by
 from cep.engine.snapshot import dump, load
@@ -108,6 +109,16 @@ def check_seed(seed: int) -> None:
 def test_engine_equals_oracle(block: int) -> None:
     for seed in range(block * 50, block * 50 + 50):
         check_seed(seed)
+
+
+def test_stretches_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan that asks each run reads its rows some at a time; a batch of these streams would be one such stretch."""
+    monkeypatch.setattr(columns, "STRETCH", 2)
+    for seed in range(40):
+        case = random_case(seed)
+        expected = oracle.run(case.ruleset, case.events, case.until_us)
+        made = engine_outcomes(case, [])
+        assert made == expected, difference(case, [], made, expected)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ order of ordinal, so a reference is found by binary search and forgetting rows m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cep.engine.batch import Batch, blank, copy_rows
-from cep.kernels.compaction import keep_rows
+from cep.engine.plans import Referring
+from cep.kernels.compaction import keep_rows, mark
 
 Ints = npt.NDArray[np.int64]
 
@@ -73,12 +74,13 @@ class Captures:
         self._length = length
         return at
 
-    def forget(self, live: Ints) -> None:
-        """Keep only the events whose ordinals are in `live`."""
+    def forget(self, live: Iterable[Referring]) -> None:
+        """Keep only the events that are referred to."""
         if self._length:
             first, last = int(self._ordinal[0]), int(self._ordinal[self._length - 1])
             marks = np.zeros(last - first + 1, np.bool_)
-            marks[live[(live >= first) & (live <= last)] - first] = True
+            for referring in live:
+                mark(marks, first, referring.rows, np.array(referring.columns, np.int64))
             rows = np.flatnonzero(marks[self.ordinal - first])
             for column in (self._ordinal, *self._events.columns()):
                 keep_rows(column, rows)

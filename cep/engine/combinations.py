@@ -15,7 +15,7 @@ from cep.engine.arrays import (
     new_keys,
     new_matches,
 )
-from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.plans import Ints, Keep, Keyed, Referring, Rows
 from cep.engine.waits import of_combinations
 from cep.kernels import combinations as ck
 from cep.kernels.keys import KEY, NEVER
@@ -90,11 +90,10 @@ class CombinationState(Keyed):
         """Let time pass up to and including `until_us`: nothing is made at a deadline."""
         ck.tidy(self.combinations, self.keys, until_us)
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
         c = self.combinations
-        ordinals: Ints = c.node[: c.count[ck.NODE_TOP], ck.ORDINAL]
-        return ordinals[ordinals >= 0]
+        return [Referring(c.node[: c.count[ck.NODE_TOP]], (ck.ORDINAL,))]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""

@@ -14,7 +14,7 @@ from cep.engine.arrays import (
     new_matches,
     new_windows,
 )
-from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Rows
+from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Referring, Rows
 from cep.engine.waits import of_episodes
 from cep.kernels import episodes as ek
 from cep.kernels.elements import CUT, WORD
@@ -100,11 +100,12 @@ class EpisodeState(Keyed):
             self._grow()
             begin_sweep(self.keys, until_us)
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
         top = int(self.keys.count[TOP])
         live = self.keys.slots[:top, HASH] >= 0
-        return self.episodes.state[:top][live][:, [ek.OPENED_EVENT, ek.LAST_EVENT]].ravel()
+        state = self.episodes.state[:top][live]
+        return [Referring(state, (ek.OPENED_EVENT,)), Referring(state, (ek.LAST_EVENT,))]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""

@@ -18,7 +18,7 @@ from cep.engine.arrays import (
     new_matches,
 )
 from cep.engine.columns import Columns
-from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.plans import Ints, Keep, Keyed, Referring, Rows
 from cep.engine.waits import of_graph
 from cep.kernels import graph as gk
 from cep.kernels import paths as pk
@@ -245,9 +245,9 @@ class GraphState(Keyed):
             self._grow()
             begin_sweep(self.keys, until_us)
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
-        return self.paths.node[: self.paths.count[pk.NODE_TOP], pk.ORDINAL]
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
+        return [Referring(self.paths.node[: self.paths.count[pk.NODE_TOP]], (pk.ORDINAL,))]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,14 @@ class Taken:
     slots: Ints
 
 
+@dataclass(frozen=True, slots=True)
+class Referring:
+    """Rows of a table with ordinals of captured events, or -1, in some columns; with -1 in the first a row is free."""
+
+    rows: Ints
+    columns: Sequence[int] = (0,)
+
+
 class PlanState(Protocol):
     """What `step` asks of every plan that makes matches."""
 
@@ -52,8 +60,8 @@ class PlanState(Protocol):
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
@@ -90,6 +98,7 @@ class Keyed:
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
             return Taken(rows.rows, rows.bits, slots)
-        order = np.empty(len(slots), np.int64)
-        kk.group(slots, np.zeros(top + 2, np.int32), order)
-        return Taken(rows.rows[order], rows.bits[order], slots[order])
+        grouped = Taken(*np.empty((3, len(slots)), np.int64))
+        starts = np.zeros(top + 2, np.int32)
+        kk.group(rows.rows, rows.bits, slots, starts, grouped.rows, grouped.bits, grouped.slots)
+        return grouped

@@ -23,7 +23,7 @@ from cep.engine.arrays import (
 from cep.engine.columns import Columns
 from cep.engine.combinations import CombinationState, shares_prefixes
 from cep.engine.graph import POLICIES, GraphState, compare_rows, initial_word
-from cep.engine.plans import Ints, Keep, Keyed, Rows
+from cep.engine.plans import Ints, Keep, Keyed, Referring, Rows
 from cep.engine.waits import of_chain, of_probe
 from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
@@ -213,13 +213,12 @@ class ChainState(Keyed):
             self._grow()
             begin_sweep(self.keys, until_us)
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
         c = self.chain
-        run = c.run[: c.count[fk.RUN_TOP]]
-        run = run[run[:, fk.START] >= 0]
-        singles = [run[:, fk.REF + 2 * k] for k in range(len(c.loop)) if not c.loop[k]]
-        return np.concatenate([run[:, fk.START], *singles, c.node[: c.count[fk.NODE_TOP], fk.ORDINAL]])
+        singles = [fk.REF + 2 * k for k in range(len(c.loop)) if not c.loop[k]]
+        runs = Referring(c.run[: c.count[fk.RUN_TOP]], (fk.START, *singles))
+        return [runs, Referring(c.node[: c.count[fk.NODE_TOP]], (fk.ORDINAL,))]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
@@ -330,12 +329,13 @@ class ProbeState(Keyed):
             self._grow()
             begin_sweep(self.keys, until_us)
 
-    def references(self) -> Ints:
-        """The ordinals of all captured events that the state still refers to."""
+    def references(self) -> list[Referring]:
+        """Where the ordinals of all captured events stand that the state still refers to."""
         p = self.probe
-        captured = p.run[self._live_rows(), p.plan[rk.REFS] : p.plan[rk.REFS] + len(p.loop)]
-        singles = captured[:, p.loop == 0].ravel()
-        return np.concatenate([singles[singles >= 0], p.node[: p.count[rk.NODE_TOP], rk.ORDINAL]])
+        refs = int(p.plan[rk.REFS])
+        singles = [refs + k for k in range(len(p.loop)) if not p.loop[k]]
+        nodes = Referring(p.node[: p.count[rk.NODE_TOP]], (rk.ORDINAL,))
+        return [Referring(p.run[self._live_rows()], (rk.START, *singles)), nodes]
 
     def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""

@@ -178,9 +178,8 @@ def _compact(state: EngineState, batch: Batch) -> None:
     """Forget captured events and texts that nothing refers to, once there are twice as many as at the last time."""
     captures = state.captures
     if len(captures) >= captures.compact_at:
-        captures.forget(
-            np.concatenate([NO_WORDS[:0], *(plan.references() for shard in state.shards for plan in shard.plans)])
-        )
+        plans = [plan for shard in state.shards for plan in shard.plans]
+        captures.forget(referring for plan in plans for referring in plan.references())
     if len(state.strings) >= state.strings.compact_at:
         state.strings.keep(_live_texts(state, batch))
         state.derived.clear()

@@ -15,3 +15,18 @@ def keep_rows(column: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
     """column[i] = column[rows[i]]; `rows` ascend, so none is written over before it is read."""
     for i in range(len(rows)):
         column[i] = column[rows[i]]
+
+
+@kernel
+def mark(marks: npt.NDArray[np.bool_], first: int, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> None:
+    """marks[ordinal - first] = True for what stands in some columns of rows; a row that begins there with -1 is free.
+
+    Ordinals outside the marks, -1 among them, are of no interest.
+    """
+    for i in range(rows.shape[0]):
+        if rows[i, columns[0]] < 0:
+            continue
+        for c in range(len(columns)):
+            at = rows[i, columns[c]] - first
+            if 0 <= at < len(marks):
+                marks[at] = True

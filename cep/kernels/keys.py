@@ -229,8 +229,8 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
 
 
 @kernel
-def group(slots: Ints, starts: Slots, order: Ints) -> None:
-    """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
+def group(rows: Ints, bits: Ints, slots: Ints, starts: Slots, by_rows: Ints, by_bits: Ints, by_slots: Ints) -> None:
+    """Write rows with their bits and slots in the order of the slots, those of one slot in their own (a counting sort).
 
     Keys do not see each other, so a plan may take the rows of a batch key by key, and then meets each key's state once.
     starts: zeros, two more than the largest slot; slot -1 comes first.
@@ -240,9 +240,9 @@ def group(slots: Ints, starts: Slots, order: Ints) -> None:
     for s in range(1, len(starts)):
         starts[s] += starts[s - 1]
     for i in range(len(slots)):
-        at = slots[i] + 1
-        order[starts[at]] = i
-        starts[at] += 1
+        at = starts[slots[i] + 1]
+        starts[slots[i] + 1] = at + 1
+        by_rows[at], by_bits[at], by_slots[at] = rows[i], bits[i], slots[i]
 
 
 @jit

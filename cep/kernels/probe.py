@@ -85,6 +85,7 @@ from cep.kernels.runs import (
     last_ordinal,
     move,
     new_run,
+    remember,
     reserve,
     set_runs,
 )
@@ -254,6 +255,18 @@ def offer(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordina
 
 
 @inline
+def offer_plain(p: Probe, m: Machine, slot: int, run: int, bits: int, row: int, ordinal: int, now_us: int) -> int:
+    """The same where single steps, `then` and the header's horizon are all there is; see `runs`."""
+    target = p.run[run, STEP] + 1
+    if not fits(p, m, bits, p.steps[target], run, row):
+        return STAYS
+    p.run[run, STEP] = target
+    p.run[run, p.plan[REFS] + target] = ordinal
+    remember(p, m, run, target, row, True)
+    return COMPLETES if target + 1 == p.plan[STEPS] else STAYS
+
+
+@inline
 def completion(p: Probe, run: int) -> int:
     """Whether a run that has just captured an event is a match."""
     step = p.run[run, STEP]
@@ -342,11 +355,10 @@ def offer_all(
         return False
     first, kept, newest = first_run(p, slot), np.int64(0), np.int64(-1)
     for run in range(first, first + p.slots[slot, RUNS]):
-        if p.plan[PLAIN] and not fits(p, m, bits, p.steps[p.run[run, STEP] + 1], run, row):
-            move(p, run, first + kept, ONE)
-            kept += 1
-            continue
-        outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
+        if p.plan[PLAIN]:
+            outcome = offer_plain(p, m, slot, run, bits, row, ordinal, now_us)
+        else:
+            outcome = offer(p, m, slot, run, bits, row, ordinal, now_us)
         if outcome == COMPLETES and p.plan[POLICY] != LAST_POLICY:
             emit(p, keys, matches, slot, run, now_us, EVENT, ordinal)
             if p.plan[POLICY] == FIRST_POLICY:
