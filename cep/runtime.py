@@ -138,7 +138,7 @@ class Options:
 
     snapshot_entries, snapshot_s: how often a snapshot is taken, whichever comes first. backoff_s: how long to wait
     before the log is opened again, the last one for ever. streams: their names. idle_s: for the streams that may be
-    idle, after how long. goes_on: whether to go on when the log has lost entries, instead of stopping with their number.
+    idle, after how long. goes_on: whether to go on when the log has lost entries, not to stop with their number.
     """
 
     snapshot_entries: int = 5_000_000
