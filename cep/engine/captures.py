@@ -6,6 +6,9 @@ order of ordinal, so a reference is found by binary search and forgetting rows m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,13 +52,14 @@ class Captures:
         )
         return found
 
-    def append(self, ordinals: Ints, events: Batch) -> None:
-        """Remember events that come after all those remembered so far."""
+    def append(self, ordinals: Ints, columns: Sequence[npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> None:
+        """Remember some rows of the columns of a batch; they come after all events remembered so far."""
         length = self._length + len(ordinals)
         if length > len(self._ordinal):
             self._resize(max(2 * length, 1024))
         self._ordinal[self._length : length] = ordinals
-        copy_rows(events, self._events, self._length)
+        for source, target in zip(columns, self._events.columns(), strict=True):
+            np.take(source, rows, out=target[self._length : length], mode="clip")  # which, unlike raise, copies once
         self._length = length
 
     def forget(self, live: Ints) -> None:
