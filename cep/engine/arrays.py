@@ -40,25 +40,22 @@ def new_keys(span_us: int) -> KeySpace:
     return KeySpace(
         table=np.full(2 * FIRST_SLOTS, -1, np.int32),
         direct=np.empty(0, np.int32),
-        slots=_blank_slots(FIRST_SLOTS),
+        slots=copies(_blank_slot(), FIRST_SLOTS),
         head=np.full(BUCKETS, -1, np.int32),
         count=count,
     )
 
 
-def _blank_slots(length: int) -> Ints:
-    slots = np.zeros((length, key_kernels.SLOT_COLUMNS), np.int64)
-    slots[:, [key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
-    slots[:, key_kernels.DUE] = NEVER
-    return slots
+def _blank_slot() -> Ints:
+    slot = np.zeros(key_kernels.SLOT_COLUMNS, np.int64)
+    slot[[key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
+    slot[key_kernels.DUE] = NEVER
+    return slot
 
 
 def grow_keys(keys: KeySpace) -> KeySpace:
     """Twice the slots."""
-    length = 2 * len(keys.slots)
-    slots = _blank_slots(length)
-    slots[: len(keys.slots)] = keys.slots
-    return _rehashed(keys, slots, len(keys.direct))
+    return _rehashed(keys, grown_copies(keys.slots, _blank_slot(), 2 * len(keys.slots)), len(keys.direct))
 
 
 def reach_directly(keys: KeySpace, numbers: Ints) -> KeySpace:
@@ -141,12 +138,14 @@ def grow_windows(windows: Windows, slots: int) -> Windows:
 
 def copies(row: Ints, length: int) -> Ints:
     """An array of so many rows, all alike: the state of keys that hold nothing."""
-    return np.tile(row, (length, 1))
+    return grown_copies(np.empty((0, len(row)), row.dtype), row, length)
 
 
 def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
     """A longer copy; the new rows are like `row`."""
-    return np.concatenate((array, copies(row, length - len(array))))
+    longer = np.empty((length, len(row)), row.dtype)
+    longer[: len(array)], longer[len(array) :] = array, row
+    return longer
 
 
 def new_matches(steps: int, values: int) -> Matches:

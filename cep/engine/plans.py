@@ -92,6 +92,6 @@ class Keyed:
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
             return Taken(rows.rows, rows.bits, slots)
-        order = np.empty(len(slots), np.int64)
-        kk.group(slots, np.zeros(top + 2, np.int32), order)
-        return Taken(rows.rows[order], rows.bits[order], slots[order])
+        grouped = np.empty((3, len(slots)), np.int64)
+        kk.group(slots, rows.rows, rows.bits, np.zeros(top + 2, np.int32), grouped)
+        return Taken(*grouped)

@@ -93,9 +93,7 @@ class Selection:
             count = ek.gather(words, columns, passing, feeds[0].bits | PRESENT, made.rows, made.bits, made.key)
         else:
             mask = np.zeros(len(self._event), np.int64)
-            for feed in feeds:
-                ek.mark(mask, self._pass(feed.predicate, among), feed.bits | PRESENT)
-            entering = int(np.count_nonzero(mask))
+            entering = sum(ek.mark(mask, self._pass(feed.predicate, among), feed.bits | PRESENT) for feed in feeds)
             made = _blank(len(key), entering)
             count = ek.gather_marked(words, columns, mask, made.rows, made.bits, made.key)
         self.without_key += entering - count

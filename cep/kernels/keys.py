@@ -229,8 +229,8 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
 
 
 @kernel
-def group(slots: Ints, starts: Slots, order: Ints) -> None:
-    """The places of `slots` in the order of their slots, places of one slot in their own order (a counting sort).
+def group(slots: Ints, rows: Ints, bits: Ints, starts: Slots, grouped: Ints) -> None:
+    """Rows, bits and slots, shape (3, n), in the order of their slots, those of one slot in their own (counting sort).
 
     Keys do not see each other, so a plan may take the rows of a batch key by key, and then meets each key's state once.
     starts: zeros, two more than the largest slot; slot -1 comes first.
@@ -241,7 +241,8 @@ def group(slots: Ints, starts: Slots, order: Ints) -> None:
         starts[s] += starts[s - 1]
     for i in range(len(slots)):
         at = slots[i] + 1
-        order[starts[at]] = i
+        place = starts[at]
+        grouped[0, place], grouped[1, place], grouped[2, place] = rows[i], bits[i], slots[i]
         starts[at] += 1
 
 
