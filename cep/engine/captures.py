@@ -56,10 +56,10 @@ class Captures:
         """Remember some rows of the columns of a batch; they come after all events remembered so far."""
         length = self._length + len(ordinals)
         if length > len(self._ordinal):
-            self._resize(max(2 * length, 1024))
+            self._resize(max(2 * length, COMPACT_AT))  # a page that nothing is written to costs nothing
         self._ordinal[self._length : length] = ordinals
         for source, target in zip(columns, self._events.columns(), strict=True):
-            np.take(source, rows, out=target[self._length : length], mode="clip")  # which, unlike raise, copies once
+            source.take(rows, out=target[self._length : length], mode="clip")  # which, unlike raise, copies once
         self._length = length
 
     def forget(self, live: Ints) -> None:

@@ -76,7 +76,8 @@ def release(program: Program, order: Order, batch: Batch, ended: frozenset[int])
     times, streams = waiting.time_us, waiting.stream
     last = (int(times[-1]), int(streams[-1])) if len(waiting) else (BEGINNING, -1)
     if last <= (reached_us, reached_stream) and ok.stands_in_order(streams, times):
-        order.held = empty(len(program.columns))
+        if len(order.held):
+            order.held = empty(len(program.columns))
         return waiting
     ready = (times < reached_us) | ((times == reached_us) & (streams <= reached_stream))
     rows = np.flatnonzero(ready)

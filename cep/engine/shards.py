@@ -59,6 +59,8 @@ def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
 
 def for_each(shards: Sequence[Shard], work: Callable[[int, Shard], Made]) -> list[Made]:
     """Do something with each shard, with the first on this thread and the others beside it; what came, in order."""
+    if len(shards) == 1:
+        return [work(0, shards[0])]
     others = [_threads().submit(work, number, shards[number]) for number in range(1, len(shards))]
     try:
         first = work(0, shards[0])

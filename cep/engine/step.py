@@ -164,8 +164,8 @@ class _StratumRun:
 
 def _words(program: Program, state: EngineState, batch: Batch) -> Ints:
     """The decoded columns, which are only read, and behind them room for those that are worked out."""
-    if program.slots == len(program.columns):
-        return np.require(batch.words, np.int64, ("C", "W"))  # "W", for kernels are compiled for arrays of that kind
+    if program.slots == len(program.columns) and batch.words.flags.carray:  # as kernels are compiled for
+        return batch.words
     words = state.buffer("words", program.slots, len(batch))
     words[: len(program.columns)] = batch.words
     return words
