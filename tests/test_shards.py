@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from cep.compile import compile_rules
+from cep.engine.matched import RuleMatches
 from cep.engine.shards import Shard, for_each
 from cep.engine.state import EngineState
 from cep.engine.step import step
 from cep.kernels import entering as ek
+from cep.kernels.matches import KEY, REFS, TIME
 from cep.lang import check_texts
 from cep.layout import Program
 from cep.testing import VirtualEvent, batch_of
@@ -41,13 +43,19 @@ def compiled(rules: str) -> Program:
 
 
 def rows_made(program: Program, shards: int, events: list[VirtualEvent], size: int) -> list[list[list[int]]]:
-    """The alerts of each batch, in order: of each match its time and its key."""
+    """The alerts of each batch, in order: rule, time, key and the ordinals of the events."""
     state = EngineState.create(program, shards)
     made = []
     for first in range(0, len(events), size):
         output = step(program, state, batch_of(program, state.strings, events[first : first + size], first))
-        made.append([output.matches[place].row[row].tolist() for place, row in output.order.tolist()])
+        made.append([alert(output.matches[place], row) for place, row in output.order.tolist()])
     return made
+
+
+def alert(matches: RuleMatches, row: int) -> list[int]:
+    match = matches.row[row]
+    events = matches.reference[match[REFS] :][: matches.count[row].sum()]
+    return [matches.rule, int(match[TIME]), *match[KEY:].tolist(), *events.tolist()]
 
 
 @pytest.mark.parametrize("rules", [ONE_KEY, TWO_KEYS, ONE_KEY + TWO_KEYS])
