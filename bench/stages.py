@@ -25,7 +25,6 @@ from bench.measure import EVENTS, PASSES, settle
 from bench.workloads import BATCH_EVENTS, NAMES, Events, compile_workload, generate, lines
 from cep.alerting import Alerting
 from cep.decode import Decoder
-from cep.engine.captures import Captures
 from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived
 from cep.engine.episodes import EpisodeState
@@ -49,7 +48,7 @@ STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called fro
     "features": [(FeatureState, "feed")],
     "plan kernel": [(plan, "feed") for plan in PLANS],
     "sweep": [(plan, "sweep") for plan in (*PLANS, FeatureState) if "sweep" in vars(plan)],
-    "capture": [(Captures, "capture")],
+    "capture": [(step_module, "_capture")],
     "matches in order": [(step_module, "taken"), (step_module, "in_order")],
     "alerts": [(Alerting, "render")],
 }

@@ -50,6 +50,7 @@ class PlainReader:
         self._cell = {path: cell for cell, path in enumerate(dict.fromkeys(path for path, _ in stream.fields))}
         self._shape = _shape(self._cell)
         self._is_open = np.zeros((2, sk.DEPTH), np.int64)
+        self._before = np.zeros((sk.MEMBERS, sk.NAME + 1), np.int64)
         self._unknown: list[str] = []
         self._types = Vocabulary(lambda names: list(map(self._type, names)), integers_too=True)
 
@@ -69,7 +70,7 @@ class PlainReader:
         whole = slice(int(spans[0, 0]), int(spans[-1, 1]) + 2) if len(spans) else slice(0)
         room = int(np.count_nonzero(view[whole] == ord("\n")))
         found = sk.Found(np.empty((room, sk.FATE + 1), np.int32), np.empty((room, len(self._cell), 3), np.int32))
-        n = sk.scan(view, spans, self._shape, found, self._is_open)
+        n = sk.scan(view, spans, self._shape, found, self._is_open, self._before)
         documents, cells = found.documents[:n], found.cells[:n]
         fate = documents[:, sk.FATE]
         refused = fate >= sk.ODD

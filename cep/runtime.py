@@ -137,14 +137,14 @@ class Options:
     """How the loop behaves.
 
     snapshot_entries, snapshot_s: how often a snapshot is taken, whichever comes first. backoff_s: how long to wait
-    before the log is opened again, the last one for ever. idle_s: for the streams that may be idle, after how long.
-    goes_on: whether to go on when the log has lost entries, instead of stopping with their number.
+    before the log is opened again, the last one for ever. streams: their names. idle_s: for the streams that may be
+    idle, after how long. goes_on: whether to go on when the log has lost entries, not to stop with their number.
     """
 
     snapshot_entries: int = 5_000_000
     snapshot_s: float = 30.0
     backoff_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
-    streams: int = 1
+    streams: Sequence[str] = ("0",)
     idle_s: Mapping[int, float] = field(default_factory=dict)
     goes_on: bool = False
 
@@ -173,7 +173,7 @@ class Runtime:
         self._changed = changed
         self._point: Point | None = None  # where the state stands; None: it is of no use
         self._pending: _Pending | None = None
-        self._silence = Silence(self._options.streams, self._options.idle_s)
+        self._silence = Silence(len(self._options.streams), self._options.idle_s)
         self._caution = Caution()
         self._snapshot_time, self._since_snapshot = clock(), 0
         self._failures, self._said = 0, ""  # since the last session
@@ -240,15 +240,17 @@ class Runtime:
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
                 self.counters.count(pending.outcome)
-        elif pending is not None and pending.before.chain == standing.point.chain and self._is_unchanged(pending):
+        elif pending is not None and not standing.gaps and self._is_next(pending, standing.point):
             self._commit(pending)
         else:
             self._recover(standing.point)
         if standing.gaps:
             self._lose(standing)
 
-    def _is_unchanged(self, pending: _Pending) -> bool:
-        """Whether the log still has what a batch was made of whose commit was lost on the way."""
+    def _is_next(self, pending: _Pending, point: Point) -> bool:
+        """Whether a commit that was lost on the way follows, and the log still has what its batch was made of."""
+        if pending.before.chain != point.chain:
+            return False
         at = pending.before.offsets
         while behind := missing(at, pending.after.offsets):
             batch = self._log.read(at, behind)
@@ -276,7 +278,8 @@ class Runtime:
         """Entries are gone that were never applied: stop with their number, or write it down and go on."""
         numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
         for stream, lost in numbers.items():
-            what = f"stream {stream} has lost {'an unknown number of' if lost is None else lost} entries"
+            name = self._options.streams[stream]
+            what = f"stream {name} has lost {'an unknown number of' if lost is None else lost} entries"
             behind = f"{what} behind {standing.gaps[stream][1].entry} that were not applied"
             if not self._options.goes_on:
                 raise HistoryError(behind)
@@ -321,7 +324,7 @@ class Runtime:
         """Let time move on: once for streams that have become idle, and again and again when all are."""
         assert self._point is not None, "a session begins with recovery"
         until_us = None
-        if len(idle) == self._options.streams and self._silence.is_time():
+        if len(idle) == len(self._options.streams) and self._silence.is_time():
             until_us = self._detector.time_after(int(self._silence.of_all() * 1e6))
         if until_us is not None or idle != self._point.idle:
             self._seal(self._detector.advance(idle, until_us), Commit({}, idle=idle, until_us=until_us))

@@ -68,9 +68,13 @@ class Vocabulary:
         ends = np.cumsum(self._texts.entries[first:end, ck.LENGTH])
         begin = int(self._texts.entries[first, ck.FIRST])
         spelled = self._texts.spelled[begin : begin + int(ends[-1])].tobytes()
-        written = [spelled[a:b] for a, b in pairwise([0, *ends.tolist()])]
-        is_plain = not self._is_json or b"\\" not in spelled
-        texts = [text.decode() for text in written] if is_plain else list(map(_text, written))
+        places = pairwise([0, *ends.tolist()])
+        if spelled.isascii() and not (self._is_json and b"\\" in spelled):
+            plain = spelled.decode()
+            texts = [plain[a:b] for a, b in places]
+        else:
+            written = [spelled[a:b] for a, b in places]
+            texts = list(map(_text, written)) if self._is_json else [text.decode() for text in written]
         self._words[first:end] = self._meaning(texts)
         self._known = end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def test_the_newest_snapshots_are_kept_under_the_names_of_streams(tmp_path: Path
     store = DirectorySnapshots(tmp_path / "s", "mine", ["a", "b"])
     for n in (1, 2, 4, 3, 5):
         store.save(point(n), b"state %d" % n)
+        if n == 4:  # as if it had been there for a while
+            os.utime(max((tmp_path / "s").iterdir()), (0, 0))
     assert list(store.points()) == [point(5), point(4), point(3)]
     assert len(list((tmp_path / "s").iterdir())) == KEEP
     assert [store.load(point(n)) for n in (5, 4, 1)] == [b"state 5", b"state 4", None]
@@ -145,3 +148,15 @@ def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
     assert found() == [(point(2), b"new"), (point(1), b"old")]
     newest.rename(newest.with_name(f"{7:012d}-ab.snapshot"))
     assert found() == [(point(1), b"old")]
+
+
+def test_a_snapshot_stays_until_another_has_settled(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    store.save(point(1), b"")
+    os.utime(max(tmp_path.iterdir()), (0, 0))
+    for n in range(2, 9):
+        store.save(point(n), b"")
+        assert point(1) in store.points()
+    os.utime(max(tmp_path.iterdir()), (0, 0))
+    store.save(point(9), b"")
+    assert point(1) not in store.points()

@@ -113,3 +113,27 @@ def test_late_rows_keep_the_batch_in_step() -> None:
     output = step(program, state, batch_of(program, state.strings, events))
     assert np.array_equal(output.late, [1])
     assert state.counters.late == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_late_does_not_depend_on_where_a_stream_is_cut(seed: int) -> None:
+    """One look at a batch that stands in order finds what a look at each of its events finds."""
+    rng = random.Random(seed)
+    program = compiled(TWO_STREAMS)
+    times = np.cumsum([rng.choice([0, 1, 1, 2, -6 if seed % 2 else 1]) for _ in range(80)]) + 50
+    events = [VirtualEvent(rng.randrange(2), int(t) * SECOND, {"k": "p"}) for t in times]
+    one_by_one, whole = matches_of(program, events, list(range(1, 80))), matches_of(program, events, [])
+    assert whole[1] == one_by_one[1] == late_by_law(program, events)
+    assert whole[0] == one_by_one[0]
+
+
+def late_by_law(program: Program, events: list[VirtualEvent]) -> list[int]:
+    """The places of the events behind their own stream's watermark, as said in the laws."""
+    latest = [-(2**62)] * len(program.streams)
+    late = []
+    for place, event in enumerate(events):
+        stream = program.events[event.event].stream
+        if event.time_us < latest[stream] - program.streams[stream].late_us:
+            late.append(place)
+        latest[stream] = max(latest[stream], event.time_us)
+    return late

@@ -57,8 +57,9 @@ def demo(duration: str, rate: int, seed: int) -> int:
             f"{counted(len(program.rules), 'rule')} on {url}, {rate:,} events a second for {duration}; "
             f"a second shows {SPEED // 60} minutes, and Ctrl-C ends it"
         )
-        log = RedisLog(partial(Session, url), [stream.name for stream in program.streams], Keys("demo", _ALERTS))
-        runtime = Runtime(log, detector, options=Options(streams=len(program.streams)), stop=stop, report=say)
+        streams = [stream.name for stream in program.streams]
+        log = RedisLog(partial(Session, url), streams, Keys("demo", _ALERTS))
+        runtime = Runtime(log, detector, options=Options(streams=streams), stop=stop, report=say)
         sender = _Sender(url, town, seconds, stop)
         with ThreadPoolExecutor(2) as threads:
             sending, serving = threads.submit(sender.send), threads.submit(runtime.run)

@@ -199,6 +199,7 @@ def run(
     worker: Annotated[str | None, Parameter(env_var="CEP_WORKER")] = None,
     lease_seconds: Annotated[int, Parameter(env_var="CEP_LEASE_SECONDS", validator=AtLeastOne)] = 10,
     trim: Annotated[bool, Parameter(env_var="CEP_TRIM", negative=())] = False,
+    replicas: Annotated[int, Parameter(env_var="CEP_REPLICAS", validator=validators.Number(gte=0))] = 0,
     on_gap: Annotated[Literal["halt", "continue"], Parameter(env_var="CEP_ON_GAP")] = "halt",
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
     log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
@@ -230,6 +231,8 @@ def run(
         How long another worker waits for one that has died.
     trim
         Delete from the streams what the oldest snapshot covers.
+    replicas
+        How many replicas of the server have to have a commit before the next one.
     on_gap
         Whether to stop, with the number, when a stream has lost entries that were not applied, or to note it and go on.
     allow_volatile
@@ -253,6 +256,7 @@ def run(
         worker,
         lease_seconds,
         trim,
+        replicas,
         on_gap == "continue",
     )
     return run(path, service, log_format, report_seconds)

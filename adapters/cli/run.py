@@ -50,7 +50,8 @@ _FIGURES = (
 class Service:
     """Where events come from and alerts go to. `redis` may hold a password and is never shown as it is.
 
-    partitions: None where streams are not divided. worker: whose leases are ours. goes_on: see `Options`.
+    partitions: None where streams are not divided. worker: whose leases are ours. replicas: that have to have a commit
+    before the next. goes_on: see `Options`.
     """
 
     redis: str | None
@@ -64,6 +65,7 @@ class Service:
     worker: str | None = None
     lease_s: int = 10
     trims: bool = False
+    replicas: int = 0
     goes_on: bool = False
 
     def url(self) -> str:
@@ -100,7 +102,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     _reach(url)
     stop = threading.Event()
     watcher = Watcher(paths, loaded, before, tables, program, journal)
-    membership = Membership(url, service.keys().own("workers"), worker, service.lease_s) if service.partitions else None
+    membership = _join(url, service, worker)
     made = _Maker(url, service, worker, watcher, journal)
     partitions = Partitions(service.partitions, membership, worker, made.runtime, journal)
     stop_on_signals(stop)
@@ -143,11 +145,12 @@ class _Maker:
             worker=self.worker,
             lease_s=service.lease_s,
             trims=service.trims,
+            replicas=service.replicas,
             allow_volatile=service.allow_volatile,
         )
         options = Options(
             snapshot_s=service.snapshot_s,
-            streams=len(program.streams),
+            streams=[stream.name for stream in program.streams],
             idle_s={n: stream.idle_us / 1e6 for n, stream in enumerate(program.streams) if stream.idle_us is not None},
             goes_on=service.goes_on,
         )
@@ -161,6 +164,15 @@ class _Maker:
             report=lambda message: self.journal.write(message, where, "warning"),
             changed=changed,
         )
+
+
+def _join(url: str, service: Service, worker: str) -> Membership | None:
+    """A worker's place among those that share partitions."""
+    if service.partitions is None:
+        return None
+    membership = Membership(partial(Session, url), service.keys().own("workers"), worker, service.lease_s)
+    membership.agree(service.keys().own("partitions"), service.partitions)
+    return membership
 
 
 def stop_on_signals(stop: threading.Event) -> None:

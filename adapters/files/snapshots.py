@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ from cep.ports import EntryId, Point, Position
 
 MAGIC = b"cepsnap2"
 KEEP = 3
+SETTLED_S = 10.0  # what is older is not lost with the last seconds of a server that loses power
 HEADER_BYTES_MAX = 2**20
 _DIGEST_BYTES = 32
 _SUFFIX = ".snapshot"
@@ -70,7 +72,7 @@ class DirectorySnapshots:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        for old in self.points()[KEEP:]:
+        for old in self._superseded():
             self.discard(old)
         self._sync()
 
@@ -94,6 +96,21 @@ class DirectorySnapshots:
     def discard(self, point: Point) -> None:
         """Drop a snapshot."""
         self._path(point).unlink(missing_ok=True)
+
+    def _superseded(self) -> Sequence[Point]:
+        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose."""
+        points = self.points()
+        old = points[KEEP:]
+        if old and not any(map(self._has_settled, points[:KEEP])):
+            spared = next(filter(self._has_settled, old), old[-1])
+            return [point for point in old if point != spared]
+        return old
+
+    def _has_settled(self, point: Point) -> bool:
+        try:
+            return self._path(point).stat().st_mtime < time.time() - SETTLED_S
+        except OSError:
+            return False
 
     def _path(self, point: Point) -> Path:
         return self._directory / f"{point.seq:012d}-{point.chain}{_SUFFIX}"

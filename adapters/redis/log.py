@@ -26,6 +26,7 @@ from cep.errors import ConfigurationError
 from cep.ports import Commit, Entries, EntryId, LogError, Offsets, OwnedError, Point, Standing, Turn
 
 LEASE_S = 10.0
+REPLICAS_MS = 1000  # that a commit may take to reach them
 _JOURNAL_COUNT = 1000
 
 
@@ -34,7 +35,7 @@ class RedisLog:
 
     connect: a new connection to the server. keys: whose it is. worker: who we are; the lease of a worker of the same
     name is ours as well, so that a process that has died is replaced at once. trims: whether streams are trimmed up to
-    the oldest snapshot.
+    the oldest snapshot. replicas: that have to have a commit before there is another.
     """
 
     def __init__(
@@ -46,12 +47,13 @@ class RedisLog:
         worker: str = "",
         lease_s: float = LEASE_S,
         trims: bool = False,
+        replicas: int = 0,
         allow_volatile: bool = False,
         clock: Callable[[], float] = time.monotonic,
         token: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
         self._connect, self._clock, self._new_token = connect, clock, token
-        self._keys, self._trims, self._allow_volatile = keys, trims, allow_volatile
+        self._keys, self._trims, self._replicas, self._allow_volatile = keys, trims, replicas, allow_volatile
         self._streams = keys.of_streams(streams)
         self._all = [*keys.all_own(), *self._streams]
         self._wording = Wording(self._streams)
@@ -102,6 +104,10 @@ class RedisLog:
         self._call("commit", *self._lease, *words)
         self._is_marked |= not Turn(after, commit.until_us, commit.is_aside, commit.gaps).is_plain
         self._renewed = self._clock()
+        if self._replicas:
+            have = self._opened().call("WAIT", self._replicas, REPLICAS_MS)
+            if have < self._replicas:  # it is applied, as the next session will find, but might be lost with the server
+                raise LogError(f"commit {after.seq} is on {have} of {self._replicas} replicas")
 
     def turns(self, since: Point, upto: Point) -> Sequence[Turn] | None:
         """The commits behind `since`; None where it is no point of this history, or the journal begins later.

@@ -7,10 +7,11 @@ and Ravishankar, 1998). Whether two disagree for a moment does not matter: who t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from hashlib import blake2b
 
 from cep.adapters.redis.session import Session
+from cep.errors import ConfigurationError
 
 HEARTBEAT_S = 1.0
 
@@ -27,13 +28,23 @@ def _weight(worker: str, partition: int) -> bytes:
 class Membership:
     """A worker among those of its group. Every method raises LogError when the server does not answer."""
 
-    def __init__(self, url: str, key: str, worker: str, silence_s: float) -> None:
-        self._url, self._key, self._worker, self._silence_ms = url, key, worker, int(silence_s * 1000)
+    def __init__(self, connect: Callable[[], Session], key: str, worker: str, silence_s: float) -> None:
+        self._connect, self._key, self._worker, self._silence_ms = connect, key, worker, int(silence_s * 1000)
         self._session: Session | None = None
+
+    def agree(self, key: str, partitions: int) -> None:
+        """Raise ConfigurationError where the group has another number of partitions: keys would change theirs."""
+        session = self._session = self._session or self._connect()
+        session.call("SET", key, partitions, "NX")
+        if (found := session.call("GET", key)) != b"%d" % partitions:
+            raise ConfigurationError(
+                f"the group has {found.decode()} partitions, not {partitions}: begin another group, with streams of "
+                f"its own, or delete {key!r} when no stream has entries any more"
+            )
 
     def beat(self) -> list[str]:
         """Show that this worker lives; those that do."""
-        session = self._session = self._session or Session(self._url)
+        session = self._session = self._session or self._connect()
         seconds, micros = session.call("TIME")
         now_ms = int(seconds) * 1000 + int(micros) // 1000
         replies = session.pipeline(
@@ -53,6 +64,6 @@ class Membership:
 
     def leave(self) -> None:
         """Let the others have this worker's share at once."""
-        session = self._session or Session(self._url)
+        session = self._session or self._connect()
         session.call("ZREM", self._key, self._worker)
         self.forget()

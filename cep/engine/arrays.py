@@ -24,10 +24,6 @@ FIRST_ROWS = 256
 SMALL = 4096
 DIRECT_SHARE = 16  # of the numbers that a table of keys is long, one in so many at least has a slot reserved
 
-_BLANK_SLOT = [0] * key_kernels.SLOT_COLUMNS
-_BLANK_SLOT[key_kernels.HASH] = _BLANK_SLOT[key_kernels.AFTER] = _BLANK_SLOT[key_kernels.BEFORE] = -1
-_BLANK_SLOT[key_kernels.DUE] = NEVER
-
 _INDEXED = {int(function) for function in (el.DISTINCT, el.NEW, el.TOP)}
 
 
@@ -52,20 +48,23 @@ def new_keys(span_us: int) -> KeySpace:
     return KeySpace(
         table=np.full(2 * FIRST_SLOTS, -1, np.int32),
         direct=np.empty(0, np.int32),
-        slots=_blank_slots(FIRST_SLOTS),
+        slots=copies(_blank_slot(), FIRST_SLOTS),
         head=np.full(BUCKETS, -1, np.int32),
         count=count,
     )
 
 
-def _blank_slots(length: int) -> Ints:
-    return copies(np.array(_BLANK_SLOT, np.int64), length)
+def _blank_slot() -> Ints:
+    slot = np.zeros(key_kernels.SLOT_COLUMNS, np.int64)
+    slot[[key_kernels.HASH, key_kernels.AFTER, key_kernels.BEFORE]] = -1
+    slot[key_kernels.DUE] = NEVER
+    return slot
 
 
 def grow_keys(keys: KeySpace, largest: int) -> KeySpace:
     """More slots. `largest`: as for `reach_directly`."""
     length = further(len(keys.slots))
-    slots = grown_copies(keys.slots, np.array(_BLANK_SLOT, np.int64), length)
+    slots = grown_copies(keys.slots, _blank_slot(), length)
     return _rehashed(keys, slots, _direct_length(keys, largest, length))
 
 
@@ -155,16 +154,13 @@ def grow_windows(windows: Windows, slots: int) -> Windows:
 
 def copies(row: Ints, length: int) -> Ints:
     """An array of so many rows, all alike: the state of keys that hold nothing."""
-    made = np.empty((length, len(row)), np.int64)
-    made[:] = row
-    return made
+    return grown_copies(np.empty((0, len(row)), row.dtype), row, length)
 
 
 def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
     """A longer copy; the new rows are like `row`."""
-    longer = np.empty((length, len(row)), np.int64)
-    longer[: len(array)] = array
-    longer[len(array) :] = row
+    longer = np.empty((length, len(row)), row.dtype)
+    longer[: len(array)], longer[len(array) :] = array, row
     return longer
 
 

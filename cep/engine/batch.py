@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,6 @@ class Batch:
     def columns(self) -> list[npt.NDArray[Any]]:
         """Every column, as views of shape (n,)."""
         return [self.stream, self.event, self.entry_ms, self.entry_seq, self.entry_index, *self.words]
-
-    def without_words(self) -> Batch:
-        """The events' types and ids alone."""
-        return replace(self, words=self.words[:0])
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Batch:
         """The batch of some of its rows, in the order given; `raw` is left behind."""

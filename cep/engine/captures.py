@@ -7,6 +7,7 @@ order of ordinal, so a reference is found by binary search and forgetting rows m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,27 +53,15 @@ class Captures:
         )
         return found
 
-    def append(self, ordinals: Ints, events: Batch) -> None:
-        """Remember events that come after all those remembered so far."""
-        at = self._extend(ordinals)
-        copy_rows(events, self._events, at.start)
-
-    def capture(self, base: int, rows: Ints, batch: Batch, words: Ints, stored: Sequence[int]) -> None:
-        """Remember rows of a batch, whose first event is the ordinal `base`; `stored`: columns of `words`."""
-        at = self._extend(base + rows)
-        sources = [*batch.without_words().columns(), *(words[column] for column in stored)]
-        for source, target in zip(sources, self._events.columns(), strict=True):
-            np.take(source, rows, out=target[at], mode="clip")
-
-    def _extend(self, ordinals: Ints) -> slice:
-        """Note the ordinals; where their events are to stand."""
+    def append(self, ordinals: Ints, columns: Sequence[npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> None:
+        """Remember some rows of the columns of a batch; they come after all events remembered so far."""
         length = self._length + len(ordinals)
         if length > len(self._ordinal):
-            self._resize(max(2 * length, 1024))
-        at = slice(self._length, length)
-        self._ordinal[at] = ordinals
+            self._resize(max(2 * length, COMPACT_AT))  # a page that nothing is written to costs nothing
+        self._ordinal[self._length : length] = ordinals
+        for source, target in zip(columns, self._events.columns(), strict=True):
+            source.take(rows, out=target[self._length : length], mode="clip")  # which, unlike raise, copies once
         self._length = length
-        return at
 
     def forget(self, live: Iterable[Referring]) -> None:
         """Keep only the events that are referred to."""

@@ -39,7 +39,17 @@ def new_order(program: Program) -> Order:
 
 
 def late_rows(program: Program, order: Order, batch: Batch) -> npt.NDArray[np.intp]:
-    """The rows that come too late; moves each stream's max(time) on."""
+    """The rows that come too late; moves each stream's max(time) on.
+
+    As a rule a batch stands in order and begins behind all that came before: then none is late, which one look tells.
+    """
+    if not len(batch):
+        return np.empty(0, np.intp)
+    first = int(batch.time_us[0]), int(batch.stream[0])
+    follows = first[0] >= int(order.max_us.max()) and first >= (order.released_us, order.released_stream)
+    if follows and ok.stands_in_order(batch.stream, batch.time_us):
+        ok.move_on(batch.stream, batch.time_us, order.max_us)
+        return np.empty(0, np.intp)
     late = np.empty(len(batch), np.bool_)
     late_us = np.array([stream.late_us for stream in program.streams], np.int64)
     frontier = order.released_us, order.released_stream
@@ -64,8 +74,10 @@ def release(program: Program, order: Order, batch: Batch, ended: frozenset[int])
     order.released_us, order.released_stream = reached_us, reached_stream
     waiting = concatenate(order.held, batch) if len(order.held) else batch
     times, streams = waiting.time_us, waiting.stream
-    if ok.is_released(streams, times, reached_us, reached_stream):
-        order.held = empty(len(program.columns))
+    last = (int(times[-1]), int(streams[-1])) if len(waiting) else (BEGINNING, -1)
+    if last <= (reached_us, reached_stream) and ok.stands_in_order(streams, times):
+        if len(order.held):
+            order.held = empty(len(program.columns))
         return waiting
     ready = (times < reached_us) | ((times == reached_us) & (streams <= reached_stream))
     rows = np.flatnonzero(ready)

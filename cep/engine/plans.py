@@ -98,7 +98,6 @@ class Keyed:
         top = int(self.keys.count[kk.TOP])
         if GROUP_FROM * len(slots) < top:
             return Taken(rows.rows, rows.bits, slots)
-        grouped = Taken(*np.empty((3, len(slots)), np.int64))
-        starts = np.zeros(top + 2, np.int32)
-        kk.group(rows.rows, rows.bits, slots, starts, grouped.rows, grouped.bits, grouped.slots)
-        return grouped
+        grouped = np.empty((3, len(slots)), np.int64)
+        kk.group(slots, rows.rows, rows.bits, np.zeros(top + 2, np.int32), grouped)
+        return Taken(*grouped)

@@ -6,8 +6,6 @@ when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +20,6 @@ from cep.layout import Feed, Program
 
 Ints = npt.NDArray[np.int64]
 Key = tuple[int, ...]
-ShardsOf = Mapping[Key, npt.NDArray[np.uint8]]
 
 PRESENT = 1 << 62  # set in the bits of every row that enters a plan, so that one without a step bit is still there
 NO_WORDS = np.zeros(1, np.int64)
@@ -31,7 +28,7 @@ NO_WORDS = np.zeros(1, np.int64)
 class Selection:
     """The rows of a batch whose keys are of one shard.
 
-    shards: by key columns the shard of each row; empty when there is but one. without_key: rows that had none.
+    shard: which of so many. without_key: rows that had none.
     """
 
     def __init__(
@@ -41,11 +38,11 @@ class Selection:
         batch: Batch,
         indexes: Indexes,
         shard: int = 0,
-        shards: ShardsOf | None = None,
+        shards: int = 1,
     ) -> None:
         self._program, self._machine, self._indexes = program, machine, indexes
         self._event = batch.event
-        self._shard, self._shards = shard, shards or {}
+        self._shard, self._shards = shard, shards
         self._by_event: dict[tuple[int, Key | None], Ints] = {}
         self._passing: dict[tuple[int, Key | None], Ints] = {}
         self.without_key = 0
@@ -55,7 +52,8 @@ class Selection:
         if (event, key) not in self._by_event:
             rows = np.empty(len(self._event), np.int64)
             if key is not None:
-                count = ek.rows_of_shard(self.of_event(event), self._shards[key], self._shard, rows)
+                words, columns = self._machine.words, np.array(key, np.int64)
+                count = ek.rows_of_shard(words, columns, self.of_event(event), self._shards, self._shard, rows)
             else:
                 of = np.array([event, *self._program.events[event].of], np.int64)
                 count = ek.rows_of(self._event, of, rows)
@@ -86,7 +84,7 @@ class Selection:
 
     def _role(self, key: Key, feeds: list[Feed]) -> Rows:
         """The rows of feeds with the same key."""
-        among = key if self._shards else None  # all rows are of an only shard, whatever their keys are
+        among = key if self._shards > 1 else None  # all rows are of an only shard, whatever their keys are
         rows = self._pass(feeds[0].predicate, among)
         bits = np.full(len(rows), feeds[0].bits | PRESENT, np.int64)
         for feed in feeds[1:]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -58,10 +58,15 @@ def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
 
 
 def for_each(shards: Sequence[Shard], work: Callable[[int, Shard], Made]) -> list[Made]:
-    """Do something with each shard, on a thread of its own unless there is only one; what came of it, in order."""
+    """Do something with each shard, with the first on this thread and the others beside it; what came, in order."""
     if len(shards) == 1:
         return [work(0, shards[0])]
-    return list(_threads().map(work, range(len(shards)), shards))
+    others = [_threads().submit(work, number, shards[number]) for number in range(1, len(shards))]
+    try:
+        first = work(0, shards[0])
+    finally:
+        wait(others)
+    return [first, *(other.result() for other in others)]
 
 
 @cache

@@ -88,12 +88,12 @@ class EngineState:
 
     def _enrol(self, place: int, members: Ints, first_us: int) -> None:
         """Give each shard its keys of a plan over a roster."""
-        shards = np.empty(len(members), np.uint8)
-        ek.shards_of(members[None, :], np.zeros(1, np.int64), len(self.shards), shards)
+        key, every, own = np.zeros(1, np.int64), np.arange(len(members)), np.empty(len(members), np.int64)
         for number, shard in enumerate(self.shards):
             plan = shard.plans[place]
             assert isinstance(plan, EpisodeState)
-            plan.enrol(members[shards == number], first_us)
+            count = ek.rows_of_shard(members[None, :], key, every, len(self.shards), number, own)
+            plan.enrol(members[own[:count]], first_us)
 
     @staticmethod
     def create(program: Program, shards: int = 1) -> EngineState:

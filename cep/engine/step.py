@@ -17,10 +17,9 @@ from cep.engine.batch import Batch, empty
 from cep.engine.dispositions import alerting
 from cep.engine.matched import RuleMatches, StepOutput, by_rule, in_order, taken
 from cep.engine.order import late_rows, release
-from cep.engine.selection import NO_WORDS, Key, Selection
+from cep.engine.selection import NO_WORDS, Selection
 from cep.engine.shards import Shard, for_each
 from cep.engine.state import EngineState
-from cep.kernels import entering as ek
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
 from cep.layout import END_OF_TIME, DerivedColumn, Program, Stratum
@@ -81,8 +80,7 @@ def _run(
     """Let the plans of a stratum read its events; the matches of each rule, and the first event's ordinal."""
     n = len(batch)
     base = state.next_ordinal
-    words = state.buffer("words", program.slots, n)
-    words[: len(program.columns)] = batch.words
+    words = _words(program, state, batch)
     for calendar in state.calendars:
         calendar.fill(words)
     machine = Machine(
@@ -92,14 +90,10 @@ def _run(
     if n:
         _derive(program, state, machine, batch)
     run = _StratumRun(program, state, stratum, batch, machine, keep, base, until_us)
-    if n and stratum.features:
-        for number in stratum.features:
-            state.shards[0].features[number].begin(machine.words)
-        for_each(state.shards, run.read)
-    made = for_each(state.shards, run.match)
+    made = run.run()
     state.counters.without_key += sum(selection.without_key for selection in run.selections)
     state.next_ordinal += n
-    state.captures.capture(base, np.flatnonzero(keep), batch, words, program.stored)
+    _capture(program, state, batch, words, np.flatnonzero(keep.view(np.bool_)), base)
     matches = by_rule([matches for of_shard in made for matches in of_shard])
     state.counters.matches += sum(len(m.row) for m in matches)
     return matches, base
@@ -120,26 +114,35 @@ class _StratumRun:
     selections: list[Selection] = field(init=False)
 
     def __post_init__(self) -> None:
-        shards = self._shards()
+        shards = self.state.shards
         self.selections = [
-            Selection(self.program, shard.machine(self.machine), self.batch, self.state.indexes, number, shards)
-            for number, shard in enumerate(self.state.shards)
+            Selection(self.program, shard.machine(self.machine), self.batch, self.state.indexes, number, len(shards))
+            for number, shard in enumerate(shards)
         ]
 
-    def _shards(self) -> dict[Key, npt.NDArray[np.uint8]]:
-        """By the columns of each key the shard of every row; nothing where there is only one shard."""
-        found: dict[Key, npt.NDArray[np.uint8]] = {}
-        count = len(self.state.shards)
-        if count > 1:
-            feeds = [self.program.plans[place].plan.feeds for place in self.stratum.plans]
-            feeds += [self.program.features[place].feeds for place in self.stratum.features]
-            for key in {feed.key for group in feeds for feed in group}:
-                found[key] = np.empty(len(self.batch), np.uint8)
-                ek.shards_of(self.machine.words, np.array(key, np.int64), count, found[key])
-        return found
+    def run(self) -> list[list[RuleMatches]]:
+        """The matches that each shard makes."""
+        shards, features = self.state.shards, self.stratum.features if len(self.batch) else ()
+        for place in features:
+            shards[0].features[place].begin(self.machine.words)
+        if features and not self._has_one_key():
+            for_each(shards, self.read)
+            return for_each(shards, self.match)
+        return for_each(shards, self.read_and_match if features else self.match)
+
+    def _has_one_key(self) -> bool:
+        """Whether all is by the same key: then no shard reads what another's features say."""
+        feeds = [self.program.plans[place].plan.feeds for place in self.stratum.plans]
+        feeds += [self.program.features[place].feeds for place in self.stratum.features]
+        return len({feed.key for group in feeds for feed in group}) == 1
+
+    def read_and_match(self, number: int, shard: Shard) -> list[RuleMatches]:
+        """Both for one shard."""
+        self.read(number, shard)
+        return self.match(number, shard)
 
     def read(self, number: int, shard: Shard) -> None:
-        """Let the features of one shard fill their columns. All have to, before a filter can read them."""
+        """Let the features of one shard fill their columns, before a filter can read them."""
         machine, selection = shard.machine(self.machine), self.selections[number]
         for place in self.stratum.features:
             shard.features[place].feed(machine, selection.rows(self.program.features[place].feeds))
@@ -159,6 +162,15 @@ class _StratumRun:
         return made
 
 
+def _words(program: Program, state: EngineState, batch: Batch) -> Ints:
+    """The decoded columns, which are only read, and behind them room for those that are worked out."""
+    if program.slots == len(program.columns) and batch.words.flags.carray:  # as kernels are compiled for
+        return batch.words
+    words = state.buffer("words", program.slots, len(batch))
+    words[: len(program.columns)] = batch.words
+    return words
+
+
 def _derive(program: Program, state: EngineState, m: Machine, batch: Batch) -> None:
     """Fill the columns that are worked out of others, in the order in which they need each other."""
     whole = Selection(program, m, batch, state.indexes)
@@ -172,6 +184,14 @@ def _derive(program: Program, state: EngineState, m: Machine, batch: Batch) -> N
         else:
             mk.compute(m.code, column.code, m.consts, m.words, rows, column.slot, NO_WORDS, m.stack, m.real)
     state.counters.failed_calls += state.derived.failures()
+
+
+def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, rows: Ints, base: int) -> None:
+    """Remember the events that runs, episodes or matches refer to."""
+    if not len(rows):
+        return
+    shown = [words[slot] for slot in program.shown]
+    state.captures.append(base + rows, [*batch.columns(), *shown], rows)
 
 
 def _compact(state: EngineState, batch: Batch) -> None:

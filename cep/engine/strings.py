@@ -15,7 +15,7 @@ from cep.layout import NULL
 
 
 class _Ids(dict[str | None, int]):
-    """str → id; an unknown text gets the next free id when it is looked up."""
+    """str → id; an unknown text gets a free id when it is looked up."""
 
     def __init__(self) -> None:
         super().__init__({None: NULL})
@@ -23,14 +23,18 @@ class _Ids(dict[str | None, int]):
         self.free: list[int] = []
 
     def __missing__(self, text: str) -> int:
-        if self.free:
-            number = self.free.pop()
+        self.enter([text])
+        return self[text]
+
+    def enter(self, new: Sequence[str]) -> None:
+        """Give ids to different texts that have none."""
+        reused = min(len(self.free), len(new))
+        numbers = [self.free.pop() for _ in range(reused)]
+        for number, text in zip(numbers, new, strict=False):
             self.texts[number] = text
-        else:
-            number = len(self.texts)
-            self.texts.append(text)
-        self[text] = number
-        return number
+        numbers += range(len(self.texts), len(self.texts) + len(new) - reused)
+        self.texts += new[reused:]
+        self.update(zip(new, numbers, strict=True))
 
 
 COMPACT_AT = 65_536  # texts; below that, forgetting is not worth the sweep
@@ -67,6 +71,8 @@ class Strings:
 
     def ids(self, texts: Sequence[str | None]) -> npt.NDArray[np.int64]:
         """The ids of many texts, shape (len(texts),)."""
+        if new := [text for text in texts if text is not None and text not in self._ids]:
+            self._ids.enter(list(dict.fromkeys(new)))
         return np.fromiter(map(self._ids.__getitem__, texts), np.int64, len(texts))
 
     def text(self, number: int) -> str | None:

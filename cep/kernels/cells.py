@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, kernel
+from cep.kernels.eight import word
 from cep.kernels.scan import (
     ABSENT,
     BEGIN,
@@ -255,22 +256,14 @@ def times(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refuse
 
 
 @inline
-def packed(data: Bytes, begin: int, end: int) -> int:
-    """The bytes from `begin` to `end`, eight at most, as a number."""
-    word = np.uint64(0)
-    for at in range(begin, end):
-        word = (word << np.uint64(8)) | np.uint64(byte(data, at))
-    return np.int64(word)
-
-
-@inline
 def hash_of(data: Bytes, begin: int, end: int) -> int:
-    """A 63-bit hash of some bytes, eight at a time (multiply and shift, after SplitMix64)."""
+    """A 63-bit hash of some bytes, eight at a time: shift, multiply and shift, after SplitMix64."""
     h = np.uint64(end - begin)
     while begin < end:
         stop = min(begin + 8, end)
-        h = (h ^ np.uint64(packed(data, begin, stop))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = h ^ (h >> np.uint64(29))
+        h ^= word(data, begin, stop)
+        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
+        h ^= h >> np.uint64(29)
         begin = stop
     return np.int64(h >> np.uint64(1))
 
@@ -279,12 +272,12 @@ def hash_of(data: Bytes, begin: int, end: int) -> int:
 def is_spelled(data: Bytes, begin: int, end: int, texts: Texts, number: int) -> bool:
     """Whether a text is the one of a number."""
     length = end - begin
-    if texts.entries[number, LENGTH] != length or texts.entries[number, HEAD] != packed(
-        data, begin, min(end, begin + 8)
-    ):
+    if texts.entries[number, LENGTH] != length:
+        return False
+    if texts.entries[number, HEAD] != np.int64(word(data, begin, min(end, begin + 8))):
         return False
     if length <= 16:
-        return texts.entries[number, NEXT] == packed(data, begin + 8, end)
+        return texts.entries[number, NEXT] == np.int64(word(data, begin + 8, end))
     first = texts.entries[number, FIRST]
     for i in range(8, length):
         if texts.spelled[first + i] != data[begin + i]:
@@ -307,8 +300,8 @@ def number_of(data: Bytes, begin: int, end: int, h: int, texts: Texts) -> int:
         return np.int64(-1)
     texts.table[at] = number
     texts.entries[number, FIRST], texts.entries[number, LENGTH] = first, end - begin
-    texts.entries[number, HEAD] = packed(data, begin, min(end, begin + 8))
-    texts.entries[number, NEXT] = packed(data, begin + 8, min(end, begin + 16))
+    texts.entries[number, HEAD] = np.int64(word(data, begin, min(end, begin + 8)))
+    texts.entries[number, NEXT] = np.int64(word(data, begin + 8, min(end, begin + 16)))
     for i in range(end - begin):
         texts.spelled[first + i] = data[begin + i]
     texts.count[TEXTS], texts.count[BYTES] = number + 1, first + (end - begin)

@@ -12,18 +12,19 @@ from cep.kernels import inline, kernel
 from cep.layout import NAN_WORD, NULL
 
 Ints = npt.NDArray[np.int64]
-Shards = npt.NDArray[np.uint8]
 
 
-@kernel
-def shards_of(words: Ints, columns: Ints, shards: int, found: Shards) -> None:
-    """The shard of each row's key (multiply and shift); 0 of no key at all."""
-    for row in range(len(found)):
-        h = np.uint64(0)
-        for part in range(len(columns)):
-            h = (h ^ np.uint64(words[columns[part], row])) * np.uint64(0x9E3779B97F4A7C15)
-            h = h ^ (h >> np.uint64(32))
-        found[row] = ((h & np.uint64(0xFFFFFFFF)) * np.uint64(shards)) >> np.uint64(32)
+@inline
+def mixed(h: np.uint64, word: int) -> np.uint64:
+    """The hash of a key with one part more (multiply and shift)."""
+    h = (h ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
+    return h ^ (h >> np.uint64(32))
+
+
+@inline
+def shard_of(h: np.uint64, shards: int) -> int:
+    """The shard of a key's hash; 0 of no key at all."""
+    return np.int64(((h & np.uint64(0xFFFFFFFF)) * np.uint64(shards)) >> np.uint64(32))
 
 
 @kernel
@@ -45,12 +46,21 @@ def rows_of(event: npt.NDArray[np.int16], of: Ints, found: Ints) -> int:
 
 
 @kernel
-def rows_of_shard(rows: Ints, shards: Shards, shard: int, found: Ints) -> int:
-    """Write those of `rows` that are of the shard, by the shard of every row; how many."""
+def rows_of_shard(words: Ints, columns: Ints, rows: Ints, shards: int, shard: int, found: Ints) -> int:
+    """Write those of `rows` whose keys, in `columns`, are of that one of so many shards; how many."""
     count = 0
+    if len(columns) == 1:  # as nearly always, and then without a loop in the loop
+        column = columns[0]
+        for i in range(len(rows)):
+            found[count] = rows[i]
+            count += shard_of(mixed(np.uint64(0), words[column, rows[i]]), shards) == shard
+        return count
     for i in range(len(rows)):
+        h = np.uint64(0)
+        for part in range(len(columns)):
+            h = mixed(h, words[columns[part], rows[i]])
         found[count] = rows[i]
-        count += shards[rows[i]] == shard
+        count += shard_of(h, shards) == shard
     return count
 
 

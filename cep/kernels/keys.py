@@ -229,8 +229,8 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
 
 
 @kernel
-def group(rows: Ints, bits: Ints, slots: Ints, starts: Slots, by_rows: Ints, by_bits: Ints, by_slots: Ints) -> None:
-    """Write rows with their bits and slots in the order of the slots, those of one slot in their own (a counting sort).
+def group(slots: Ints, rows: Ints, bits: Ints, starts: Slots, grouped: Ints) -> None:
+    """Rows, bits and slots, shape (3, n), in the order of their slots, those of one slot in their own (counting sort).
 
     Keys do not see each other, so a plan may take the rows of a batch key by key, and then meets each key's state once.
     starts: zeros, two more than the largest slot; slot -1 comes first.
@@ -240,9 +240,10 @@ def group(rows: Ints, bits: Ints, slots: Ints, starts: Slots, by_rows: Ints, by_
     for s in range(1, len(starts)):
         starts[s] += starts[s - 1]
     for i in range(len(slots)):
-        at = starts[slots[i] + 1]
-        starts[slots[i] + 1] = at + 1
-        by_rows[at], by_bits[at], by_slots[at] = rows[i], bits[i], slots[i]
+        at = slots[i] + 1
+        place = starts[at]
+        grouped[0, place], grouped[1, place], grouped[2, place] = rows[i], bits[i], slots[i]
+        starts[at] += 1
 
 
 @jit

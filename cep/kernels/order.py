@@ -37,10 +37,20 @@ def mark_late(
 
 
 @kernel
-def is_released(streams: Streams, times: Ints, reached_us: int, reached_stream: int) -> bool:
-    """Whether all events stand in order of time and stream, and before or at the frontier."""
-    for i in range(1, len(times)):
-        if times[i] < times[i - 1] or (times[i] == times[i - 1] and streams[i] < streams[i - 1]):
-            return False
-    last = len(times) - 1
-    return last < 0 or times[last] < reached_us or (times[last] == reached_us and streams[last] <= reached_stream)
+def stands_in_order(streams: Streams, times: Ints) -> bool:
+    """Whether all events stand in order of time and stream. No branch, so that several are compared at once."""
+    behind = False
+    for i in range(len(times) - 1):
+        same = times[i + 1] == times[i]
+        behind |= (times[i + 1] < times[i]) | (same & (streams[i + 1] < streams[i]))
+    return not behind
+
+
+@kernel
+def move_on(streams: Streams, times: Ints, max_us: Ints) -> None:
+    """Set each stream's latest time, where no event is before an earlier one."""
+    if len(max_us) == 1:
+        max_us[0] = times[len(times) - 1]
+        return
+    for i in range(len(times)):
+        max_us[streams[i]] = times[i]

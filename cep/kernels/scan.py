@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
+from cep.kernels.eight import are_same, plain_end
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +34,8 @@ ENTRY, PLACE, START, STOP, FATE = range(5)  # the columns of a document
 
 # The columns of a name: the object that it stands in, where its bytes are, its cell or -1, the object below it or -1.
 OWNER, FIRST, LENGTH, CELL, BELOW = range(5)
+AT, SIZE, OF, NAME = range(4)  # the columns of a member as it was in the document before
+MEMBERS = 64  # of a document that are remembered for the next
 SKIPPED, LIST = -1, -2  # what is open: an object or a list in which nothing is wanted; others are objects by number
 NO_NAME = -1
 SEED = 1_000_003
@@ -122,6 +125,7 @@ def text_end(data: Bytes, at: int) -> tuple[int, int, int]:
     """The closing quote of the text that begins at `at`, or -1; whether it has escapes, and bytes beyond ASCII."""
     what, far = np.int64(TEXT), np.int64(PLAIN)
     while True:
+        at = plain_end(data, at)
         while _IN_TEXT[byte(data, at)] == _ORDINARY:
             at += 1
         c = byte(data, at)
@@ -195,7 +199,7 @@ def word_end(data: Bytes, at: int) -> tuple[int, int]:
 
 @inline
 def member(data: Bytes, at: int, owner: int, shape: Shape) -> tuple[int, int]:
-    """The value of the member whose name begins at `at`, or -1; and which wanted name it is, or NO_NAME."""
+    """The byte behind the colon of the member whose name begins at `at`, or -1; which wanted name it is, or NO_NAME."""
     name = np.int64(NO_NAME)
     if byte(data, at) != _QUOTE:
         return np.int64(-1), name
@@ -209,9 +213,26 @@ def member(data: Bytes, at: int, owner: int, shape: Shape) -> tuple[int, int]:
     if owner >= 0:
         name = name_of(data, begin, at, owner, h, shape)
     at = space(data, at + 1)
-    if byte(data, at) != _COLON:
-        return np.int64(-1), name
-    return space(data, at + 1), name
+    return (at + 1 if byte(data, at) == _COLON else np.int64(-1)), name
+
+
+@inline
+def member_as_before(data: Bytes, at: int, owner: int, shape: Shape, before: Ints, n: int) -> tuple[int, int]:
+    """As `member`; the nth of a document is likely to have the name that the nth of the one before had.
+
+    before: (MEMBERS, 4) of where that stands, how long it is with its colon, its object and its name.
+    """
+    if (
+        n < MEMBERS
+        and before[n, SIZE]
+        and before[n, OF] == owner
+        and are_same(data, at, before[n, AT], before[n, SIZE])
+    ):
+        return at + before[n, SIZE], before[n, NAME]
+    end, name = member(data, at, owner, shape)
+    if n < MEMBERS and end >= 0:
+        before[n, AT], before[n, SIZE], before[n, OF], before[n, NAME] = at, end - at, owner, name
+    return end, name
 
 
 @inline
@@ -229,25 +250,28 @@ def scalar(data: Bytes, at: int) -> tuple[int, int, int, int, int]:
 
 
 @jit
-def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints) -> tuple[int, int]:
+def document(data: Bytes, at: int, shape: Shape, cells: Places, is_open: Ints, before: Ints) -> tuple[int, int]:
     """Read the object that begins at `at` into one row of cells: the first byte behind it or -1, and PLAIN or FAR.
 
     is_open: (2, DEPTH): what is open around the value under way; and, by number of an object that something is wanted
-    of, whether it has been met, because a second one under the same name would take the place of the first.
+    of, whether it has been met, because a second one under the same name would take the place of the first. before: see
+    `member_as_before`.
     """
     far = np.int64(PLAIN)
     if byte(data, at) != _OPEN:
         return np.int64(-1), far
-    owner, depth = np.int64(0), 0
+    owner, depth, members = np.int64(0), 0, 0
     at = space(data, at + 1)
     is_empty = byte(data, at) == _CLOSE
     while True:
         if not is_empty:
             cell, below = np.int64(-1), np.int64(-1)
             if owner != LIST:
-                at, name = member(data, at, owner, shape)
+                at, name = member_as_before(data, at, owner, shape, before, members)
                 if at < 0:
                     return at, far
+                at = space(data, at)
+                members += 1
                 if name >= 0:
                     cell, below = shape.names[name, CELL], shape.names[name, BELOW]
             begin, end, what = at, at, np.int64(OTHER)
@@ -298,13 +322,14 @@ def line_end(data: Bytes, at: int) -> tuple[int, bool]:
 
 
 @kernel
-def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) -> int:
+def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints, before: Ints) -> int:
     """Find the documents of entries: one in an entry, or one in each of its lines; returns how many.
 
     spans: (entries, 2), where each begins and ends in the data; behind it stands LF or CR LF. `found` has room for as
     many documents as there are line ends. An entry in several lines whose first is odd is odd as a whole.
     """
     n = 0
+    before[:] = 0
     for entry in range(len(spans)):
         start, stop, place = spans[entry, 0], spans[entry, 1], 0
         at, base = start, n
@@ -312,7 +337,7 @@ def scan(data: Bytes, spans: Ints, shape: Shape, found: Found, is_open: Ints) ->
             begin = at
             found.cells[n] = 0
             is_open[1] = 0
-            end, fate = document(data, space(data, at), shape, found.cells[n], is_open)
+            end, fate = document(data, space(data, at), shape, found.cells[n], is_open, before)
             if end < 0 or byte(data, end) != _LINE_END:
                 fate = np.int64(ODD)
                 end, is_blank = line_end(data, at)
