@@ -21,7 +21,6 @@ import numpy.typing as npt
 from cep.arrow import ArrowError, ArrowReader, Table, joined_tables, table_of
 from cep.documents import (
     CANNOT_BE_DEEP,
-    ENTRY_BYTES_MAX,
     UNFIT,
     Document,
     Documents,
@@ -38,7 +37,7 @@ from cep.engine.strings import Strings
 from cep.kernels import scan as sk
 from cep.layout import NULL, TIME_SLOT
 from cep.plain import TYPE_NAME_MAX, PlainReader, reads
-from cep.ports import BadEvent, Entries, Lines
+from cep.ports import ENTRY_BYTES_MAX, BadEvent, Entries, Lines
 from cep.projection import loose
 from cep.streams import Schema, Stream
 from cep.values import column, describe

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from cep.arrow import MAGIC, Table, is_arrow
 from cep.engine.batch import Ints
-from cep.ports import Entries, Lines
+from cep.ports import ENTRY_BYTES_MAX, Entries, Lines
 from cep.values import describe
 
-ENTRY_BYTES_MAX = 2**20
 DEPTH_MAX = 256
 SCANNED_MAX = 2**31 - 1  # bytes that a kernel's places reach
 CANNOT_BE_DEEP = 2 * DEPTH_MAX  # bytes: a shorter document is not looked at

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
+ENTRY_BYTES_MAX = 2**20  # what is read of an entry; a larger one is refused
+
 
 class EntryId(NamedTuple):
     """The id of a log entry: `ms-seq` as Redis Streams write it; a file counts its lines in `seq`, from 1."""

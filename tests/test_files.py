@@ -14,9 +14,8 @@ import pytest
 from cep.adapters.files.sink import FileSink, LineSink
 from cep.adapters.files.snapshots import KEEP, DirectorySnapshots
 from cep.adapters.files.source import read_files, total_bytes
-from cep.decode import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
-from cep.ports import EntryId, Point, Position
+from cep.ports import ENTRY_BYTES_MAX, EntryId, Point, Position
 
 
 def read(*paths: Path | str, format: str | None = None) -> list[tuple[int, list[bytes]]]:

@@ -55,10 +55,11 @@ LAYERS: dict[str, set[str]] = {
     "cep.caution": {"cep.ports"},
     "cep.recovery": {"cep.ports", "cep.history"},
     "cep.runtime": {"cep.ports", "cep.errors", "cep.history", "cep.silence", "cep.caution", "cep.recovery"},
+    "cep.producer": {"cep.ports"},
     "cep.detector": {"cep.decode", "cep.documents", "cep.engine", "cep.layout", "cep.ports", "cep.runtime"},
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
     "cep.adapters.files": {"cep.ports", "cep.errors", "cep.documents", "cep.arrow"},
-    "cep.adapters.redis": {"cep.ports", "cep.errors", "cep.kernels"},
+    "cep.adapters.redis": {"cep.ports", "cep.errors", "cep.kernels", "cep.producer"},
     "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},
 }
@@ -141,7 +142,8 @@ def expected() -> set[str]:
     files = {path.relative_to(ROOT) for path in MODULES.values()}
     files |= {path.relative_to(ROOT) for path in (ROOT / "rules").rglob("*") if path.is_file()}
     files |= {path.relative_to(ROOT) for path in (ROOT / "cep" / "schema").glob("*.json")}
-    files |= {Path("grammar.lark"), Path("cep/py.typed"), Path("adapters/redis/library.lua")}
+    files |= {path.relative_to(ROOT) for suffix in ("lua", "acl") for path in (ROOT / "adapters").rglob(f"*.{suffix}")}
+    files |= {Path("grammar.lark"), Path("cep/py.typed")}
     return {f"cep/{path.as_posix().removeprefix('cep/')}" for path in files}
 
 

@@ -19,9 +19,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from cep.adapters.files.tables import SUFFIXES, read_tables
-from cep.documents import ENTRY_BYTES_MAX
 from cep.errors import ConfigurationError
-from cep.ports import Entries, Lines
+from cep.ports import ENTRY_BYTES_MAX, Entries, Lines
 
 FORMATS = ("ndjson", "csv", "parquet", "arrow")
 STDIN = "-"

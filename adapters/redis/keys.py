@@ -14,6 +14,16 @@ PARTITIONS_MAX = 1000
 _OUTPUTS = ("dlq", "late", "shadow")
 
 
+def tag_of(partition: int | None) -> str:
+    """What the keys of a partition end with."""
+    return "" if partition is None else f":{{p{partition:02d}}}"
+
+
+def memory_of(stream: str, producer: str) -> str:
+    """Where a stream remembers a producer: beside it, on the same node of a cluster."""
+    return f"{stream}:producer:{producer}" if "{" in stream else f"{{{stream}}}:producer:{producer}"
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Of one partition of a group, or of all of it where `partition` is None."""
@@ -25,7 +35,7 @@ class Keys:
     @property
     def tag(self) -> str:
         """What every key of the partition ends with."""
-        return "" if self.partition is None else f":{{p{self.partition:02d}}}"
+        return tag_of(self.partition)
 
     def own(self, part: str) -> str:
         """A key of the detector's bookkeeping."""

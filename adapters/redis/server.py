@@ -8,7 +8,8 @@ from importlib.resources import files
 from cep.adapters.redis.session import ReplyError, Session
 from cep.errors import ConfigurationError
 
-LIBRARY = "cep_v3"
+LIBRARY, APPEND = "cep_v3", "cep_append_v1"
+_FILES = {LIBRARY: "library.lua", APPEND: "append.lua"}
 REDIS_MIN = (7, 0)
 
 
@@ -45,18 +46,19 @@ def check_streams(session: Session, keys: Iterable[str]) -> None:
             raise ConfigurationError(f"{session.name}: key {key!r} is a {kind}, not a stream: rename one of the two")
 
 
-def load_library(session: Session) -> None:
+def load_library(session: Session, library: str = LIBRARY) -> None:
     """See to it that the server has our functions, exactly as they are shipped."""
-    code = files("cep.adapters.redis").joinpath("library.lua").read_bytes()
+    file = _FILES[library]
+    code = files("cep.adapters.redis").joinpath(file).read_bytes()
     try:
-        for library in session.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE"):
-            if dict(zip(library[::2], library[1::2], strict=True))[b"library_code"] == code:
+        for found in session.call("FUNCTION", "LIST", "LIBRARYNAME", library, "WITHCODE"):
+            if dict(zip(found[::2], found[1::2], strict=True))[b"library_code"] == code:
                 return
         session.call("FUNCTION", "LOAD", "REPLACE", code)
     except ReplyError as error:
         if error.code != "NOPERM":
             raise
         raise ConfigurationError(
-            f"{session.name}: the account may not load functions: load library.lua once with an account that may, "
+            f"{session.name}: the account may not load functions: load {file} once with an account that may, "
             "and allow FUNCTION|LIST to this one"
         ) from error

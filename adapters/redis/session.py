@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import numpy as np
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.retry import Retry
 
 from cep.errors import ConfigurationError
-from cep.kernels import resp as rp
 from cep.ports import FencedError, LogError
 
 BLOCK_S = 0.5
@@ -85,13 +83,18 @@ class Session:
             self.close()
             if str(error).startswith("CEPFENCED"):
                 raise FencedError(f"{self.name}: {error}") from error
-            raise ReplyError(str(error)) from error
+            code = getattr(error, "status_code", None)  # which redis-py cuts off where it knows it
+            raise ReplyError(f"{code} {error}" if code else str(error)) from error
         except (RedisError, OSError) as error:
             self.close()
             raise LogError(f"{self.name}: {error}") from error
 
     def receive_bytes(self) -> bytes:
         """The next reply as it stands on the wire; there is no other under way. After an error the session is over."""
+        import numpy as np  # here, so that who only sends need not load numba
+
+        from cep.kernels import resp as rp
+
         state, have = np.array([0, 1]), 0
         try:
             while True:
