@@ -28,8 +28,8 @@ class RuleDetector:
     """The detector of a program.
 
     render: the alerts of a step, as JSON, in order. dump, load: the state to bytes and back. secret: what digests of
-    private values are keyed with. shards: in how many the keys of an empty state stand. anew: rules for which the
-    detector that this one took over from had no state.
+    private values are keyed with. shards: in how many the keys of an empty state stand. seed: of where they stand in
+    tables. anew: rules for which the detector that this one took over from had no state.
     """
 
     def __init__(
@@ -40,10 +40,12 @@ class RuleDetector:
         load: Callable[[Program, bytes], EngineState],
         secret: bytes = b"",
         shards: int = 1,
+        *,
+        seed: int = 0,
     ) -> None:
         self._program, self._render, self._dump, self._load = program, render, dump, load
         self._private, self._secret = [stream.private for stream in program.streams], secret
-        self._shards = shards
+        self._shards, self._seed = shards, seed
         self.load(None)
         self.anew: list[str] = []
 
@@ -116,6 +118,7 @@ class RuleDetector:
         else:
             self.state = self._load(self._program, data)
         self.state.secret = self._secret
+        self.state.scatter(self._seed)
         self._decoder = Decoder(self._program, self.state.strings)
 
     def take_over(self, other: RuleDetector) -> None:
@@ -126,6 +129,7 @@ class RuleDetector:
         picture = take(other._program, other.state)
         self.anew = unknown_to(self._program, picture)
         self.state = restore(self._program, picture, self.state)
+        self.state.scatter(self._seed)
         self._decoder = Decoder(self._program, self.state.strings)
 
 

@@ -5,6 +5,7 @@ A cache, which forgets everything when it is full or told to: no result depends 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -35,11 +36,13 @@ class Vocabulary:
 
     def __init__(self, meaning: Meaning, integers_too: bool = False, is_json: bool = True) -> None:
         self._meaning, self._integers_too, self._is_json = meaning, integers_too, is_json
+        self._seed = int.from_bytes(os.urandom(7))
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self._texts = _room(_FIRST_TEXTS, _FIRST_BYTES)
+        self._texts.count[ck.SEED] = self._seed
         self._words = np.zeros(_FIRST_TEXTS, np.int64)
         self._known = 0
         ck.enter(self._texts)  # nothing yet, but no kernel may be compiled later than at the first use
@@ -49,7 +52,7 @@ class Vocabulary:
 
         Marks those in which something else stands. data, cells: as `cep.kernels.scan` leaves them, UTF-8 throughout.
         """
-        ck.hashes(data, cells, cell, rows, words, refused, self._integers_too)
+        ck.hashes(data, cells, cell, rows, words, refused, self._integers_too, self._seed)
         likely = np.empty(len(rows), np.int32)
         while len(rows):
             done = ck.number(data, cells, cell, rows, words, self._texts, likely)
@@ -99,7 +102,7 @@ def _room(texts: int, size: int) -> ck.Texts:
         np.full(2 * texts, -1, np.int32),
         np.zeros((texts, ck.NEXT + 1), np.int64),
         np.zeros(size, np.uint8),
-        np.zeros(2, np.int64),
+        np.zeros(3, np.int64),
     )
 
 

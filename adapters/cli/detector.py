@@ -5,10 +5,9 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from pathlib import Path
 
 from cep.adapters.cli.console import CommandError
+from cep.adapters.cli.secrets import SHORTEST_SECRET, key_of
 from cep.alerting import Alerting
 from cep.compile import compile_rules
 from cep.compile.structure import Known
@@ -18,8 +17,7 @@ from cep.lang.check import Memory
 from cep.lang.checked import RuleSet
 from cep.layout import Program
 
-_SECRET, _SECRET_FILE = "CEP_HASH_KEY", "CEP_HASH_KEY_FILE"
-SHORTEST_SECRET = 16
+_SECRET = "CEP_HASH_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,8 @@ def build(rules: RuleSet, known: Known | None = None, shards: int = 1) -> tuple[
 
 def detector_of(program: Program, shards: int = 1) -> RuleDetector:
     """One more detector of a program."""
-    return RuleDetector(program, Alerting(program).render, dump, load, _secret(program), shards)
+    seed = int.from_bytes(os.urandom(8)) >> 1
+    return RuleDetector(program, Alerting(program).render, dump, load, _secret(program), shards, seed=seed)
 
 
 def _secret(program: Program) -> bytes:
@@ -54,14 +53,10 @@ def _secret(program: Program) -> bytes:
     There is no default: with a key that is known, or made anew in each place, a digest would hide nothing or compare
     with nothing.
     """
-    given = os.environ.get(_SECRET, "")
-    if file := os.environ.get(_SECRET_FILE):
-        given = Path(file).read_text("utf-8").strip()
-    if given and len(given) < SHORTEST_SECRET:
-        raise CommandError(f"{_SECRET} has fewer than {SHORTEST_SECRET} characters: it could be guessed")
-    if not given and program.needs_secret:
+    secret = key_of(_SECRET)
+    if not secret and program.needs_secret:
         raise CommandError(
             "the rules hash fields, or have a private field for a key: set "
-            f"{_SECRET} or {_SECRET_FILE} to a secret of at least {SHORTEST_SECRET} characters"
+            f"{_SECRET} or {_SECRET}_FILE to a secret of at least {SHORTEST_SECRET} characters"
         )
-    return blake2b(given.encode()).digest() if given else b""
+    return secret

@@ -19,7 +19,7 @@ from cep.engine.state import EngineState
 from cep.layout import Program
 
 MAGIC = b"CEPSNAP1"
-FORMAT = 4
+FORMAT = 5
 DIGEST_BYTES = 32
 
 Arrays = dict[str, npt.NDArray[Any]]

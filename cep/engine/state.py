@@ -17,6 +17,7 @@ from cep.engine.order import Order, new_order
 from cep.engine.shards import Shard
 from cep.engine.strings import Strings
 from cep.kernels import entering as ek
+from cep.kernels.keys import SEED, TOP
 from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program
 
 Ints = npt.NDArray[np.int64]
@@ -94,6 +95,16 @@ class EngineState:
             assert isinstance(plan, EpisodeState)
             count = ek.rows_of_shard(members[None, :], key, every, len(self.shards), number, own)
             plan.enrol(members[own[:count]], first_us)
+
+    def scatter(self, seed: int) -> None:
+        """Let keys stand where nobody can foretell who does not know the seed; where there are keys already they stay.
+
+        No result depends on it.
+        """
+        for shard in self.shards:
+            for part in (*shard.features, *shard.plans):
+                if not part.keys.count[TOP]:
+                    part.keys.count[SEED] = seed
 
     @staticmethod
     def create(program: Program, shards: int = 1) -> EngineState:

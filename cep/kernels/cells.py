@@ -43,13 +43,13 @@ TIME_LIMIT_US = 7_258_118_400_000_000  # the year 2200
 US_PER_DAY = 86_400_000_000
 
 FIRST, LENGTH, HEAD, NEXT = range(4)  # the columns of a text; HEAD and NEXT: its first sixteen bytes
-TEXTS, BYTES = range(2)  # the places of Texts.count
+TEXTS, BYTES, SEED = range(3)  # the places of Texts.count
 
 
 class Texts(NamedTuple):
     """Texts as they are written, numbered from 0. table: number or -1, twice as long as there is room for texts.
 
-    entries: (texts, 4) of FIRST …; spelled: their bytes; count: (2,) TEXTS, BYTES.
+    entries: (texts, 4) of FIRST …; spelled: their bytes; count: (3,) TEXTS, BYTES, SEED.
     """
 
     table: Places
@@ -256,9 +256,12 @@ def times(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refuse
 
 
 @inline
-def hash_of(data: Bytes, begin: int, end: int) -> int:
-    """A 63-bit hash of some bytes, eight at a time: shift, multiply and shift, after SplitMix64."""
-    h = np.uint64(end - begin)
+def hash_of(data: Bytes, begin: int, end: int, seed: int) -> int:
+    """A 63-bit hash of some bytes, eight at a time: shift, multiply and shift, after SplitMix64.
+
+    Who does not know the seed cannot make up texts that all stand in one place.
+    """
+    h = np.uint64(end - begin) ^ np.uint64(seed)
     while begin < end:
         stop = min(begin + 8, end)
         h ^= word(data, begin, stop)
@@ -315,13 +318,15 @@ def is_canonical(data: Bytes, begin: int, end: int) -> bool:
 
 
 @kernel
-def hashes(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool) -> None:
+def hashes(
+    data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool, seed: int
+) -> None:
     """Hash the texts, null being NULL."""
     for row in rows:
         what, begin, end = cells[row, cell, WHAT], np.int64(cells[row, cell, BEGIN]), np.int64(cells[row, cell, END])
         words[row] = NULL
         if what == TEXT or what == ESCAPED or (integers_too and what == INTEGER and is_canonical(data, begin, end)):
-            words[row] = hash_of(data, begin, end)
+            words[row] = hash_of(data, begin, end, seed)
         elif what != ABSENT:
             refused[row] = True
 
@@ -356,7 +361,7 @@ def enter(texts: Texts) -> None:
     mask = len(texts.table) - 1
     for text in range(texts.count[TEXTS]):
         first = texts.entries[text, FIRST]
-        at = hash_of(texts.spelled, first, first + texts.entries[text, LENGTH]) & mask
+        at = hash_of(texts.spelled, first, first + texts.entries[text, LENGTH], texts.count[SEED]) & mask
         while texts.table[at] >= 0:
             at = (at + 1) & mask
         texts.table[at] = text

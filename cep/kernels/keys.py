@@ -31,8 +31,8 @@ HASH, DUE, AFTER, BEFORE, KEY = range(5)
 SLOT_COLUMNS = KEY + KEY_PARTS_MAX
 
 # Places in KeySpace.count.
-LIVE, TOP, FREE, TICK, CURSOR, POSITION, HAND, SWEPT = range(8)
-COUNTS = 8
+LIVE, TOP, FREE, TICK, CURSOR, POSITION, HAND, SWEPT, SEED = range(9)
+COUNTS = 9
 
 
 class KeySpace(NamedTuple):
@@ -49,9 +49,12 @@ class KeySpace(NamedTuple):
 
 
 @inline
-def hash_of(words: Ints, column: int) -> int:
-    """A 63-bit hash of the key in `words[:, column]` (multiply and shift, after SplitMix64)."""
-    h = np.uint64(0x9E3779B97F4A7C15)
+def hash_of(words: Ints, column: int, seed: int) -> int:
+    """A 63-bit hash of the key in `words[:, column]` (multiply and shift, after SplitMix64).
+
+    Who does not know the seed cannot make up keys that all stand in one place.
+    """
+    h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(seed)
     for part in range(words.shape[0]):
         h = (h ^ np.uint64(words[part, column])) * np.uint64(0xBF58476D1CE4E5B9)
         h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -217,13 +220,14 @@ def resolve(keys: KeySpace, key: Ints, bits: Ints, wakes: int, slots: Ints, begi
     A key that has none gets one if its row has a bit of `wakes`, and is -1 otherwise. Looked up with nothing in
     between, the cache misses of one row overlap those of the next.
     """
+    seed = keys.count[SEED]
     for i in range(begin_at, len(bits)):
         direct = key.shape[0] == 1 and is_direct(keys.direct, key[0, i])
-        slot = np.int64(keys.direct[key[0, i]]) if direct else find(keys, key, i, hash_of(key, i))
+        slot = np.int64(keys.direct[key[0, i]]) if direct else find(keys, key, i, hash_of(key, i, seed))
         if slot < 0 and bits[i] & wakes:
             if keys.count[LIVE] + 2 > len(keys.slots):
                 return i
-            slot = insert(keys, key, i, hash_of(key, i))
+            slot = insert(keys, key, i, hash_of(key, i, seed))
         slots[i] = slot
     return len(bits)
 

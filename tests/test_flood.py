@@ -1,0 +1,125 @@
+"""Keys that were chosen so that they hash alike do not, where the seed is not the one that they were chosen for."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from cep.adapters.cli.detector import build
+from cep.alerting import Alerting
+from cep.compile import compile_rules
+from cep.detector import RuleDetector
+from cep.engine.snapshot import dump, load
+from cep.kernels import scan as sk
+from cep.kernels.keys import HASH, SEED, KeySpace
+from cep.lang import check_texts
+from cep.ports import Entries, EntryId
+from cep.vocabulary import Vocabulary
+
+KEYS = 1000
+RULES = """stream s time ts
+event e from s (k integer)
+rule r by k within 1h
+  when 2 e as p
+  alert high "{k}"
+"""
+WORD = 2**64 - 1
+STEPS = (0xBF58476D1CE4E5B9, 27), (0x94D049BB133111EB, 31)  # of the hash of one word
+
+
+def word_with(hashed: int) -> int:
+    """The number whose hash, before its last shift and without a seed, this is: the steps, backwards."""
+    for factor, shift in reversed(STEPS):
+        found = hashed
+        for _ in range(64 // shift):
+            found = hashed ^ (found >> shift)
+        hashed = found * pow(factor, -1, 2**64) & WORD
+    return hashed ^ 0x9E3779B97F4A7C15
+
+
+def evil_keys() -> list[int]:
+    """Numbers whose hashes end alike, so that they all want one place."""
+    found = (word_with(n << 30 | 5) for n in range(4 * KEYS))
+    return [word for word in found if word < 2**63][:KEYS]
+
+
+def fed(seed: int, keys: list[int]) -> RuleDetector:
+    loaded = check_texts({"rules.cep": RULES})
+    assert loaded.ruleset is not None
+    program = compile_rules(loaded.ruleset)
+    detector = RuleDetector(program, Alerting(program).render, dump, load, seed=seed)
+    feed(detector, keys, 1)
+    return detector
+
+
+def feed(detector: RuleDetector, keys: list[int], first: int) -> list[bytes]:
+    entries = [
+        (EntryId(0, n), [b"event", b'{"ts": %d, "k": %d}' % (1767607361000 + n, key)])
+        for n, key in enumerate(keys, first)
+    ]
+    outcome = detector.apply([Entries.of(0, entries)])
+    assert outcome.events == len(keys)
+    return outcome.alerts
+
+
+def key_space(detector: RuleDetector) -> KeySpace:
+    keys: KeySpace = detector.state.shards[0].plans[0].keys
+    return keys
+
+
+def longest_way(keys: KeySpace) -> int:
+    """How far the key that stands furthest from its place is from it."""
+    places = np.flatnonzero(keys.table >= 0)
+    homes = keys.slots[keys.table[places], HASH] & (len(keys.table) - 1)
+    return int(((places - homes) % len(keys.table)).max())
+
+
+def test_keys_that_hash_alike_do_so_for_one_seed_alone() -> None:
+    evil = evil_keys()
+    assert len(set(evil)) == KEYS
+    assert longest_way(key_space(fed(0, evil))) == KEYS - 1, "they would be chosen wrongly"
+    rng = random.Random(1)
+    for seed in [rng.getrandbits(63) for _ in range(5)]:
+        assert longest_way(key_space(fed(seed, evil))) < 50
+
+
+def test_the_seed_changes_no_alert_and_is_kept_with_the_keys() -> None:
+    keys = [n % 300 * 7919 for n in range(KEYS)]
+    plain, seeded = fed(0, keys), fed(4711, keys)
+    restored = fed(815, [])
+    restored.load(seeded.dump())
+    assert key_space(restored).count[SEED] == 4711, "the keys in it stand by that"
+    further = [n * 7919 for n in range(400)]
+    alerts = feed(plain, further, KEYS + 1)
+    assert alerts
+    assert feed(seeded, further, KEYS + 1) == alerts
+    assert feed(restored, further, KEYS + 1) == alerts
+
+
+def test_a_detector_of_the_service_has_a_seed_that_nobody_knows() -> None:
+    loaded = check_texts({"rules.cep": RULES})
+    assert loaded.ruleset is not None
+    seeds = {int(key_space(build(loaded.ruleset)[1]).count[SEED]) for _ in range(3)}
+    assert len(seeds) == 3
+    assert 0 not in seeds
+
+
+@pytest.mark.parametrize("count", [100, 3000])
+def test_texts_stand_elsewhere_in_every_vocabulary(count: int) -> None:
+    def learnt() -> Vocabulary:
+        spelled = [b"text %d" % n for n in range(count)]
+        data = np.frombuffer(b"".join(spelled) + bytes(16), np.uint8)
+        ends = np.cumsum([len(text) for text in spelled])
+        cells = np.zeros((count, 1, 3), np.int32)
+        cells[:, 0, sk.WHAT] = sk.TEXT
+        cells[:, 0, sk.BEGIN], cells[:, 0, sk.END] = ends - [len(text) for text in spelled], ends
+        words = np.zeros(count, np.int64)
+        vocabulary = Vocabulary(lambda texts: [int(text.split()[1]) for text in texts])
+        vocabulary.words(data, cells, 0, np.arange(count), words, np.zeros(count, np.bool_))
+        assert words.tolist() == list(range(count))
+        return vocabulary
+
+    first, second = learnt(), learnt()
+    assert first._texts.table.tolist() != second._texts.table.tolist()
