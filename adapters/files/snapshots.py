@@ -4,26 +4,32 @@ A file is MAGIC, the digest of all that follows, the length of the header, the h
 history, its streams by name, and `identity`, which says whose state it is), the data. It appears under its name only
 when all of it is on the disk. Its name is that of the point, so that two processes which keep the same snapshot, as one
 that has been replaced and does not know it yet, do not spoil each other's.
+
+With a key the digest is one that only its holder can make: what another has written is refused like a damaged one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from cep.errors import ConfigurationError
 from cep.ports import EntryId, Point, Position
 
 MAGIC = b"cepsnap2"
 KEEP = 3
 SETTLED_S = 10.0  # what is older is not lost with the last seconds of a server that loses power
 HEADER_BYTES_MAX = 2**20
+DATA_BYTES_MAX = 2**34
 _DIGEST_BYTES = 32
 _SUFFIX = ".snapshot"
 _NAME = re.compile(r"(\d{12,})-([0-9a-f]+)\.snapshot")
@@ -48,12 +54,28 @@ class _Header(msgspec.Struct):
 class DirectorySnapshots:
     """A `SnapshotStore` of a log's streams. `identity` names the log; snapshots of another one are passed over.
 
-    Streams are kept by name, so that their numbers may change with the rules.
+    Streams are kept by name, so that their numbers may change with the rules. key: of the digests, at most 64 bytes.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], identity: str, streams: Sequence[str]) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], identity: str, streams: Sequence[str], key: bytes = b""
+    ) -> None:
         self._directory, self._identity, self._streams = Path(directory), identity, list(streams)
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._key = key
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unfit(error) from error
+
+    def check(self) -> None:
+        """Raise ConfigurationError where no snapshot could be kept."""
+        path = self._directory / f"{os.getpid()}.tmp"
+        try:
+            _write(path, [MAGIC])
+            path.unlink()
+            self._sync()
+        except OSError as error:
+            raise self._unfit(error) from error
 
     def save(self, point: Point, data: bytes) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
@@ -63,14 +85,9 @@ class DirectorySnapshots:
         }
         header = msgspec.json.encode(_Header(self._identity, point.seq, point.chain, streams, len(data)))
         head = len(header).to_bytes(4, "little") + header
-        digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES)
-        digest.update(data)
         path = self._path(point)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.writelines((MAGIC, digest.digest(), head, data))
-            file.flush()
-            os.fsync(file.fileno())
+        _write(temporary, [MAGIC, self._digest(head, data), head, data])
         os.replace(temporary, path)
         for old in self._superseded():
             self.discard(old)
@@ -84,14 +101,14 @@ class DirectorySnapshots:
     def load(self, point: Point) -> bytes | None:
         """The snapshot of a point; None where it is damaged, gone or another's."""
         try:
-            content = memoryview(self._path(point).read_bytes())
-        except OSError:
+            with _opened(self._path(point)) as file:
+                head = _head(file)
+                if head is None or not _fits(file, head.header.data_bytes):
+                    return None
+                data = file.read()
+        except (OSError, msgspec.MsgspecError):
             return None
-        digest, body = content[len(MAGIC) : len(MAGIC) + _DIGEST_BYTES], content[len(MAGIC) + _DIGEST_BYTES :]
-        if content[: len(MAGIC)] != MAGIC or hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
-            return None
-        length = int.from_bytes(body[:4], "little")
-        return bytes(body[4 + length :])
+        return data if hmac.compare_digest(self._digest(head.raw, data), head.digest) else None
 
     def discard(self, point: Point) -> None:
         """Drop a snapshot."""
@@ -119,18 +136,30 @@ class DirectorySnapshots:
         """What a file says of itself; None where it is none of ours."""
         named = _NAME.fullmatch(path.name)
         try:
-            with path.open("rb") as file:
-                header = _header(file)
+            with _opened(path) as file:
+                head = _head(file)
         except (OSError, msgspec.MsgspecError):
             return None
-        if named is None or header is None or header.identity != self._identity:
+        if named is None or head is None or head.header.identity != self._identity:
             return None
+        header = head.header
         if (header.seq, header.chain) != (int(named[1]), named[2]):
             return None
         numbers = {name: number for number, name in enumerate(self._streams)}
         found = [(numbers[name], stream) for name, stream in header.streams.items() if name in numbers]
         offsets = {number: Position(EntryId(s.ms, s.seq), s.ordinal, s.digest) for number, s in found}
         return Point(header.seq, header.chain, offsets, frozenset(number for number, s in found if s.is_idle))
+
+    def _unfit(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"no snapshot can be kept in {self._directory}: {error.strerror}: give a folder that this user may write "
+            "to, on a disk that has room, with --snapshots"
+        )
+
+    def _digest(self, head: bytes, data: bytes) -> bytes:
+        digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES, key=self._key)
+        digest.update(data)
+        return digest.digest()
 
     def _sync(self) -> None:
         descriptor = os.open(self._directory, os.O_RDONLY)
@@ -140,9 +169,42 @@ class DirectorySnapshots:
             os.close(descriptor)
 
 
-def _header(file: BinaryIO) -> _Header | None:
+class _Head(NamedTuple):
+    """What stands before the data. raw: its bytes, with their length before them."""
+
+    digest: bytes
+    raw: bytes
+    header: _Header
+
+
+def _head(file: BinaryIO) -> _Head | None:
     if file.read(len(MAGIC)) != MAGIC:
         return None
-    file.read(_DIGEST_BYTES)
-    length = int.from_bytes(file.read(4), "little")
-    return msgspec.json.decode(file.read(length), type=_Header) if length <= HEADER_BYTES_MAX else None
+    digest, size = file.read(_DIGEST_BYTES), file.read(4)
+    length = int.from_bytes(size, "little")
+    if length > HEADER_BYTES_MAX:
+        return None
+    text = file.read(length)
+    return _Head(digest, size + text, msgspec.json.decode(text, type=_Header))
+
+
+def _fits(file: BinaryIO, data_bytes: int) -> bool:
+    """Whether so much is left of a file; asked before there is room made for it."""
+    return data_bytes <= DATA_BYTES_MAX and os.fstat(file.fileno()).st_size == file.tell() + data_bytes
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to read, if it is one, and no link to one that somebody else has chosen."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no file")
+    return file
+
+
+def _write(path: Path, parts: Sequence[bytes]) -> None:
+    """Write a file, for nobody else to read, and wait until it is on the disk."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
