@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 from cep.adapters.cli.console import DEV_STDIN, FAILED, INTERRUPTED, OK, USAGE, CommandError, paint, say
+from cep.adapters.cli.options import Alerts, AllowPlain, AtLeastOne, Partitions, Redis, RedisCa, Shards
+from cep.adapters.cli.traffic import dlq, send
 from cep.errors import ConfigurationError
 
 
@@ -34,8 +36,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-AtLeastOne = validators.Number(gte=1)
-Shards = Annotated[int, Parameter(env_var="CEP_SHARDS", validator=validators.Number(gte=1, lte=64))]
+app.command(send)
+app.command(dlq)
 
 
 @app.command
@@ -189,19 +191,21 @@ def replay(
 @app.command
 def run(
     *path: Annotated[str, Parameter(required=True, env_var="CEP_RULES")],
-    redis: Annotated[str | None, Parameter(env_var="CEP_REDIS_URL")] = None,
+    redis: Redis = None,
     group: Annotated[str, Parameter(env_var="CEP_GROUP")] = "cep",
-    alerts: Annotated[str, Parameter(env_var="CEP_ALERTS")] = "alerts",
+    alerts: Alerts = "alerts",
     snapshots: Annotated[str | None, Parameter(env_var="CEP_SNAPSHOTS")] = None,
     snapshot_seconds: Annotated[int, Parameter(env_var="CEP_SNAPSHOT_SECONDS", validator=AtLeastOne)] = 30,
     shards: Shards = 1,
-    partitions: Annotated[int | None, Parameter(env_var="CEP_PARTITIONS", validator=AtLeastOne)] = None,
+    partitions: Partitions = None,
     worker: Annotated[str | None, Parameter(env_var="CEP_WORKER")] = None,
     lease_seconds: Annotated[int, Parameter(env_var="CEP_LEASE_SECONDS", validator=AtLeastOne)] = 10,
     trim: Annotated[bool, Parameter(env_var="CEP_TRIM", negative=())] = False,
     replicas: Annotated[int, Parameter(env_var="CEP_REPLICAS", validator=validators.Number(gte=0))] = 0,
     on_gap: Annotated[Literal["halt", "continue"], Parameter(env_var="CEP_ON_GAP")] = "halt",
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
+    redis_ca: RedisCa = None,
+    allow_plain: AllowPlain = False,
     log_format: Annotated[Literal["text", "json"] | None, Parameter(env_var="CEP_LOG_FORMAT")] = None,
     report_seconds: Annotated[int, Parameter(env_var="CEP_REPORT_SECONDS", validator=AtLeastOne)] = 10,
 ) -> int:
@@ -237,15 +241,20 @@ def run(
         Whether to stop, with the number, when a stream has lost entries that were not applied, or to note it and go on.
     allow_volatile
         Accept a server that loses data when it stops.
+    redis_ca
+        A file of certificates that the server's is checked against, for rediss://.
+    allow_plain
+        Speak to another machine without TLS.
     log_format
         How log lines are written; by default text on a terminal, and json elsewhere.
     report_seconds
         How often figures are logged while there are events.
     """
+    from cep.adapters.cli.address import Address
     from cep.adapters.cli.run import Service, run
 
     service = Service(
-        redis,
+        Address(redis, redis_ca, allow_plain),
         group,
         alerts,
         snapshots,

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from cep.adapters.cli.console import FAILED, OK, CommandError
+from cep.adapters.cli.address import Address, is_near, unreached
+from cep.adapters.cli.console import FAILED, OK
 from cep.adapters.cli.detector import Before, build, detector_of
 from cep.adapters.cli.journal import Journal
 from cep.adapters.cli.partitions import Partitions
 from cep.adapters.cli.reload import Watcher
 from cep.adapters.cli.rules import without_mistakes
+from cep.adapters.cli.secrets import key_of
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
+from cep.adapters.redis.selfcheck import findings
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.tables import RedisTables
 from cep.adapters.redis.workers import Membership
@@ -30,7 +33,7 @@ from cep.ports import LogError
 from cep.recovery import HistoryError
 from cep.runtime import Options, Runtime
 
-_URL_FILE = "CEP_REDIS_URL_FILE"
+_SNAPSHOT_KEY = "CEP_SNAPSHOT_KEY"
 _FIGURES = (
     "events",
     "alerts",
@@ -48,13 +51,13 @@ _FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where events come from and alerts go to. `redis` may hold a password and is never shown as it is.
+    """Where events come from and alerts go to.
 
     partitions: None where streams are not divided. worker: whose leases are ours. replicas: that have to have a commit
     before the next. goes_on: see `Options`.
     """
 
-    redis: str | None
+    address: Address
     group: str
     alerts: str
     snapshots: str | None
@@ -68,14 +71,6 @@ class Service:
     replicas: int = 0
     goes_on: bool = False
 
-    def url(self) -> str:
-        """The server's address, also from a file. Raises CommandError."""
-        if self.redis is not None:
-            return self.redis
-        if file := os.environ.get(_URL_FILE):
-            return Path(file).read_text("utf-8").strip()
-        raise CommandError(f"no server is given: say --redis redis://HOST:PORT/0, or set CEP_REDIS_URL or {_URL_FILE}")
-
     def keys(self, partition: int | None = None) -> Keys:
         """What the keys of a partition are called."""
         return Keys(self.group, self.alerts, partition)
@@ -85,21 +80,23 @@ class Service:
         if self.snapshots is None:
             return None
         folder = Path(self.snapshots) / ("" if partition is None else f"p{partition:02d}")
-        return DirectorySnapshots(folder, self.group, [stream.name for stream in program.streams])
+        streams = [stream.name for stream in program.streams]
+        return DirectorySnapshots(folder, self.group, streams, key_of(_SNAPSHOT_KEY))
 
 
 def run(paths: Sequence[str], service: Service, log_format: str | None, report_s: int) -> int:
     """Run until a signal: finish the turn, commit, keep a snapshot. Changed rules take over meanwhile."""
     journal = Journal(log_format)
-    tables, before = RedisTables(service.url), Before()
+    tables, before = RedisTables(service.address.url), Before()
     try:
         loaded, rules = without_mistakes(paths, tables.read, before.checked)
     except LogError as error:
-        raise _unreached(error) from error
+        raise unreached(error) from error
     program, _ = build(rules, before.compiled, service.shards)
-    url, worker = service.url(), service.worker or socket.gethostname()
+    worker = service.worker or socket.gethostname()
     ensure_warm()  # before the log is taken over, so that whoever has it goes on meanwhile
-    _reach(url)
+    url = service.address.reached()
+    _check(url, service, program, journal)
     stop = threading.Event()
     watcher = Watcher(paths, loaded, before, tables, program, journal)
     membership = _join(url, service, worker)
@@ -127,9 +124,9 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
 
 @dataclass(frozen=True, slots=True)
 class _Maker:
-    """Makes the runtimes of partitions."""
+    """Makes the runtimes of partitions. url: may hold a password."""
 
-    url: str
+    url: str = field(repr=False)
     service: Service
     worker: str
     watcher: Watcher
@@ -166,6 +163,18 @@ class _Maker:
         )
 
 
+def _check(url: str, service: Service, program: Program, journal: Journal) -> None:
+    """Say what will be regretted, and refuse a folder that cannot keep snapshots."""
+    names, streams = [stream.name for stream in program.streams], list[str]()
+    for partition in range(service.partitions) if service.partitions else (None,):
+        streams += service.keys(partition).of_streams(names)
+        if (store := service.store(program, partition)) is not None:
+            store.check()
+    with contextlib.suppress(LogError):  # which is waited out when the log is opened
+        for finding in findings(partial(Session, url), streams, is_near(url)):
+            journal.write(finding, {}, "warning")
+
+
 def _join(url: str, service: Service, worker: str) -> Membership | None:
     """A worker's place among those that share partitions."""
     if service.partitions is None:
@@ -185,18 +194,6 @@ def stop_on_signals(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-
-
-def _reach(url: str) -> None:
-    """At the start a server that does not answer is a mistake; later it is waited for."""
-    try:
-        Session(url).close()
-    except LogError as error:
-        raise _unreached(error) from error
-
-
-def _unreached(error: LogError) -> CommandError:
-    return CommandError(f"cannot connect to {error}: start the server, or give another address with --redis", FAILED)
 
 
 def _figures(partitions: Partitions) -> dict[str, int]:
