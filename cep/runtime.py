@@ -222,9 +222,9 @@ class Runtime:
     def _end(self) -> None:
         """Leave nothing for the next process to do again."""
         if self._pending is None and self._point is not None:
-            if self._since_snapshot:
-                self._snapshot()
             with contextlib.suppress(LogError):  # then the next process counts one failure too many
+                if self._since_snapshot:
+                    self._snapshot()
                 self._log.settle()
 
     # ------------------------------------------------------------------------------------ sessions
@@ -372,7 +372,8 @@ class Runtime:
         except OSError as error:
             self._report(f"no snapshot could be written: {error}")
         else:
-            self._log.trim(self._snapshots.points()[-1])
+            for oldest in self._snapshots.points()[-1:]:  # none where somebody else has taken it away
+                self._log.trim(oldest)
         self._snapshot_time, self._since_snapshot = self._clock(), 0
 
 

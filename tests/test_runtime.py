@@ -248,6 +248,28 @@ def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
     assert (second.counters.replayed, second.counters.batches, len(snapshots.kept)) == (0, 0, first.counters.snapshots)
 
 
+def test_stopping_without_a_session_is_no_failure() -> None:
+    class Breaking(FlakyLog):
+        def trim(self, oldest: Point) -> None:
+            raise LogError("cut")
+
+    log, snapshots, stop = Breaking([b"x"] * 30, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
+    log.on_end = stop.set
+    Runtime(log, Chain(), snapshots, stop=stop).run()
+    assert snapshots.kept[-1][0] == log.history[-1].point
+
+
+def test_a_snapshot_that_is_gone_at_once_stops_nothing() -> None:
+    class Forgetful(MemorySnapshots):
+        def points(self) -> Sequence[Point]:
+            return []
+
+    log, stop = FlakyLog([b"%d" % n for n in range(300)], random.Random(1), fault=0), threading.Event()
+    log.on_end = stop.set
+    Runtime(log, Chain(), Forgetful(), options=IMPATIENT, stop=stop).run()
+    assert log.at == 300
+
+
 def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
     log, snapshots, stop = FlakyLog([b"x"] * 300, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
     log.applied(300)
