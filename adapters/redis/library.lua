@@ -92,7 +92,10 @@ local function acquire(keys, args)
     local stream = described(keys[i])
     streams[#streams + 1] = stream
     if redis.call('HEXISTS', keys[META], 'offset:' .. keys[i]) == 0 then
-      redis.call('HSET', keys[META], 'deleted:' .. keys[i], stream[5])  -- before our time
+      -- What is gone by now was before our time, and what goes from now on is missed.
+      local gone = string.format('%.0f', stream[2] - stream[1])
+      redis.call('HSET', keys[META], 'offset:' .. keys[i], '0-0', 'count:' .. keys[i], gone, 'digest:' .. keys[i], 0,
+                 'deleted:' .. keys[i], stream[5])
     end
   end
   return { meta, streams }

@@ -72,14 +72,11 @@ class Data:
 
     def copy(self) -> Data:
         other = Data(self.journal)
-        other.keys = {key: value if isinstance(value, bytes) else value.copy() for key, value in self._copied()}
+        other.keys = {key: _copied(value) for key, value in self.keys.items()}
         other.expires, other.libraries = dict(self.expires), dict(self.libraries)
         other.added = {key: entries[:] for key, entries in self.added.items()}
         other.removed = {key: dict(ids) for key, ids in self.removed.items()}
         return other
-
-    def _copied(self) -> list[tuple[bytes, Value]]:
-        return [(key, type(v)(v) if isinstance(v, Hash | Scores) else v) for key, v in self.keys.items()]
 
     def turns(self) -> int:
         return len(self.added.get(self.journal, ()))
@@ -100,3 +97,9 @@ class Data:
         if isinstance(value, Stream):
             self.note_removed(key, value.ids)
         return value is not None
+
+
+def _copied(value: Value) -> Value:
+    if isinstance(value, bytes):
+        return value
+    return value.copy() if isinstance(value, Stream) else type(value)(value)

@@ -78,19 +78,19 @@ class Disk:
 
     # ----------------------------------------------------------------------------------------- trouble
 
-    def lose_power(self) -> None:
+    def lose_power(self, folder: str) -> None:
         """What was not synced is there or not, each name and each content for itself."""
         rng = self._hub.rng
-        for name in sorted(self.names.keys() | self.synced.keys()):
+        for name in sorted(name for name in self.names.keys() | self.synced.keys() if name.startswith(folder)):
             kept = rng.choice((self.names.get(name), self.synced.get(name)))
             if kept is None:
                 self.names.pop(name, None)
             else:
                 self.names[name] = kept
-        for file in self.names.values():
-            if file.content != file.synced:
-                file.content = file.synced = file.content[: rng.randrange(len(file.content) + 1)]
-        self.synced = dict(self.names)
+            if kept is not None and kept.content != kept.synced:
+                kept.content = kept.synced = kept.content[: rng.randrange(len(kept.content) + 1)]
+        others = {name: file for name, file in self.synced.items() if not name.startswith(folder)}
+        self.synced = others | {name: file for name, file in self.names.items() if name.startswith(folder)}
 
     def flip(self, name: str) -> None:
         """One bit of a file is no longer what it was."""

@@ -62,15 +62,24 @@ class Server:
             connection.break_()
         self.connections = []
 
+    def hang_up(self, process: Process) -> None:
+        """A process is no more, and its connections neither."""
+        for connection in [connection for connection in self.connections if connection.process is process]:
+            connection.disconnect()
+
+    def is_waited_for(self, process: Process) -> bool:
+        """Whether a process has nothing to do until there are more entries."""
+        return any(connection.asked is not None for connection in self.connections if connection.process is process)
+
 
 class Connection:
     """What redis-py's connection is to a `Session`: it sends commands and has replies, parsed or as they are."""
 
     def __init__(self, server: Server, process: Process, faults: list[str]) -> None:
-        self._server, self._process, self._faults, self._life = server, process, faults, server.life
+        self._server, self.process, self._faults, self._life = server, process, faults, server.life
         self.replies: deque[Any] = deque()
         self._rest = b""
-        self._is_broken, self._asked, self._deadline = False, None, 0.0
+        self._is_broken, self.asked, self._deadline = False, None, 0.0
         server.connections.append(self)
         self._sock = self
 
@@ -78,7 +87,7 @@ class Connection:
         return commands
 
     def send_packed_command(self, commands: Sequence[Words]) -> None:
-        self._process.step(f"sends {_shown(commands[0])}")
+        self.process.step("sends" if self._server.hub.trace is None else f"sends {_shown(commands[0])}")
         if self._is_broken:
             raise Broken("broken")
         fault = self._faults.pop() if self._faults else ""
@@ -89,7 +98,7 @@ class Connection:
             for words in commands:
                 self._run(words)
         if fault:
-            self._server.hub.note(f"{self._process.name} {fault}")
+            self._server.hub.note(f"{self.process.name} {fault}")
             self.replies.clear()
             self.break_()
 
@@ -102,28 +111,28 @@ class Connection:
     def _run(self, words: Words) -> None:
         reply = self._server.execute(words)
         if reply is None and "BLOCK" in words:
-            self._asked = words
+            self.asked = words
             self._deadline = self._server.hub.now + int(words[words.index("BLOCK") + 1]) / 1000
         else:
             self.replies.append(reply)
 
     def look(self) -> None:
         """Something may have been added for which this one waits."""
-        if self._asked is not None:
+        if self.asked is not None:
             reply = self._server_reply()
             if reply is not None:
-                self._asked = None
+                self.asked = None
                 self.replies.append(reply)
-                self._process.wake = min(self._process.wake, self._server.hub.now)
+                self.process.wake = min(self.process.wake, self._server.hub.now)
 
     def _server_reply(self) -> Any:
         try:
-            return Store(self._server.data, self._server.now_ms).execute(self._asked or ())
+            return Store(self._server.data, self._server.now_ms).execute(self.asked or ())
         except Refusal as refusal:
             return refusal
 
     def read_response(self) -> Any:
-        self._process.step("receives")
+        self.process.step("receives")
         if not self.replies:
             raise Broken("broken")
         reply = self.replies.popleft()
@@ -132,7 +141,7 @@ class Connection:
         return reply
 
     def recv_into(self, view: memoryview) -> int:
-        self._process.step("receives")
+        self.process.step("receives")
         if not self._rest:
             self._rest = encoded(self._awaited())
         size = min(len(view), len(self._rest), self._server.hub.rng.choice((20, 10**6)))
@@ -148,19 +157,19 @@ class Connection:
             left = self._deadline - self._server.hub.now
             if self._is_broken:
                 raise Broken("broken")
-            if self._asked is None or left <= 0:
-                self._asked = None
+            if self.asked is None or left <= 0:
+                self.asked = None
                 return None
-            self._process.sleep(left, "waits for entries")
+            self.process.sleep(left, "waits for entries")
         return self.replies.popleft()
 
     def break_(self) -> None:
         """From without."""
-        self._is_broken, self._asked = True, None
-        self._process.wake = min(self._process.wake, self._server.hub.now)
+        self._is_broken, self.asked = True, None
+        self.process.wake = min(self.process.wake, self._server.hub.now)
 
     def disconnect(self) -> None:
-        self._is_broken, self._asked = True, None
+        self._is_broken, self.asked = True, None
         self.replies.clear()
         if self in self._server.connections:
             self._server.connections.remove(self)

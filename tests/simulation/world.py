@@ -15,7 +15,8 @@ from cep.recovery import HistoryError
 from cep.runtime import Change, Detector, Options, Runtime
 from tests.simulation import halts
 from tests.simulation.checker import Violation, check_history, waiting
-from tests.simulation.commands import Store
+from tests.simulation.commands import Store, after
+from tests.simulation.data import Id, Stream
 from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.disk import Disk, in_place
 from tests.simulation.hub import Hub, Process, Stop
@@ -23,6 +24,7 @@ from tests.simulation.network import Server, SimulatedSession
 from tests.simulation.plan import Plan, plan_of
 
 KEYS = Keys("g")
+LAST = "last"
 PATIENCE = 40_000  # turns in which everything has to come to rest once the trouble is over
 RESTART_S = 0.5
 BACKOFF_S = (0.05, 0.2, 1.0)
@@ -55,7 +57,8 @@ class World:
         self.counts, self.tokens = Counter[str](), 0
         self.unsent = self.plan.entries
         self.deadly: bytes | None = None
-        self.is_calm = False
+        self.is_calm = self.is_over = False
+        self.ends: dict[bytes, Id] = {}  # of streams that were deleted
 
     def run(self) -> None:
         """Raises Violation."""
@@ -77,11 +80,12 @@ class World:
             self._turn()
         self._calm()
         self._until(lambda: not self.unsent and not waiting(self.server.data, self._streams()), "does not come to rest")
+        self.is_over = True
         for place in self.places:
             place.stop.set()
         self._until(lambda: not self.hub.processes, "does not stop")
         self.goes_on = True
-        last = Place(self.plan.workers[0], self.plan.hosts[0])
+        last = Place(LAST, self.plan.hosts[0])
         self.places = [last]
         self._start(last)
         self._until(lambda: self._is_level(last), "the last one does not come to rest")
@@ -94,7 +98,7 @@ class World:
 
     def _starter(self, place: Place) -> Callable[[], None]:
         def start() -> None:
-            if place.process is None:
+            if place.process is None and not self.is_over:
                 self._start(place)
 
         return start
@@ -159,6 +163,7 @@ class World:
     def _turn(self) -> None:
         self.hub.turn()
         for process in self.hub.ended():
+            self.server.hang_up(process)
             place = next((place for place in self.places if place.process is process), None)
             if place is not None:
                 place.process = None
@@ -175,8 +180,10 @@ class World:
             halts.judge_refusal(self, error)
         elif error is not None and not isinstance(error, FencedError):
             raise Violation(f"{process.name} ended with {error!r}") from error
-        if not place.stop.is_set() or not self.is_calm:
+        if place.name != LAST:
             self.hub.after(self.rng.random() * RESTART_S, self._starter(place))
+        elif error is not None:
+            raise Violation(f"the last one ended with {error!r}") from error
 
     def _calm(self) -> None:
         """The trouble is over."""
@@ -187,10 +194,12 @@ class World:
             place.faults.clear()
         for process in self.hub.processes:
             process.wake = min(process.wake, self.hub.now + 1.0)
+        for key in list(self.ends):
+            self._add(key, event_of(self.rng, 0, 0))
 
     def _until(self, is_done: Callable[[], bool], complaint: str) -> None:
         for turn in range(PATIENCE):
-            if turn % 16 == 0 and is_done():
+            if turn % 7 == 0 and is_done():
                 return
             self._turn()
         raise Violation(f"I12: {complaint}")
@@ -199,7 +208,7 @@ class World:
         """Whether a worker has nothing left to do, and waits."""
         if place.process is None or waiting(self.server.data, self._streams()):
             return False
-        return any(connection._asked is not None for connection in self.server.connections)
+        return self.server.is_waited_for(place.process)
 
     # --------------------------------------------------------------------------------- what comes in
 
@@ -220,9 +229,15 @@ class World:
             if self.plan.has_deadly and self.deadly is None and self.rng.random() < 0.1:
                 self.deadly = fields[1]
             self.unsent -= 1
-            self.execute("XADD", STREAMS[stream], "*", *fields)
+            self._add(STREAMS[stream].encode(), fields)
         if self.unsent:
             self.hub.after(self.rng.choice((0.001, 0.05, 0.5)), self._produce)
+
+    def _add(self, key: bytes, fields: list[bytes]) -> None:
+        """Add an entry. A stream that is begun anew goes on behind where it ended, as with a clock that goes right."""
+        end = self.ends.pop(key, None)
+        is_behind = end is not None and end[0] >= self.server.now_ms()
+        self.execute("XADD", key, b"%d-%d" % after(end) if end and is_behind else b"*", *fields)
 
     # --------------------------------------------------------------------------------------- trouble
 
@@ -244,7 +259,7 @@ class World:
         for place in self.places:
             if place.host == host and place.process is not None:
                 place.process.kill()
-        return self.disk.lose_power()
+        return self.disk.lose_power(f"/host{host}/")
 
     def pause(self) -> object:
         place = self._somebody()
@@ -296,10 +311,10 @@ class World:
         return self.disk.flip(self.rng.choice(names)) if names else False
 
     def _unapplied(self, key: bytes) -> list[bytes]:
-        """The ids of the entries of a stream that are still to be applied."""
+        """The ids of the entries of a stream that are still to be applied, by a detector that has begun."""
         store = Store(self.server.data, self.server.now_ms)
-        offset = (store.execute(["HGET", KEYS.meta, b"offset:" + key])) or b"0-0"
-        return [entry[0] for entry in store.execute(["XRANGE", key, b"(" + offset, b"+"])]
+        offset = store.execute(["HGET", KEYS.meta, b"offset:" + key])
+        return [entry[0] for entry in store.execute(["XRANGE", key, b"(" + offset, b"+"])] if offset else []
 
     def delete_entries(self) -> object:
         key = self.rng.choice(self._streams())
@@ -315,8 +330,12 @@ class World:
         return self.execute("XTRIM", key, "MINID", self.rng.choice(ids))
 
     def delete_stream(self) -> object:
-        self.is_torn = True
-        return self.execute("DEL", self.rng.choice(self._streams()))
+        key = self.rng.choice(self._streams())
+        stream = self.server.data.keys.get(key)
+        if not isinstance(stream, Stream) or not self.server.data.turns():
+            return False
+        self.is_torn, self.ends[key] = True, stream.last
+        return self.execute("DEL", key)
 
 
 TROUBLE: dict[str, Callable[[World], object]] = {
