@@ -268,6 +268,10 @@ GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | Non
     "trimmed": (lambda client: client.xtrim("a", maxlen=2, approximate=False), {0: (3, at(5, 0, 8))}),
     "emptied": (lambda client: client.xtrim("a", maxlen=0, approximate=False), {0: (5, at(5, 0, 10))}),
     "deleted": (lambda client: client.xdel("a", "7-0", "9-0", "1-0"), {0: (2, at(5, 0, 7))}),
+    "begun anew and filled": (
+        lambda client: (client.delete("a"), [client.xadd("a", {"e": "1"}, id=f"5{n}-0") for n in range(8)]),
+        {0: (None, at(5))},
+    ),
     "begun anew": (lambda client: (client.delete("a"), client.xadd("a", {"e": "1"}, id="50-0")), {0: (None, at(5))}),
 }
 

@@ -54,7 +54,9 @@ def find_gap(
     else:
         return None
     ordinal = stream.added - waiting
-    return (ordinal - at.ordinal, at._replace(ordinal=ordinal)) if ordinal > at.ordinal else None
+    if ordinal == at.ordinal:
+        return None
+    return (ordinal - at.ordinal if ordinal > at.ordinal else None), at._replace(ordinal=ordinal)
 
 
 def _waiting(session: Session, key: str, after: EntryId) -> int:

@@ -23,8 +23,9 @@ def judge(world: World, error: HistoryError) -> None:
         if not world.is_torn:
             raise Violation(f"I12: it stopped without a need: {error}")
         return
-    lost = lost_of(world.server.data, STREAMS[int(found[1])].encode())
-    if not lost or (found[2].isdigit() and int(found[2]) > lost):
+    key, is_known = STREAMS[int(found[1])].encode(), found[2].isdigit()
+    lost = lost_of(world.server.data, key)
+    if int(found[2]) > lost if is_known else not world.is_torn:
         raise Violation(f"I8: {error}, but {lost} are")
     world.counts["halts"] += 1
 
