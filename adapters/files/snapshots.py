@@ -121,7 +121,7 @@ class DirectorySnapshots:
         try:
             with path.open("rb") as file:
                 header = _header(file)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):
             return None
         if named is None or header is None or header.identity != self._identity:
             return None

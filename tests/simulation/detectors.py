@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import random
 from collections.abc import Callable, Sequence
@@ -32,23 +33,23 @@ rule seen by card within 2m
 class Digests:
     """Its state is a digest of all that each stream brought, so an entry lost, doubled or changed changes all alerts.
 
-    deadly: what kills the process that applies it; `die` does so.
+    look: is shown what is about to be applied, which may be the end of the process.
     """
 
-    def __init__(self, deadly: bytes | None = None, die: Callable[[], None] = lambda: None) -> None:
-        self._deadly, self._die = deadly, die
+    def __init__(self, look: Callable[[bytes], None] = lambda content: None) -> None:
+        self._look = look
         self.state: dict[int, bytes] = {}
         self.time = b""
 
     def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         outcome, shadow = Outcome(), set()
         for entries in batch:
-            state, stream = self.state.get(entries.stream, b"") + self.time, entries.stream
+            stream = entries.stream
+            state = self.state.get(stream, self.time)
             if idle:
                 state = _digest(state + repr(sorted(idle)).encode())
             for row, fields in enumerate(entries.fields):
-                if fields[1] == self._deadly:
-                    self._die()
+                self._look(fields[1])
                 state = _digest(state + fields[1])
                 outcome.events += 1
                 if state[0] < 80:
@@ -65,6 +66,7 @@ class Digests:
 
     def advance(self, idle: frozenset[int], until_us: int | None) -> Outcome:
         self.time = _digest(self.time + repr((sorted(idle), until_us)).encode())
+        self.state = {stream: _digest(state + self.time) for stream, state in self.state.items()}
         return Outcome(alerts=[self.time.hex().encode()])
 
     def time_after(self, silent_us: int) -> int | None:
@@ -74,10 +76,11 @@ class Digests:
         return Outcome(bad=[BadEvent(e.stream, e.id(0), 0, reason, "", "", e.fields[0][1]) for e in batch])
 
     def dump(self) -> bytes:
-        return repr((self.state, self.time)).encode()
+        return repr((sorted(self.state.items()), self.time)).encode()
 
     def load(self, data: bytes | None) -> None:
-        self.state, self.time = eval(data) if data else ({}, b"")  # noqa: S307  # what `dump` made
+        states, self.time = ast.literal_eval(data.decode()) if data else ((), b"")
+        self.state = dict(states)
 
     def take_over(self, other: Digests) -> None:
         self.state, self.time = other.state, other.time
