@@ -140,8 +140,9 @@ def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
         return [(kept, data) for kept in store.points() if (data := store.load(kept)) is not None]
 
     for at in range(len(content)):
-        newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        assert found() == [(point(1), b"old")]
+        for bit in range(8):
+            newest.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+            assert found() == [(point(1), b"old")]
         newest.write_bytes(content[:at])
         assert found() == [(point(1), b"old")]
     newest.write_bytes(content)

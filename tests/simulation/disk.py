@@ -1,6 +1,6 @@
 """A disk as the snapshot store sees it: what was not synced may be gone after a loss of power, in any combination.
 
-It stands in for `os`, `open` and `Path` in the module under test.
+It stands in for `os`, `time`, `open` and `Path` in the module under test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class File:
     """content: as processes see it; synced: as the disk has it."""
 
     def __init__(self) -> None:
-        self.content, self.synced = b"", b""
+        self.content, self.synced, self.st_mtime = b"", b"", 0.0
 
 
 class Disk:
@@ -41,7 +41,10 @@ class Disk:
     def step(self, what: str) -> None:
         self._hub.current().step(what)
 
-    # ------------------------------------------------------------------ in the place of `os` and `open`
+    # ---------------------------------------------------------- in the place of `os`, `time` and `open`
+
+    def time(self) -> float:
+        return self._hub.now
 
     def getpid(self) -> int:
         return 1 + self._hub.processes.index(self._hub.current())
@@ -119,6 +122,7 @@ class Writer:
             if self._disk.is_full:
                 raise OSError(errno.ENOSPC, "no space left on device")
             self._file.content += piece
+            self._file.st_mtime = self._disk.time()
 
     def flush(self) -> None:
         pass
@@ -149,6 +153,11 @@ class Path(PurePosixPath):
             raise FileNotFoundError(str(self))
         return self.disk.names[str(self)].content
 
+    def stat(self) -> File:
+        if str(self) not in self.disk.names:
+            raise FileNotFoundError(str(self))
+        return self.disk.names[str(self)]
+
     def unlink(self, missing_ok: bool = False) -> None:
         self.disk.step(f"removes {self.name}")
         if self.disk.names.pop(str(self), None) is None and not missing_ok:
@@ -158,10 +167,11 @@ class Path(PurePosixPath):
 @contextlib.contextmanager
 def in_place(disk: Disk) -> Iterator[None]:
     """The snapshot store works on this disk."""
-    real, Path.disk = (snapshots.os, snapshots.Path), disk
-    snapshots.os, snapshots.Path, snapshots.open = disk, Path, disk.opened  # type: ignore[attr-defined]
+    real, Path.disk = (snapshots.os, snapshots.time, snapshots.Path), disk
+    snapshots.os, snapshots.time, snapshots.Path = disk, disk, Path  # type: ignore[assignment, misc]
+    snapshots.open = disk.opened  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        snapshots.os, snapshots.Path = real
+        snapshots.os, snapshots.time, snapshots.Path = real
         del snapshots.open  # type: ignore[attr-defined]

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from cep.errors import ConfigurationError
 from cep.recovery import HistoryError
 from tests.simulation.checker import Violation, lost_of
-from tests.simulation.detectors import STREAMS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_LOST = re.compile(r"stream (\d+) has lost (an unknown number of|\d+) entries behind")
+_LOST = re.compile(r"stream (\w+) has lost (an unknown number of|\d+) entries behind")
 
 
 def judge(world: World, error: HistoryError) -> None:
@@ -23,7 +22,7 @@ def judge(world: World, error: HistoryError) -> None:
         if not world.is_torn:
             raise Violation(f"I12: it stopped without a need: {error}")
         return
-    key, is_known = STREAMS[int(found[1])].encode(), found[2].isdigit()
+    key, is_known = found[1].encode(), found[2].isdigit()
     lost = lost_of(world.server.data, key)
     if int(found[2]) > lost if is_known else not world.is_torn:
         raise Violation(f"I8: {error}, but {lost} are")

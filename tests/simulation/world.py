@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from cep.adapters.files.snapshots import DirectorySnapshots
+from cep.adapters.files.snapshots import SETTLED_S, DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.errors import ConfigurationError
@@ -27,6 +27,7 @@ KEYS = Keys("g")
 LAST = "last"
 PATIENCE = 40_000  # turns in which everything has to come to rest once the trouble is over
 RESTART_S = 0.5
+LAG_S = SETTLED_S - 1  # a replica is no further behind than is said to be borne
 BACKOFF_S = (0.05, 0.2, 1.0)
 
 
@@ -55,7 +56,7 @@ class World:
         self.places = [Place(n, host) for n, host in zip(self.plan.workers, self.plan.hosts, strict=True)]
         self.goes_on, self.is_torn = self.plan.goes_on, False
         self.counts, self.tokens = Counter[str](), 0
-        self.unsent = self.plan.entries
+        self.unsent, self.saved_at = self.plan.entries, 0.0
         self.deadly: bytes | None = None
         self.is_calm = self.is_over = False
         self.ends: dict[bytes, Id] = {}  # of streams that were deleted
@@ -126,7 +127,7 @@ class World:
             snapshot_entries=self.plan.snapshot_entries,
             snapshot_s=self.plan.snapshot_s,
             backoff_s=BACKOFF_S,
-            streams=self.plan.streams,
+            streams=streams,
             idle_s=self.plan.idle_s,
             goes_on=self.goes_on,
         )
@@ -298,11 +299,11 @@ class World:
 
     def save(self) -> None:
         """From here on, until the next time, a replica gets nothing, and a disk neither."""
-        self.server.saved = self.server.data.copy()
+        self.server.saved, self.saved_at = self.server.data.copy(), self.hub.now
 
     def fail_over(self) -> object:
         """What was not saved is gone, and the clock is another."""
-        if self.server.saved is None:
+        if self.server.saved is None or self.hub.now - self.saved_at > LAG_S:
             return False
         self._down()
         self.server.data, self.server.saved = self.server.saved, None
