@@ -6,6 +6,7 @@ that were ever added and survived: what it puts out must be what the log has, an
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from cep.history import following
 from cep.ports import Commit, Entries, EntryId, Point, Position
 from cep.runtime import Detector, Outcome
 from tests.simulation.data import ZERO, Added, Data, Hash, Id, Stream
-from tests.simulation.detectors import STREAMS, Digests, real
+from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.network import encoded
 
 if TYPE_CHECKING:
@@ -138,8 +139,18 @@ def check_history(world: World, detector: Detector) -> None:
     check_outputs(data, account.outcomes)
     check_counts(world, account)
     demand(len(turns) == len({journalled.fields[1] for journalled in turns}), "I3: a point of the chain is there twice")
-    demand(detector.dump() == account.detector.dump(), "I10: the state that was rebuilt is another")
     check_in_one(world, account)
+    demand(shown(detector) == shown(account.detector), "I10: the state that was rebuilt is another")
+
+
+def shown(detector: Detector) -> object:
+    """What a detector's state is: its bytes, where these do not depend on how it came there, or what follows from it."""
+    if isinstance(detector, Digests):
+        return detector.dump()
+    rng = random.Random(1)
+    more = [(EntryId(2**50 + n, 0), event_of(rng, 80 + n, 0)) for n in range(20)]
+    outcome = detector.apply([Entries.of(0, more)])
+    return outcome.alerts, outcome.late, detector.advance(frozenset({0, 1}), 10**10).alerts
 
 
 def check_numbers(data: Data) -> None:

@@ -47,13 +47,15 @@ class Disk:
         return self._hub.now
 
     def getpid(self) -> int:
+        """Processes in containers often have the same."""
         return 1 + self._hub.processes.index(self._hub.current())
 
     def open(self, path: Any, flags: int, mode: int = 0) -> int:
         self.step(f"opens {path}")
         self._descriptors += 1
         if flags & os.O_CREAT:
-            self._open[self._descriptors] = self.names[str(path)] = File()
+            file = self._open[self._descriptors] = self.names.setdefault(str(path), File())
+            file.content = b""
         else:
             self._open[self._descriptors] = str(path)
         return self._descriptors
@@ -69,6 +71,8 @@ class Disk:
 
     def replace(self, source: Any, target: Any) -> None:
         self.step(f"renames {source}")
+        if str(source) not in self.names:  # another process of the same number has just done so
+            raise FileNotFoundError(str(source))
         self.names[str(target)] = self.names.pop(str(source))
 
     def close(self, descriptor: int) -> None:

@@ -46,12 +46,13 @@ class Library:
 
     def _call(self, *words: Any) -> Any:
         assert self._store is not None
-        return self._in(self._store.execute([word if isinstance(word, bytes) else b"%.17g" % word for word in words]))
+        reply = self._store.execute([word if isinstance(word, bytes) else b"%.17g" % word for word in words])
+        return reply if type(reply) in (bytes, int) else self._in(reply)
 
     def _in(self, value: Any) -> Any:
         """A reply on its way to Lua."""
         if isinstance(value, list):
-            return self._table([self._in(part) for part in value])
+            return self._table([p if type(p) in (bytes, int) else self._in(p) for p in value])
         if isinstance(value, Status):
             return self._table({b"ok": bytes(value)})
         return False if value is None else value

@@ -6,6 +6,7 @@ its `finally` clauses try to do to the outside is not done, as it would not be i
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 from collections.abc import Callable
@@ -57,7 +58,8 @@ class Process:
     def kill(self) -> None:
         """From without: it gets no further than the step at which it stands."""
         self.is_dead = True
-        self.greenlet.throw(Crash)
+        with contextlib.suppress(Crash):  # which comes back from one that had not begun
+            self.greenlet.throw(Crash)
 
 
 class Hub:

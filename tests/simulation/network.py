@@ -49,8 +49,9 @@ class Server:
             reply = Store(self.data, self.now_ms).execute(words)
         except Refusal as refusal:
             return refusal
-        for connection in self.connections:
-            connection.look()
+        if words[0] == "XADD":
+            for connection in self.connections:
+                connection.look()
         return reply
 
     def end_life(self, keeps_answers: float) -> None:
@@ -87,7 +88,8 @@ class Connection:
         return commands
 
     def send_packed_command(self, commands: Sequence[Words]) -> None:
-        self.process.step("sends" if self._server.hub.trace is None else f"sends {_shown(commands[0])}")
+        if commands[0][0] not in ("INFO", "TYPE"):  # which change nothing, and come in numbers
+            self.process.step("sends" if self._server.hub.trace is None else f"sends {_shown(commands[0])}")
         if self._is_broken:
             raise Broken("broken")
         fault = self._faults.pop() if self._faults else ""
@@ -132,7 +134,7 @@ class Connection:
             return refusal
 
     def read_response(self) -> Any:
-        self.process.step("receives")
+        """Whether others come first between a command and its answer, or between that and what follows, is the same."""
         if not self.replies:
             raise Broken("broken")
         reply = self.replies.popleft()
@@ -141,7 +143,6 @@ class Connection:
         return reply
 
     def recv_into(self, view: memoryview) -> int:
-        self.process.step("receives")
         if not self._rest:
             self._rest = encoded(self._awaited())
         size = min(len(view), len(self._rest), self._server.hub.rng.choice((20, 10**6)))

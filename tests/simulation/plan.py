@@ -57,7 +57,7 @@ def plan_of(rng: random.Random, real_share: float = 0.04) -> Plan:
     return Plan(
         is_real=is_real,
         streams=streams,
-        entries=rng.randrange(10, 80),
+        entries=rng.randrange(8, 50),
         workers=workers,
         hosts=hosts,
         lease_s=rng.choice((1.0, 3.0, 10.0)),
@@ -69,8 +69,8 @@ def plan_of(rng: random.Random, real_share: float = 0.04) -> Plan:
         has_deadly=has_deadly,
         changes=rng.random() < 0.3,
         trouble=tuple(trouble),
-        rate=rng.choice((0.01, 0.03, 0.08)),
-        turns=rng.randrange(100, 600),
+        rate=rng.choice((0.02, 0.05, 0.12)),
+        turns=rng.randrange(60, 350),
         lag=is_lagging,
     )
 
