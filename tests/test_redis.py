@@ -302,6 +302,43 @@ def test_what_a_stream_has_lost_is_counted(server: Server, name: str, is_open: b
         assert Owner(server, ("a",)).standing.gaps == {}
 
 
+def test_what_is_deleted_before_a_deletion_that_was_counted_is_counted_too(server: Server) -> None:
+    """A server says only up to where entries were deleted."""
+    client = server.client()
+    fill(server, "a", 1, 10)
+    Owner(server, ("a",)).apply(5)
+    client.xdel("a", "9-0")
+    owner = Owner(server, ("a",))
+    owner.commit(Commit({0: owner.standing.gaps[0][1]}, gaps={0: 1}))
+    client.xdel("a", "7-0", "8-0")
+    with pytest.raises(LogError, match="CEPGAP"):
+        owner.apply()
+    again = Owner(server, ("a",))
+    assert again.standing.gaps[0][0] == 2
+    again.commit(Commit({0: again.standing.gaps[0][1]}, gaps={0: 2}))
+    assert again.apply(1) == 1
+    assert Owner(server, ("a",)).point.offsets[0].ordinal == 9
+
+
+def test_own_trimming_is_no_loss_where_others_have_deleted(server: Server) -> None:
+    client = server.client()
+    fill(server, "a", 1, 10)
+    client.xdel("a", "9-0")
+    owner = Owner(server, ("a",), trims=True)
+    owner.apply(5)
+    owner.log.trim(owner.point)
+    assert owner.apply(2) == 2
+    assert Owner(server, ("a",)).standing.gaps == {}
+
+
+def test_what_goes_before_the_first_commit_is_missed(server: Server) -> None:
+    fill(server, "a", 1, 10)
+    server.client().xtrim("a", maxlen=8, approximate=False)
+    assert Owner(server, ("a",)).standing.gaps == {}
+    server.client().xtrim("a", maxlen=5, approximate=False)
+    assert Owner(server, ("a",)).standing.gaps == {0: (3, at(0, 0, 5))}
+
+
 def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> None:
     client = server.client()
     fill(server, "a", 1, 10)

@@ -38,18 +38,16 @@ class Stream:
         return Position(BEFORE_ALL, self.added - self.length, 0)
 
 
-def find_gap(
-    session: Session, key: str, stream: Stream, at: Position, known: EntryId
-) -> tuple[int | None, Position] | None:
+def find_gap(session: Session, key: str, stream: Stream, at: Position) -> tuple[int | None, Position] | None:
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
-    known: up to where deletions have been counted. Where the stream was begun anew nobody knows how many.
+    Where the stream was begun anew nobody knows how many.
     """
     if stream.added < at.ordinal:
         return None, at._replace(ordinal=stream.added - _waiting(session, key, at.entry))
     if stream.first is None or at.entry < stream.first:
         waiting = stream.length
-    elif known < stream.deleted and at.entry < stream.deleted:
+    elif at.entry < stream.deleted:
         waiting = _waiting(session, key, at.entry)
     else:
         return None
