@@ -70,7 +70,7 @@ class Hub:
         self.now, self.main = 0.0, getcurrent()
         self.processes: list[Process] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
+        self._count = self.steps = 0
 
     def current(self) -> Process:
         """The process that runs."""
@@ -93,6 +93,7 @@ class Hub:
         ready = [process for process in self.processes if process.wake <= self.now]
         if ready:
             self.now += self.rng.random() * STEP_S
+            self.steps += 1
             ready[int(self.rng.random() * len(ready))].greenlet.switch()
         else:
             times = [process.wake for process in self.processes] + [at for at, _, _ in self._events[:1]]
