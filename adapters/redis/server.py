@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -45,9 +46,15 @@ def check_streams(session: Session, keys: Iterable[str]) -> None:
             raise ConfigurationError(f"{session.name}: key {key!r} is a {kind}, not a stream: rename one of the two")
 
 
+@functools.cache
+def shipped() -> bytes:
+    """Our functions' code."""
+    return files("cep.adapters.redis").joinpath("library.lua").read_bytes()
+
+
 def load_library(session: Session) -> None:
     """See to it that the server has our functions, exactly as they are shipped."""
-    code = files("cep.adapters.redis").joinpath("library.lua").read_bytes()
+    code = shipped()
     try:
         for library in session.call("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE"):
             if dict(zip(library[::2], library[1::2], strict=True))[b"library_code"] == code:

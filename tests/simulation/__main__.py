@@ -1,9 +1,9 @@
 """`python -m tests.simulation`: many seeds, one seed, the planted bugs, or the fake server beside real ones.
 
-    --seeds 100000 --processes 2    run so many seeds; the first violation of each process is printed
-    --seed 17                       run one and print its trace, which is the same each time
-    --mutants [NAME …]              break the detector in each known way; how many seeds it takes to find out
-    --compare 100000                send so many random commands to the fake server and to real ones
+--seeds 100000 --processes 2    run so many seeds; the first violation of each process is printed
+--seed 17                       run one and print its trace, which is the same each time
+--mutants [NAME …]              break the detector in each known way; how many seeds it takes to find out
+--compare 100000                send so many random commands to the fake server and to real ones
 """
 
 from __future__ import annotations

@@ -29,13 +29,13 @@ META, JOURNAL = KEYS.meta.encode(), KEYS.own("journal").encode()
 ALERTS, DEAD, LATE, SHADOW = (key.encode() for key in KEYS.outputs())
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """The promise was broken."""
 
 
 def demand(holds: bool, what: str) -> None:
     if not holds:
-        raise Violation(what)
+        raise ViolationError(what)
 
 
 def an_id(text: bytes | str) -> Id:
@@ -144,7 +144,7 @@ def check_history(world: World, detector: Detector) -> None:
 
 
 def shown(detector: Detector) -> object:
-    """What a detector's state is: its bytes, where these do not depend on how it came there, or what follows from it."""
+    """What a state is: its bytes, where these do not depend on how it came there, otherwise what follows from it."""
     if isinstance(detector, Digests):
         return detector.dump()
     rng = random.Random(1)
@@ -196,5 +196,3 @@ def check_in_one(world: World, account: Account) -> None:
     whole = detector.apply([Entries.of(0, [(EntryId(*entry.id), entry.fields) for entry in entries])])
     parts = [alert for outcome in account.outcomes for alert in outcome.alerts]
     demand(whole.alerts == parts, "I1: the alerts depend on how the entries were cut")
-
-

@@ -7,12 +7,11 @@ on its way out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from lupa.lua51 import LuaRuntime, lua_type
 
-from tests.simulation.commands import OK, Refusal, Status, Store, Words, command
+from tests.simulation.commands import RefusalError, Status, Store, Words, command
 
 _PRELUDE = b"""
 local call, register = ...
@@ -34,7 +33,7 @@ class Library:
         self.functions: dict[bytes, Any] = {}
         first, _, body = code.partition(b"\n")
         if not first.startswith(b"#!lua name="):
-            raise Refusal("ERR Missing library metadata")
+            raise RefusalError("ERR Missing library metadata")
         self.name = first.removeprefix(b"#!lua name=").strip()
         self._lua.execute(_PRELUDE, self._call, self.functions.__setitem__)
         self._lua.execute(b"\n" + body)
@@ -46,13 +45,13 @@ class Library:
 
     def _call(self, *words: Any) -> Any:
         assert self._store is not None
-        reply = self._store.execute([word if isinstance(word, bytes) else b"%.17g" % word for word in words])
+        reply = self._store.run([word if isinstance(word, bytes) else b"%.17g" % word for word in words])
         return reply if type(reply) in (bytes, int) else self._in(reply)
 
     def _in(self, value: Any) -> Any:
         """A reply on its way to Lua."""
         if isinstance(value, list):
-            return self._table([p if type(p) in (bytes, int) else self._in(p) for p in value])
+            return self._table([False if part is None else part for part in value], recursive=True)
         if isinstance(value, Status):
             return self._table({b"ok": bytes(value)})
         return False if value is None else value
@@ -61,7 +60,7 @@ class Library:
         """A value of Lua's on its way to the client."""
         if lua_type(value) == "table":
             if (refusal := value[b"err"]) is not None:
-                raise Refusal(refusal.decode())
+                raise RefusalError(refusal.decode())
             if (status := value[b"ok"]) is not None:
                 return Status(status)
             return [self._out(value[place]) for place in range(1, len(value) + 1)]
@@ -78,7 +77,7 @@ def manage(store: Store, words: Words) -> Any:
     if words[0].upper() == b"LOAD":
         loaded = library(words[-1])
         if loaded.name in store.data.libraries and words[1].upper() != b"REPLACE":
-            raise Refusal(f"ERR Library '{loaded.name.decode()}' already exists")
+            raise RefusalError(f"ERR Library '{loaded.name.decode()}' already exists")
         store.data.libraries[loaded.name] = words[-1]
         return loaded.name
     found = []
@@ -94,8 +93,6 @@ def call_function(store: Store, words: Words) -> Any:
     for code in store.data.libraries.values():
         if name in library(code).functions:
             if not count.isdigit() or int(count) > len(rest):
-                raise Refusal("ERR Number of keys can't be greater than number of args")
+                raise RefusalError("ERR Number of keys can't be greater than number of args")
             return library(code).run(store, name, rest[: int(count)], rest[int(count) :])
-    raise Refusal("ERR Function not found")
-
-
+    raise RefusalError("ERR Function not found")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cep.errors import ConfigurationError
 from cep.recovery import HistoryError
-from tests.simulation.checker import Violation, lost_of
+from tests.simulation.checker import ViolationError, lost_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -20,17 +20,17 @@ def judge(world: World, error: HistoryError) -> None:
     found = _LOST.match(str(error))
     if found is None:
         if not world.is_torn:
-            raise Violation(f"I12: it stopped without a need: {error}")
+            raise ViolationError(f"I12: it stopped without a need: {error}")
         return
     key, is_known = found[1].encode(), found[2].isdigit()
     lost = lost_of(world.server.data, key)
     if int(found[2]) > lost if is_known else not world.is_torn:
-        raise Violation(f"I8: {error}, but {lost} are")
+        raise ViolationError(f"I8: {error}, but {lost} are")
     world.counts["halts"] += 1
 
 
 def judge_refusal(world: World, error: ConfigurationError) -> None:
     """Only a stream that was deleted may be in the way."""
     if not (world.is_torn and "it was deleted" in str(error)):
-        raise Violation(f"I12: it refused without a need: {error}")
+        raise ViolationError(f"I12: it refused without a need: {error}")
     world.counts["refusals"] += 1

@@ -36,12 +36,14 @@ OUTPUT_IDS = lua("return not info or tonumber((parts_of(info['last-generated-id'
 EXISTS = lua("or #redis.call('XRANGE', key, offset, offset) == 0 then", "then")
 ANEW = lua("if added < count then return gap('was begun anew') end", "")
 TRIMMED = lua("if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then", "if false then")
-DELETED = lua("if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then",
-              "if false then")  # fmt: skip
+DELETED = lua(
+    "if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then", "if false then"
+)
 LEASE = lua("if holder and holder ~= worker then", "if false then")
 LINEAGE = Change("RedisLog.turns", "(first, entries[0][1]) != (since.seq, since.chain)", "first != since.seq")
-NO_LINEAGE = Change("RedisLog.turns", "if not entries or (first, entries[0][1]) != (since.seq, since.chain):",
-                    "if not entries:")  # fmt: skip
+NO_LINEAGE = Change(
+    "RedisLog.turns", "if not entries or (first, entries[0][1]) != (since.seq, since.chain):", "if not entries:"
+)
 DIGEST = Change("Recovery._replay", "self._at.get(stream, Position()).digest != at.digest", "False")
 NEXT_DIGEST = Change(
     "Runtime._is_next",
@@ -106,36 +108,59 @@ ALL = (
         "the loop only names snapshots of what was committed",
     ),
     Mutant("a commit moves no offset", (lua("'idle', idle, unpack(fields))", "'idle', idle)"),)),
-    Mutant("a commit leaves no trace in the journal", (lua(
-        "redis.call('XADD', keys[JOURNAL], seq .. '-0', 'chain', after, 'turn', turn)", ""),)),  # fmt: skip
+    Mutant(
+        "a commit leaves no trace in the journal",
+        (lua("redis.call('XADD', keys[JOURNAL], seq .. '-0', 'chain', after, 'turn', turn)", ""),),
+    ),
     Mutant("turns that are not plain leave no mark", (lua("if is_marked == '1' then", "if false then"),)),
     # ------------------------------------------------------------------------------------ sessions
     Mutant("commands are sent again, as redis-py does", (RETRY,)),
     Mutant("a reader outlives its session", (Change("RedisLog.open", "self._leave()", "pass"),)),
     Mutant(
         "an answer to another question is taken",
-        (Change("Reader._read_live", "if self._asked is not None and self._asked != self._behind(after):", "if False:"),),
+        (
+            Change(
+                "Reader._read_live", "if self._asked is not None and self._asked != self._behind(after):", "if False:"
+            ),
+        ),
     ),
     Mutant(
         "the state goes on by seq, not by chain",
-        (Change("Runtime._open", "self._point.chain == standing.point.chain", "self._point.seq == standing.point.seq"),),
+        (
+            Change(
+                "Runtime._open", "self._point.chain == standing.point.chain", "self._point.seq == standing.point.seq"
+            ),
+        ),
     ),
-    Mutant("the state goes on whatever the log says", (Change(
-        "Runtime._open", "self._recover(standing.point)", "self._point = self._point or standing.point"),)),  # fmt: skip
+    Mutant(
+        "the state goes on whatever the log says",
+        (Change("Runtime._open", "self._recover(standing.point)", "self._point = self._point or standing.point"),),
+    ),
     Mutant("a lost commit is sent again unread", (NEXT_READ,)),
     Mutant("a lost commit is sent again if as many entries are there", (NEXT_DIGEST,)),
     Mutant("a lost commit is sent again to another history", (NEXT_CHAIN,)),
-    Mutant("an error means not applied", (Change(
-        "Runtime._commit",
-        """self._pending, self._point = pending, pending.after
+    Mutant(
+        "an error means not applied",
+        (
+            Change(
+                "Runtime._commit",
+                """self._pending, self._point = pending, pending.after
     self._log.commit(pending.before, pending.commit, pending.after)
     self._pending = None""",
-        """self._log.commit(pending.before, pending.commit, pending.after)
-    self._point = pending.after"""),)),  # fmt: skip
+                """self._log.commit(pending.before, pending.commit, pending.after)
+    self._point = pending.after""",
+            ),
+        ),
+    ),
     Mutant("what is lost is not counted", (Change("Runtime._open", "self._lose(standing)", "pass"),)),
-    Mutant("what is lost is not looked for", (Change(
-        "RedisLog.open", "if gap := find_gap(session, key, stream, point.offsets[number]):",
-        "if gap := None:"),)),  # fmt: skip
+    Mutant(
+        "what is lost is not looked for",
+        (
+            Change(
+                "RedisLog.open", "if gap := find_gap(session, key, stream, point.offsets[number]):", "if gap := None:"
+            ),
+        ),
+    ),
     Mutant("a zombie says what is lost", (FALSE_GAP, FENCE)),
     # ----------------------------------------------------------------------- recovery and snapshots
     Mutant("a snapshot belongs by its seq", (LINEAGE,), "the digest of what was applied"),
@@ -143,21 +168,44 @@ ALL = (
     Mutant("any snapshot belongs", (NO_LINEAGE,)),
     Mutant("no digest of what was applied", (DIGEST,), "the lineage of snapshots"),
     Mutant("a damaged snapshot is loaded", (CHECKSUM,)),
-    Mutant("trimmed up to the newest snapshot", (Change(
-        "Runtime._snapshot", "self._snapshots.points()[-1:]", "self._snapshots.points()[:1]"),)),  # fmt: skip
-    Mutant("only the newest snapshots are kept", (Change(
-        "DirectorySnapshots._superseded", "if old and not any(map(self._has_settled, points[:KEEP])):",
-        "if False:"),)),  # fmt: skip
-    Mutant("a snapshot of what is not committed", (Change(
-        "Runtime._end", "if self._pending is None and self._point is not None:", "if self._point is not None:"),),
-        "its point is on no journal"),  # fmt: skip
-    Mutant("turns are repeated in any cuts", (Change(
-        "Recovery._replay", "if not turn.is_plain or was_idle:", "if False:"),)),  # fmt: skip
-    Mutant("an entry put aside is applied when repeated", (Change(
-        "Recovery._repeat", "if batch and not turn.is_aside:", "if batch:"),)),  # fmt: skip
+    Mutant(
+        "trimmed up to the newest snapshot",
+        (Change("Runtime._snapshot", "self._snapshots.points()[-1:]", "self._snapshots.points()[:1]"),),
+    ),
+    Mutant(
+        "only the newest snapshots are kept",
+        (
+            Change(
+                "DirectorySnapshots._superseded",
+                "if old and not any(map(self._has_settled, points[:KEEP])):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a snapshot of what is not committed",
+        (
+            Change(
+                "Runtime._end", "if self._pending is None and self._point is not None:", "if self._point is not None:"
+            ),
+        ),
+        "its point is on no journal",
+    ),
+    Mutant(
+        "turns are repeated in any cuts",
+        (Change("Recovery._replay", "if not turn.is_plain or was_idle:", "if False:"),),
+    ),
+    Mutant(
+        "an entry put aside is applied when repeated",
+        (Change("Recovery._repeat", "if batch and not turn.is_aside:", "if batch:"),),
+    ),
     Mutant("a gap is not repeated", (Change("Recovery._repeat", "if turn.gaps:", "if False:"),)),
-    Mutant("the beginning will do though turns are not plain", (Change(
-        "RedisLog.turns", "return None if self._is_marked else []", "return []"),)),  # fmt: skip
-    Mutant("an entry that kills is never put aside", (Change(
-        "Caution.is_suspect", "return self._suspect is not None and", "return False and"),)),  # fmt: skip
+    Mutant(
+        "the beginning will do though turns are not plain",
+        (Change("RedisLog.turns", "return None if self._is_marked else []", "return []"),),
+    ),
+    Mutant(
+        "an entry that kills is never put aside",
+        (Change("Caution.is_suspect", "return self._suspect is not None and", "return False and"),),
+    ),
 )

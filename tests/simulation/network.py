@@ -13,10 +13,11 @@ from typing import Any
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import ResponseError
 
-import tests.simulation.functions  # noqa: F401  # the commands FUNCTION and FCALL
+import tests.simulation.functions
+import tests.simulation.streams  # noqa: F401  # further commands
 from cep.adapters.redis.session import Session
 from cep.ports import LogError
-from tests.simulation.commands import Refusal, Status, Store
+from tests.simulation.commands import RefusalError, Status, Store
 from tests.simulation.data import Data
 from tests.simulation.hub import Hub, Process
 
@@ -41,13 +42,13 @@ class Server:
         return BEGIN_MS + int((self.hub.now + self.offset_s) * 1000)
 
     def execute(self, words: Words) -> Any:
-        """The reply to a command; a Refusal is returned."""
+        """The reply to a command; a RefusalError is returned."""
         self.commands += 1
         if words[0] == "INFO":
             return _INFO
         try:
             reply = Store(self.data, self.now_ms).execute(words)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return refusal
         if words[0] == "XADD":
             for connection in self.connections:
@@ -130,7 +131,7 @@ class Connection:
     def _server_reply(self) -> Any:
         try:
             return Store(self._server.data, self._server.now_ms).execute(self.asked or ())
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return refusal
 
     def read_response(self) -> Any:
@@ -138,7 +139,7 @@ class Connection:
         if not self.replies:
             raise Broken("broken")
         reply = self.replies.popleft()
-        if isinstance(reply, Refusal):
+        if isinstance(reply, RefusalError):
             raise ResponseError(str(reply))
         return reply
 
@@ -192,7 +193,7 @@ def encoded(reply: Any) -> bytes:
     """A reply as it stands on the wire."""
     if isinstance(reply, list):
         return b"*%d\r\n%s" % (len(reply), b"".join(map(encoded, reply)))
-    if isinstance(reply, Refusal):
+    if isinstance(reply, RefusalError):
         return b"-%s\r\n" % str(reply).encode()
     if isinstance(reply, Status):
         return b"+%s\r\n" % reply

@@ -5,15 +5,14 @@ is rewritten takes its bug along.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import contextlib
 import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from importlib.resources import files
 from typing import Any
 from unittest import mock
 
@@ -41,28 +40,15 @@ OWNERS: dict[str, Any] = {
 def planted(mutant: Mutant) -> Iterator[None]:
     """The code is as the mutant has it."""
     with contextlib.ExitStack() as stack:
-        library = files("cep.adapters.redis").joinpath(LIBRARY).read_text()
+        library = server.shipped().decode()
         for change in mutant.changes:
             if change.where == LIBRARY:
                 library = replaced(library, change)
             else:
                 owner, _, name = change.where.partition(".")
                 stack.enter_context(mock.patch.object(OWNERS[owner], name, changed(OWNERS[owner], name, change)))
-        stack.enter_context(mock.patch.object(server, "files", lambda package: _Shipped(library.encode())))
+        stack.enter_context(mock.patch.object(server, "shipped", return_value=library.encode()))
         yield
-
-
-class _Shipped:
-    """Stands for the package's folder."""
-
-    def __init__(self, code: bytes) -> None:
-        self._code = code
-
-    def joinpath(self, name: str) -> _Shipped:
-        return self
-
-    def read_bytes(self) -> bytes:
-        return self._code
 
 
 def replaced(source: str, change: Change) -> str:
@@ -76,7 +62,7 @@ def changed(owner: Any, name: str, change: Change) -> Callable[..., Any]:
     source = replaced(textwrap.dedent(inspect.getsource(function)), change)
     flags = __future__.annotations.compiler_flag
     found: dict[str, Any] = {}
-    exec(compile(source, f"<{name}>", "exec", flags), function.__globals__, found)  # noqa: S102
+    exec(compile(source, f"<{name}>", "exec", flags), function.__globals__, found)
     return found[name]  # type: ignore[no-any-return]
 
 

@@ -14,14 +14,15 @@ from cep.ports import FencedError
 from cep.recovery import HistoryError
 from cep.runtime import Change, Detector, Options, Runtime
 from tests.simulation import halts
-from tests.simulation.checker import Violation, check_history, waiting
-from tests.simulation.commands import Store, after
+from tests.simulation.checker import ViolationError, check_history, waiting
+from tests.simulation.commands import Store
 from tests.simulation.data import Id, Stream
 from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.disk import Disk, in_place
 from tests.simulation.hub import Hub, Process, Stop
 from tests.simulation.network import Server, SimulatedSession
 from tests.simulation.plan import Plan, plan_of
+from tests.simulation.streams import after
 
 KEYS = Keys("g")
 LAST = "last"
@@ -62,7 +63,7 @@ class World:
         self.ends: dict[bytes, Id] = {}  # of streams that were deleted
 
     def run(self) -> None:
-        """Raises Violation."""
+        """Raises ViolationError."""
         with in_place(self.disk):
             try:
                 self._live()
@@ -186,11 +187,11 @@ class World:
         elif isinstance(error, ConfigurationError):
             halts.judge_refusal(self, error)
         elif error is not None and not isinstance(error, FencedError):
-            raise Violation(f"{process.name} ended with {error!r}") from error
+            raise ViolationError(f"{process.name} ended with {error!r}") from error
         if place.name != LAST:
             self.hub.after(self.rng.random() * RESTART_S, self._starter(place))
         elif error is not None:
-            raise Violation(f"the last one ended with {error!r}") from error
+            raise ViolationError(f"the last one ended with {error!r}") from error
 
     def _calm(self) -> None:
         """The trouble is over."""
@@ -209,7 +210,7 @@ class World:
             if is_done():
                 return
             self._turn()
-        raise Violation(f"I12: {complaint}")
+        raise ViolationError(f"I12: {complaint}")
 
     def _is_level(self, place: Place) -> bool:
         """Whether a worker has nothing left to do, and waits."""
