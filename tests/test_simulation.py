@@ -1,4 +1,4 @@
-"""The detector in a world where everything fails: some seeds, some planted bugs, and the world itself beside real ones."""
+"""The detector in a world where everything fails: some seeds, some planted bugs, and that world beside a real one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.servers import Server, server, shared_server
 from tests.simulation import mutants
 from tests.simulation.__main__ import run_block
 from tests.simulation.compare import Real, differences
-from tests.simulation.planting import complaint_of, planted
+from tests.simulation.planting import planted
 from tests.simulation.world import World
 
 __all__ = ["server", "shared_server"]

@@ -42,7 +42,9 @@ class Wording:
         turn = Turn(after, commit.until_us, commit.is_aside, commit.gaps)
         is_marked = b"0" if turn.is_plain else b"1"
         head: Words = [after.seq, before.chain, after.chain, self.idle(after.idle), is_marked, self._turn(turn, commit)]
-        moved = [word for stream, at in commit.offsets.items() for word in self._moved(stream, at, before, stream in commit.gaps)]
+        moved = list[bytes | str | int]()
+        for stream, at in commit.offsets.items():
+            moved += self._moved(stream, at, before, stream in commit.gaps)
         lists: list[Words] = [
             moved,
             [word for alert in commit.alerts for word in (b"alert", alert)],

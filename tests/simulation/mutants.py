@@ -18,11 +18,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """covered: why it is not expected to be found alone; what stands behind the check that it removes."""
+    """covered: why it is not expected to be found alone; what stands behind the check that it removes.
+
+    needs: the trouble that seeds must have to be tried.
+    """
 
     name: str
     changes: tuple[Change, ...]
     covered: str = ""
+    needs: tuple[str, ...] = ()
+
+
+ZOMBIE, FAILOVER = ("pause",), ("fail over",)
 
 
 def lua(old: str, new: str) -> Change:
@@ -80,19 +87,19 @@ CHECKSUM = Change(
 
 ALL = (
     # ------------------------------------------------------------------------------- the functions
-    Mutant("no fence", (FENCE,), "the chain is compared"),
-    Mutant("no compare", (COMPARE,), "the fence"),
-    Mutant("compare by seq", (COMPARE_SEQ,), "the fence"),
-    Mutant("no fence, no compare", (FENCE, COMPARE)),
-    Mutant("no fence, compare by seq", (FENCE, COMPARE_SEQ)),
-    Mutant("no fence, no compare, any output id", (FENCE, COMPARE, OUTPUT_IDS)),
-    Mutant("a new owner gets no new token", (lua("redis.call('HSET', keys[META], 'token', token)", ""),)),
+    Mutant("no fence", (FENCE,), "the chain is compared", needs=ZOMBIE),
+    Mutant("no compare", (COMPARE,), "the fence", needs=ZOMBIE),
+    Mutant("compare by seq", (COMPARE_SEQ,), "the fence", needs=ZOMBIE),
+    Mutant("no fence, no compare", (FENCE, COMPARE), needs=ZOMBIE),
+    Mutant("no fence, compare by seq", (FENCE, COMPARE_SEQ), needs=ZOMBIE),
+    Mutant("no fence, no compare, any output id", (FENCE, COMPARE, OUTPUT_IDS), needs=ZOMBIE),
+    Mutant("a new owner gets no new token", (lua("redis.call('HSET', keys[META], 'token', token)", ""),), needs=ZOMBIE),
     Mutant("no lease", (LEASE,), "the fence; a lease only spares the others the trouble"),
-    Mutant("the last entry may be gone", (EXISTS,), "the counts"),
-    Mutant("a stream may be begun anew", (ANEW,), "the first entry's ordinal"),
-    Mutant("entries may be trimmed unseen", (TRIMMED,)),
-    Mutant("entries may be deleted unseen", (DELETED,)),
-    Mutant("nothing that is gone is seen", (EXISTS, ANEW, TRIMMED, DELETED)),
+    Mutant("the last entry may be gone", (EXISTS,), "the counts", needs=("delete entries",)),
+    Mutant("a stream may be begun anew", (ANEW,), "the first entry's ordinal", needs=("delete entries",)),
+    Mutant("entries may be trimmed unseen", (TRIMMED,), needs=("trim entries",)),
+    Mutant("entries may be deleted unseen", (DELETED,), needs=("delete entries",)),
+    Mutant("nothing that is gone is seen", (EXISTS, ANEW, TRIMMED, DELETED), needs=("delete entries",)),
     Mutant(
         "a log begins with its first commit",
         (lua("if redis.call('HEXISTS', keys[META], 'offset:' .. keys[i]) == 0 then", "if false then"),),
@@ -114,8 +121,8 @@ ALL = (
     ),
     Mutant("turns that are not plain leave no mark", (lua("if is_marked == '1' then", "if false then"),)),
     # ------------------------------------------------------------------------------------ sessions
-    Mutant("commands are sent again, as redis-py does", (RETRY,)),
-    Mutant("a reader outlives its session", (Change("RedisLog.open", "self._leave()", "pass"),)),
+    Mutant("commands are sent again, as redis-py does", (RETRY,), needs=FAILOVER),
+    Mutant("a reader outlives its session", (Change("RedisLog.open", "self._leave()", "pass"),), needs=FAILOVER),
     Mutant(
         "an answer to another question is taken",
         (
@@ -131,14 +138,15 @@ ALL = (
                 "Runtime._open", "self._point.chain == standing.point.chain", "self._point.seq == standing.point.seq"
             ),
         ),
+        needs=FAILOVER,
     ),
     Mutant(
         "the state goes on whatever the log says",
         (Change("Runtime._open", "self._recover(standing.point)", "self._point = self._point or standing.point"),),
     ),
-    Mutant("a lost commit is sent again unread", (NEXT_READ,)),
-    Mutant("a lost commit is sent again if as many entries are there", (NEXT_DIGEST,)),
-    Mutant("a lost commit is sent again to another history", (NEXT_CHAIN,)),
+    Mutant("a lost commit is sent again unread", (NEXT_READ,), needs=FAILOVER),
+    Mutant("a lost commit is sent again if as many entries are there", (NEXT_DIGEST,), needs=FAILOVER),
+    Mutant("a lost commit is sent again to another history", (NEXT_CHAIN,), needs=FAILOVER),
     Mutant(
         "an error means not applied",
         (
@@ -152,7 +160,11 @@ ALL = (
             ),
         ),
     ),
-    Mutant("what is lost is not counted", (Change("Runtime._open", "self._lose(standing)", "pass"),)),
+    Mutant(
+        "what is lost is not counted",
+        (Change("Runtime._open", "self._lose(standing)", "pass"),),
+        needs=("delete entries",),
+    ),
     Mutant(
         "what is lost is not looked for",
         (
@@ -160,17 +172,19 @@ ALL = (
                 "RedisLog.open", "if gap := find_gap(session, key, stream, point.offsets[number]):", "if gap := None:"
             ),
         ),
+        needs=("delete entries",),
     ),
-    Mutant("a zombie says what is lost", (FALSE_GAP, FENCE)),
+    Mutant("a zombie says what is lost", (FALSE_GAP, FENCE), needs=ZOMBIE),
     # ----------------------------------------------------------------------- recovery and snapshots
-    Mutant("a snapshot belongs by its seq", (LINEAGE,), "the digest of what was applied"),
-    Mutant("a snapshot belongs by its seq, no digest", (LINEAGE, DIGEST)),
-    Mutant("any snapshot belongs", (NO_LINEAGE,)),
-    Mutant("no digest of what was applied", (DIGEST,), "the lineage of snapshots"),
-    Mutant("a damaged snapshot is loaded", (CHECKSUM,)),
+    Mutant("a snapshot belongs by its seq", (LINEAGE,), "the digest of what was applied", needs=FAILOVER),
+    Mutant("a snapshot belongs by its seq, no digest", (LINEAGE, DIGEST), needs=FAILOVER),
+    Mutant("any snapshot belongs", (NO_LINEAGE,), needs=FAILOVER),
+    Mutant("no digest of what was applied", (DIGEST,), "the lineage of snapshots", needs=FAILOVER),
+    Mutant("a damaged snapshot is loaded", (CHECKSUM,), needs=("flip",)),
     Mutant(
         "trimmed up to the newest snapshot",
         (Change("Runtime._snapshot", "self._snapshots.points()[-1:]", "self._snapshots.points()[:1]"),),
+        needs=FAILOVER,
     ),
     Mutant(
         "only the newest snapshots are kept",
@@ -181,6 +195,7 @@ ALL = (
                 "if False:",
             ),
         ),
+        needs=FAILOVER,
     ),
     Mutant(
         "a snapshot of what is not committed",
@@ -199,7 +214,9 @@ ALL = (
         "an entry put aside is applied when repeated",
         (Change("Recovery._repeat", "if batch and not turn.is_aside:", "if batch:"),),
     ),
-    Mutant("a gap is not repeated", (Change("Recovery._repeat", "if turn.gaps:", "if False:"),)),
+    Mutant(
+        "a gap is not repeated", (Change("Recovery._repeat", "if turn.gaps:", "if False:"),), needs=("delete entries",)
+    ),
     Mutant(
         "the beginning will do though turns are not plain",
         (Change("RedisLog.turns", "return None if self._is_marked else []", "return []"),),

@@ -29,17 +29,21 @@ Words = Sequence[bytes | str | int]
 
 
 class Server:
-    """One server as clients see it. offset_s: how far its clock is ahead. saved: what a disk or replica has of it."""
+    """One server as clients see it.
 
-    def __init__(self, hub: Hub, journal: bytes) -> None:
-        self.hub, self.data, self.offset_s = hub, Data(journal), 0.0
+    grain_ms: how often its clock moves on; where it is coarse many entries share a time, as in a stream that is full,
+    and ids that were lost come again. offset_s: how far it is ahead. saved: what a disk or replica has of the data.
+    """
+
+    def __init__(self, hub: Hub, journal: bytes, grain_ms: int) -> None:
+        self.hub, self.data, self.grain_ms, self.offset_s = hub, Data(journal), grain_ms, 0.0
         self.life, self.is_up = 0, True
         self.saved: Data | None = None
         self.connections: list[Connection] = []
         self.commands = 0
 
     def now_ms(self) -> int:
-        return BEGIN_MS + int((self.hub.now + self.offset_s) * 1000)
+        return BEGIN_MS + int((self.hub.now + self.offset_s) * 1000) // self.grain_ms * self.grain_ms
 
     def execute(self, words: Words) -> Any:
         """The reply to a command; a RefusalError is returned."""

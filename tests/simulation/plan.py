@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 KILLS = ("kill", "kill host", "pause", "stop")
 WIRES = ("lost", "late", "unanswered")
@@ -33,7 +33,7 @@ class Plan:
     trouble: tuple[str, ...]
     rate: float
     turns: int
-    lag: bool = field(default=False)  # whether what a server has not saved yet may be lost
+    grain_ms: int
 
 
 def plan_of(rng: random.Random, real_share: float = 0.04) -> Plan:
@@ -71,7 +71,7 @@ def plan_of(rng: random.Random, real_share: float = 0.04) -> Plan:
         trouble=tuple(trouble),
         rate=rng.choice((0.02, 0.05, 0.12)),
         turns=rng.randrange(60, 350),
-        lag=is_lagging,
+        grain_ms=rng.choice((1, 1, 100, 1000)),
     )
 
 

@@ -21,6 +21,7 @@ from cep.adapters.files import snapshots
 from cep.adapters.redis import log, reader, server, session
 from tests.simulation import mutants
 from tests.simulation.mutants import LIBRARY, Change, Mutant
+from tests.simulation.plan import plan_of
 from tests.simulation.world import World
 
 SEEDS_MAX = 6000
@@ -80,13 +81,19 @@ def complaint_of(seed: int) -> str | None:
     return None
 
 
-def find(mutant: Mutant, seeds: int = SEEDS_MAX) -> tuple[int, str] | None:
-    """The first seed that finds the bug, and what it says."""
-    for seed in range(seeds):
+def find(mutant: Mutant, seeds: int = SEEDS_MAX) -> tuple[int, int, str] | None:
+    """How many seeds, of those that have the trouble for it, it took to find the bug; which it was, what it says."""
+    tried = 0
+    for seed in range(SEEDS_MAX * 20):
+        if not set(mutant.needs) <= set(plan_of(World.random(seed)).trouble):
+            continue
+        tried += 1
+        if tried > seeds:
+            return None
         with planted(mutant):
             complaint = complaint_of(seed)
         if complaint is not None and is_sound(seed):
-            return seed, complaint
+            return tried, seed, complaint
     return None
 
 
@@ -97,7 +104,7 @@ def report(names: list[str], processes: int, seeds: int = SEEDS_MAX) -> int:
     with ProcessPoolExecutor(processes) as pool:
         for mutant, found in zip(chosen, pool.map(find, chosen, [seeds] * len(chosen)), strict=True):
             missed += found is None and not mutant.covered
-            said = "not found" if found is None else f"{found[0] + 1:,} seeds: {found[1][:90]}"
+            said = "not found" if found is None else f"{found[0]:,} seeds ({found[1]}): {found[2][:90]}"
             covered = "(covered) " if mutant.covered else ""
             print(f"{mutant.name:60} {covered}{said}", flush=True)
     print(f"{missed} of {len(chosen)} should have been found and were not, in {seeds:,} seeds")

@@ -10,6 +10,7 @@ from tests.simulation.commands import SYNTAX, RefusalError, Store, Words, comman
 from tests.simulation.data import LAST, WORD_MAX, ZERO, Id, Stream
 
 NO_ID = "ERR Invalid stream ID specified as stream command argument"
+UNBALANCED = "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."
 _WORD = re.compile(rb"\d{1,20}")
 
 

@@ -16,7 +16,7 @@ from cep.runtime import Change, Detector, Options, Runtime
 from tests.simulation import halts
 from tests.simulation.checker import ViolationError, check_history, waiting
 from tests.simulation.commands import Store
-from tests.simulation.data import Id, Stream
+from tests.simulation.data import Stream
 from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.disk import Disk, in_place
 from tests.simulation.hub import Hub, Process, Stop
@@ -48,11 +48,11 @@ class World:
     """What happens is counted in `counts`."""
 
     def __init__(self, seed: int, plan: Plan | None = None, trace: list[str] | None = None) -> None:
-        self.rng = random.Random(f"simulation {seed}")
+        self.rng = self.random(seed)
         drawn = plan_of(self.rng)
         self.plan = plan or drawn
         self.hub = Hub(self.rng, trace)
-        self.server = Server(self.hub, KEYS.own("journal").encode())
+        self.server = Server(self.hub, KEYS.own("journal").encode(), self.plan.grain_ms)
         self.disk = Disk(self.hub)
         self.places = [Place(n, host) for n, host in zip(self.plan.workers, self.plan.hosts, strict=True)]
         self.goes_on, self.is_torn = self.plan.goes_on, False
@@ -60,7 +60,11 @@ class World:
         self.unsent, self.saved_at = self.plan.entries, 0.0
         self.deadly: bytes | None = None
         self.is_calm = self.is_over = False
-        self.ends: dict[bytes, Id] = {}  # of streams that were deleted
+
+    @staticmethod
+    def random(seed: int) -> random.Random:
+        """What all of a seed is drawn from, the plan first."""
+        return random.Random(f"simulation {seed}")
 
     def run(self) -> None:
         """Raises ViolationError."""
@@ -202,7 +206,7 @@ class World:
             place.faults.clear()
         for process in self.hub.processes:
             process.wake = min(process.wake, self.hub.now + 1.0)
-        for key in list(self.ends):
+        for key in filter(self._is_deleted, self._streams()):
             self._add(key, event_of(self.rng, 0, 0))
 
     def _until(self, is_done: Callable[[], bool], complaint: str) -> None:
@@ -241,11 +245,16 @@ class World:
         if self.unsent:
             self.hub.after(self.rng.choice((0.001, 0.05, 0.5)), self._produce)
 
+    def _is_deleted(self, key: bytes) -> bool:
+        return key in self.server.data.added and key not in self.server.data.keys
+
     def _add(self, key: bytes, fields: list[bytes]) -> None:
         """Add an entry. A stream that is begun anew goes on behind where it ended, as with a clock that goes right."""
-        end = self.ends.pop(key, None)
-        is_behind = end is not None and end[0] >= self.server.now_ms()
-        self.execute("XADD", key, b"%d-%d" % after(end) if end and is_behind else b"*", *fields)
+        entry = b"*"
+        if self._is_deleted(key):
+            end = self.server.data.added[key][-1].id
+            entry = b"%d-%d" % max(after(end), (self.server.now_ms(), 0))
+        self.execute("XADD", key, entry, *fields)
 
     # --------------------------------------------------------------------------------------- trouble
 
@@ -308,7 +317,7 @@ class World:
             return False
         self._down()
         self.server.data, self.server.saved = self.server.saved, None
-        self.server.offset_s += self.rng.choice((0.0, 0.0, -0.05, -1.0, -60.0, 60.0, 3600.0, -3600.0))
+        self.server.offset_s += self.rng.choice((0.0, 0.0, -0.05, -0.3, -1.0, -60.0, 60.0, 3600.0, -3600.0))
         return True
 
     def disk_full(self) -> None:
@@ -342,7 +351,7 @@ class World:
         stream = self.server.data.keys.get(key)
         if not isinstance(stream, Stream) or not self.server.data.turns():
             return False
-        self.is_torn, self.ends[key] = True, stream.last
+        self.is_torn = True
         return self.execute("DEL", key)
 
 
