@@ -268,6 +268,7 @@ class Runtime:
         try:
             recovery.to(target)
         except HistoryError as error:
+            self._log.hold()  # who has lost the log without knowing it misses what its successor has trimmed
             if not self._options.goes_on:
                 raise
             recovery.to_nearest(target)
@@ -278,6 +279,7 @@ class Runtime:
 
     def _report_lost(self, standing: Standing) -> None:
         """Entries are gone that were never applied: stop with their number, unless that was agreed to."""
+        self._log.hold()  # they were counted after the log was taken over, and it may have been lost meanwhile
         for stream, (lost, at) in standing.gaps.items():
             name = self._options.streams[stream]
             what = f"stream {name} has lost {'an unknown number of' if lost is None else lost} entries"

@@ -159,6 +159,9 @@ class FlakyLog:
     def suspect(self, stream: int, entry: EntryId) -> None:
         self.named = (stream, entry)
 
+    def hold(self) -> None:
+        self.maybe_fail()
+
     def settle(self) -> None:
         self.failures = 0
 
@@ -307,6 +310,21 @@ def test_history_that_is_gone_stops_the_loop() -> None:
     log.trimmed = 1
     with pytest.raises(HistoryError, match="stream 0 from its beginning to 3-0"):
         Runtime(log, Chain()).run()
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("trimmed", [0, 1])
+def test_who_has_lost_the_log_does_not_say_that_entries_are_lost(goes_on: bool, trimmed: int) -> None:
+    class Taken(FlakyLog):
+        def hold(self) -> None:
+            raise FencedError("taken")
+
+    log = Taken([b"1", b"2", b"3"], random.Random(1), fault=0)
+    log.applied(3)
+    log.trimmed = trimmed  # by whoever has it now
+    log.gaps = {} if trimmed else {0: (7, log.history[-1].point.offsets[0])}
+    with pytest.raises(FencedError):
+        Runtime(log, Chain(), options=Options(goes_on=goes_on)).run()
 
 
 def test_entries_that_are_others_than_were_applied_stop_the_loop() -> None:

@@ -91,8 +91,7 @@ class RedisLog:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
         batch = self._reader.read(self._opened(), after, upto, limit)
         if self._clock() - self._renewed > self._lease[1] / 3000:
-            self._call("renew", *self._lease)
-            self._renewed = self._clock()
+            self.hold()
         return batch
 
     def commit(self, before: Point, commit: Commit, after: Point) -> None:
@@ -129,6 +128,11 @@ class RedisLog:
     def suspect(self, stream: int, entry: EntryId) -> None:
         """Remember the entry that is about to be applied alone."""
         self._call("note", "suspect", f"{entry} {self._streams[stream]}")
+
+    def hold(self) -> None:
+        """Keep the lease. Raises FencedError where another has taken over."""
+        self._call("renew", *self._lease)
+        self._renewed = self._clock()
 
     def settle(self) -> None:
         """All is well: forget failures."""

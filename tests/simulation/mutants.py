@@ -71,14 +71,7 @@ RETRY = Change(
         type(self).__init__(self, old._server, old.process, old._faults)
         return self.pipeline([command])[0]""",
 )
-FALSE_GAP = Change(
-    "RedisLog._refusal",
-    'if error.code == "CEPOWNED":',
-    """if error.code == "CEPGAP":
-        from cep.recovery import HistoryError
-        return HistoryError(f"stream {key.split()[0]} has lost 1 entries behind 0-0 that were not applied")
-    if error.code == "CEPOWNED":""",
-)
+NO_HOLD = Change("RedisLog.hold", "self._call(\"renew\", *self._lease)", "pass")
 CHECKSUM = Change(
     "DirectorySnapshots.load",
     "or hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest",
@@ -174,7 +167,7 @@ ALL = (
         ),
         needs=("delete entries",),
     ),
-    Mutant("a zombie says what is lost", (FALSE_GAP, FENCE), needs=ZOMBIE),
+    Mutant("a zombie says what is lost", (NO_HOLD,), needs=ZOMBIE),
     # ----------------------------------------------------------------------- recovery and snapshots
     Mutant("a snapshot belongs by its seq", (LINEAGE,), "the digest of what was applied", needs=FAILOVER),
     Mutant("a snapshot belongs by its seq, no digest", (LINEAGE, DIGEST), needs=FAILOVER),
