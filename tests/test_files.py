@@ -151,6 +151,17 @@ def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
     assert found() == [(point(1), b"old")]
 
 
+def test_snapshots_of_another_history_drive_none_of_this_one_out(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    for n in (80, 90, 100):
+        store.save(point(n), b"lost")
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    for n in range(1, 9):
+        store.save(point(n), b"")
+    assert {80, 90, 100, 6, 7, 8} <= {kept.seq for kept in store.points()}
+
+
 def test_a_snapshot_stays_until_another_has_settled(tmp_path: Path) -> None:
     store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
     store.save(point(1), b"")

@@ -342,13 +342,16 @@ def test_what_goes_before_the_first_commit_is_missed(server: Server) -> None:
 def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> None:
     client = server.client()
     fill(server, "a", 1, 10)
-    for trims, first in ((False, 1), (True, 4)):
+    for trims, first in ((False, 1), (True, 8)):
         owner = Owner(server, ("a",), trims=trims)
         owner.apply(4)
-        owner.log.trim(replace(owner.point, seq=1, offsets={0: at(4, 0, 4)}))
+        owner.log.trim(owner.point)
         assert client.xrange("a", count=1)[0][0] == b"%d-0" % first
     owner.log.trim(replace(owner.point, offsets={0: at(9, 0, 9)}))
-    assert client.xrange("a", count=1)[0][0] == b"4-0", "9-0 has not been applied"
+    assert client.xrange("a", count=1)[0][0] == b"8-0", "9-0 has not been applied"
+    owner.apply(1)
+    owner.log.trim(replace(owner.point, chain="of another history"))
+    assert client.xrange("a", count=1)[0][0] == b"8-0"
 
 
 def test_what_fails_again_and_again_is_remembered(server: Server) -> None:

@@ -327,6 +327,19 @@ def test_who_has_lost_the_log_does_not_say_that_entries_are_lost(goes_on: bool, 
         Runtime(log, Chain(), options=Options(goes_on=goes_on)).run()
 
 
+def test_who_has_lost_the_log_drops_no_snapshot() -> None:
+    class Taken(FlakyLog):
+        def hold(self) -> None:
+            raise FencedError("taken")
+
+    log, snapshots = Taken([b"1", b"2", b"3"], random.Random(1), fault=0), MemorySnapshots()
+    log.applied(2)
+    snapshots.save(Point(7, "of who has it now", {0: Position(EntryId(3, 0), 3)}), b"")
+    with pytest.raises(FencedError):
+        Runtime(log, Chain(), snapshots).run()
+    assert len(snapshots.kept) == 1
+
+
 def test_entries_that_are_others_than_were_applied_stop_the_loop() -> None:
     log = FlakyLog([b"1", b"2", b"3"], random.Random(1), fault=0)
     log.applied(3)

@@ -72,7 +72,7 @@ class DirectorySnapshots:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        for old in self._superseded():
+        for old in self._superseded(point):
             self.discard(old)
         self._sync()
 
@@ -97,9 +97,12 @@ class DirectorySnapshots:
         """Drop a snapshot."""
         self._path(point).unlink(missing_ok=True)
 
-    def _superseded(self) -> Sequence[Point]:
-        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose."""
-        points = self.points()
+    def _superseded(self, newest: Point) -> Sequence[Point]:
+        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose.
+
+        Those beyond the one that was kept just now are of another history, and who keeps it may be who has lost the log.
+        """
+        points = [point for point in self.points() if point.seq <= newest.seq]
         old = points[KEEP:]
         if old and not any(map(self._has_settled, points[:KEEP])):
             spared = next(filter(self._has_settled, old), old[-1])

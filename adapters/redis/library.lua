@@ -213,13 +213,16 @@ local function commit(keys, args)
   return 'OK'
 end
 
--- ARGV: token, the oldest seq that is still of use, and for each stream its oldest offset of use or "". Trims.
+-- ARGV: token, seq and chain of the oldest point that is still of use, and for each stream its oldest offset of use or
+-- "". Trims, unless that is a point of another history.
 local function trim(keys, args)
   local refusal = owner_refuses(keys, args[1])
   if refusal then return refusal end
+  local turn = redis.call('XRANGE', keys[JOURNAL], args[2] .. '-0', args[2] .. '-0')[1]
+  if not turn or turn[2][2] ~= args[3] then return 'OK' end
   redis.call('XTRIM', keys[JOURNAL], 'MINID', args[2] .. '-0')
-  for i = 3, #args do
-    local key = keys[STREAMS + i - 2]
+  for i = 4, #args do
+    local key = keys[STREAMS + i - 3]
     local applied = redis.call('HGET', keys[META], 'offset:' .. key)
     if args[i] ~= '' and applied and not is_before(applied, args[i]) then
       local is_known = redis.call('HGET', keys[META], 'gone:' .. key) == gone_of(described(key))

@@ -141,7 +141,7 @@ class RedisLog:
     def trim(self, oldest: Point) -> None:
         """Forget the journal before the oldest snapshot and, if that was asked for, the entries that it covers."""
         offsets = [str(oldest.offsets[n].entry) if n in oldest.offsets else "" for n in range(len(self._streams))]
-        self._call("trim", oldest.seq, *(offsets if self._trims else ()))
+        self._call("trim", oldest.seq, oldest.chain, *(offsets if self._trims else ()))
 
     def close(self) -> None:
         """Let go of the log and of the connections. May be called more than once."""

@@ -71,7 +71,7 @@ RETRY = Change(
         type(self).__init__(self, old._server, old.process, old._faults)
         return self.pipeline([command])[0]""",
 )
-NO_HOLD = Change("RedisLog.hold", "self._call(\"renew\", *self._lease)", "pass")
+NO_HOLD = Change("RedisLog.hold", 'self._call("renew", *self._lease)', "pass")
 CHECKSUM = Change(
     "DirectorySnapshots.load",
     "or hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest",
@@ -166,6 +166,23 @@ ALL = (
             ),
         ),
         needs=("delete entries",),
+    ),
+    Mutant(
+        "trimmed up to a point of another history",
+        (lua("if not turn or turn[2][2] ~= args[3] then return 'OK' end", ""),),
+        "a snapshot that is saved drives out none beyond it",
+        needs=(*FAILOVER, *ZOMBIE),
+    ),
+    Mutant(
+        "a zombie drops the snapshots of its successor",
+        (Change("Recovery._starts", "self._log.hold()", "pass"),),
+        needs=ZOMBIE,
+    ),
+    Mutant(
+        "snapshots beyond the newest drive others out",
+        (Change("DirectorySnapshots._superseded", "if point.seq <= newest.seq", ""),),
+        "KEEP",
+        needs=(*FAILOVER, *ZOMBIE),
     ),
     Mutant("a zombie says what is lost", (NO_HOLD,), needs=ZOMBIE),
     # ----------------------------------------------------------------------- recovery and snapshots
