@@ -100,7 +100,7 @@ class DirectorySnapshots:
     def _superseded(self, newest: Point) -> Sequence[Point]:
         """All but the newest. One that has settled stays: it stands for a history that a server cannot lose.
 
-        Those beyond the one that was kept just now are of another history, and who keeps it may be who has lost the log.
+        Those beyond the one that was kept just now are of another history, or this process has lost the log.
         """
         points = [point for point in self.points() if point.seq <= newest.seq]
         old = points[KEEP:]

@@ -101,7 +101,7 @@ ALL = (
         "what has left a stream is not looked at again",
         (lua("redis.call('HSET', keys[META], 'gone:' .. keys[i], gone_of(stream))", ""),),
     ),
-    Mutant("the journal is trimmed one too far", (lua("args[2] .. '-0'", "(args[2] + 1) .. '-0'"),)),
+    Mutant("the journal is trimmed one too far", (lua("'MINID', args[2] .. '-0'", "'MINID', (args[2] + 1) .. '-0'"),)),
     Mutant(
         "entries are trimmed beyond what was applied",
         (lua("applied and not is_before(applied, args[i]) then", "applied then"),),
