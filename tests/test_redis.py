@@ -237,6 +237,14 @@ def test_another_worker_waits_for_the_lease(server: Server) -> None:
     Owner(server, worker="three", lease_s=0.3)
 
 
+def test_a_lease_is_no_longer_than_it_was_when_the_clock_goes_back(server: Server) -> None:
+    Owner(server, worker="one", lease_s=5)
+    with pytest.raises(OwnedError):
+        Owner(server, worker="two", lease_s=1)
+    server.client().pexpire("cep:{g}:lease", 3_600_000)  # as it is on a server whose clock is an hour behind
+    Owner(server, worker="two", lease_s=1)
+
+
 def test_a_commit_sent_twice_is_applied_once_and_another_in_its_place_is_refused(server: Server) -> None:
     fill(server, "a", 1, 1)
     owner = Owner(server)

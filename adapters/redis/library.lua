@@ -4,8 +4,9 @@
 --
 -- KEYS of every function: 1 meta, 2 alerts, 3 dead letters, 4 late events, 5 shadow alerts, 6 journal, 7 lease, and
 -- behind them the input streams.
--- meta is a hash: token, epoch, seq, chain, failures, suspect, marked, and for each stream "offset:<key>" (the last
--- entry applied), "count:<key>" (its ordinal), "digest:<key>" and "gone:<key>" (what is known to have left it).
+-- meta is a hash: token, lease (its time in ms), epoch, seq, chain, failures, suspect, marked, and for each stream
+-- "offset:<key>" (the last entry applied), "count:<key>" (its ordinal), "digest:<key>" and "gone:<key>" (what is known
+-- to have left it).
 
 local META, JOURNAL, LEASE, STREAMS = 1, 6, 7, 7
 
@@ -84,10 +85,12 @@ local function acquire(keys, args)
   local refusal = outputs_refuse(keys, seq + 1)
   if refusal then return refusal end
   local holder = redis.call('GET', keys[LEASE])
-  if holder and holder ~= worker then
-    return redis.error_reply('CEPOWNED ' .. holder .. ' holds it for ' .. redis.call('PTTL', keys[LEASE]) .. ' ms')
+  local left, given = redis.call('PTTL', keys[LEASE]), redis.call('HGET', keys[META], 'lease') or ttl
+  -- Where more is left than was given the clock has gone back, as with a failover, and the lease says nothing.
+  if holder and holder ~= worker and left <= tonumber(given) then
+    return redis.error_reply('CEPOWNED ' .. holder .. ' holds it for ' .. left .. ' ms')
   end
-  redis.call('HSET', keys[META], 'token', token)
+  redis.call('HSET', keys[META], 'token', token, 'lease', ttl)
   redis.call('HINCRBY', keys[META], 'epoch', 1)
   local meta = redis.call('HGETALL', keys[META])
   if begins == '1' then redis.call('HINCRBY', keys[META], 'failures', 1) end
@@ -184,7 +187,8 @@ end
 
 -- ARGV: token, worker, time of the lease in ms, seq, chain before, chain after, the idle streams, "1" if the turn is
 -- not a plain one, what the journal is to say of it; then lists: of each stream that has moved its place, how many
--- entries, offset, ordinal, digest, "1" where it has not read them but lost them; alerts, dead letters (8 fields and values each), late events (4), shadow alerts.
+-- entries, offset, ordinal, digest, and "1" where it has not read them but lost them; alerts, dead letters (8 fields and
+-- values each), late events (4), shadow alerts.
 local function commit(keys, args)
   local token, worker, ttl, seq, before, after, idle, is_marked, turn = unpack(args, 1, 9)
   local refusal = owner_refuses(keys, token)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from lupa.lua51 import LuaRuntime, lua_type
+from lupa.lua51 import LuaError, LuaRuntime, lua_type
 
 from tests.simulation.commands import RefusalError, Status, Store, Words, command
 
@@ -41,7 +41,10 @@ class Library:
     def run(self, store: Store, name: bytes, keys: Words, args: Words) -> Any:
         """The reply of a function."""
         self._store = store
-        return self._out(self.functions[name](self._table(keys), self._table(args)))
+        try:
+            return self._out(self.functions[name](self._table(keys), self._table(args)))
+        except LuaError as error:
+            raise RefusalError(f"ERR {error}") from error
 
     def _call(self, *words: Any) -> Any:
         assert self._store is not None

@@ -21,11 +21,11 @@ class Crash(BaseException):
 
 
 class Process:
-    """Something that runs. wake: when it goes on; error: what ended it."""
+    """Something that runs. wake: when it goes on; doing: what it is about to do; error: what ended it."""
 
     def __init__(self, hub: Hub, name: str, target: Callable[[], None]) -> None:
         self._hub, self.name, self._target = hub, name, target
-        self.wake, self.is_dead, self.error = hub.now, False, None
+        self.wake, self.doing, self.is_dead, self.error = hub.now, "", False, None
         self.greenlet = greenlet(self._run, hub.main)
         hub.processes.append(self)
 

@@ -46,7 +46,7 @@ TRIMMED = lua("if is_before(last, info['first-entry'][1]) and trimmed ~= count -
 DELETED = lua(
     "if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then", "if false then"
 )
-LEASE = lua("if holder and holder ~= worker then", "if false then")
+LEASE = lua("if holder and holder ~= worker and left <= tonumber(given) then", "if false then")
 LINEAGE = Change("RedisLog.turns", "(first, entries[0][1]) != (since.seq, since.chain)", "first != since.seq")
 NO_LINEAGE = Change(
     "RedisLog.turns", "if not entries or (first, entries[0][1]) != (since.seq, since.chain):", "if not entries:"
@@ -112,7 +112,11 @@ ALL = (
         "a commit leaves no trace in the journal",
         (lua("redis.call('XADD', keys[JOURNAL], seq .. '-0', 'chain', after, 'turn', turn)", ""),),
     ),
-    Mutant("turns that are not plain leave no mark", (lua("if is_marked == '1' then", "if false then"),)),
+    Mutant(
+        "turns that are not plain leave no mark",
+        (lua("if is_marked == '1' then", "if false then"),),
+        "snapshots reach as far back as the journal",
+    ),
     # ------------------------------------------------------------------------------------ sessions
     Mutant("commands are sent again, as redis-py does", (RETRY,), needs=FAILOVER),
     Mutant("a reader outlives its session", (Change("RedisLog.open", "self._leave()", "pass"),), needs=FAILOVER),
@@ -123,6 +127,7 @@ ALL = (
                 "Reader._read_live", "if self._asked is not None and self._asked != self._behind(after):", "if False:"
             ),
         ),
+        "the loop applies all that it reads",
     ),
     Mutant(
         "the state goes on by seq, not by chain",

@@ -39,6 +39,7 @@ class Server:
         self.hub, self.data, self.grain_ms, self.offset_s = hub, Data(journal), grain_ms, 0.0
         self.life, self.is_up = 0, True
         self.saved: Data | None = None
+        self.past: list[Data] = []  # what it had before it lost the end of it
         self.connections: list[Connection] = []
         self.commands = 0
 
@@ -94,7 +95,9 @@ class Connection:
 
     def send_packed_command(self, commands: Sequence[Words]) -> None:
         if commands[0][0] not in ("INFO", "TYPE"):  # which change nothing, and come in numbers
+            self.process.doing = str(commands[0][1])
             self.process.step("sends" if self._server.hub.trace is None else f"sends {_shown(commands[0])}")
+            self.process.doing = ""
         if self._is_broken:
             raise Broken("broken")
         fault = self._faults.pop() if self._faults else ""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from cep.adapters.files.snapshots import SETTLED_S, DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
+from cep.adapters.redis.server import LIBRARY
 from cep.errors import ConfigurationError
 from cep.ports import FencedError
 from cep.recovery import HistoryError
@@ -28,6 +29,7 @@ KEYS = Keys("g")
 LAST = "last"
 PATIENCE = 40_000  # turns in which everything has to come to rest once the trouble is over
 RESTART_S = 0.5
+SOON = 40  # turns
 LAG_S = SETTLED_S - 1  # a replica is no further behind than is said to be borne
 BACKOFF_S = (0.05, 0.2, 1.0)
 
@@ -263,7 +265,18 @@ class World:
         if TROUBLE[kind](self) is not False:
             self.counts[kind] += 1
 
+    def _committing(self) -> Place | None:
+        """Somebody who is about to commit, if one comes to that soon: the worst of moments."""
+        for _ in range(SOON):
+            for place in self.places:
+                if place.process is not None and place.process.doing == f"{LIBRARY}_commit":
+                    return place
+            self._turn()
+        return None
+
     def _somebody(self) -> Place | None:
+        if self.rng.random() < 0.4 and (found := self._committing()) is not None:
+            return found
         running = [place for place in self.places if place.process is not None]
         return self.rng.choice(running) if running else None
 
@@ -314,8 +327,12 @@ class World:
     def fail_over(self) -> object:
         """What was not saved is gone, and the clock is another."""
         if self.server.saved is None or self.hub.now - self.saved_at > LAG_S:
+            self.save()
             return False
+        if self.rng.random() < 0.5:
+            self._committing()
         self._down()
+        self.server.past.append(self.server.data)
         self.server.data, self.server.saved = self.server.saved, None
         self.server.offset_s += self.rng.choice((0.0, 0.0, -0.05, -0.3, -1.0, -60.0, 60.0, 3600.0, -3600.0))
         return True
@@ -330,8 +347,10 @@ class World:
     def _unapplied(self, key: bytes) -> list[bytes]:
         """The ids of the entries of a stream that are still to be applied, by a detector that has begun."""
         store = Store(self.server.data, self.server.now_ms)
-        offset = store.execute(["HGET", KEYS.meta, b"offset:" + key])
-        return [entry[0] for entry in store.execute(["XRANGE", key, b"(" + offset, b"+"])] if offset else []
+        if not store.execute(["EXISTS", KEYS.meta]):
+            return []
+        offset = store.execute(["HGET", KEYS.meta, b"offset:" + key]) or b"0-0"
+        return [entry[0] for entry in store.execute(["XRANGE", key, b"(" + offset, b"+"])]
 
     def delete_entries(self) -> object:
         key = self.rng.choice(self._streams())
