@@ -86,7 +86,7 @@ ALL = (
     Mutant("no fence, no compare", (FENCE, COMPARE), needs=ZOMBIE),
     Mutant("no fence, compare by seq", (FENCE, COMPARE_SEQ), needs=ZOMBIE),
     Mutant("no fence, no compare, any output id", (FENCE, COMPARE, OUTPUT_IDS), needs=ZOMBIE),
-    Mutant("a new owner gets no new token", (lua("redis.call('HSET', keys[META], 'token', token)", ""),), needs=ZOMBIE),
+    Mutant("a new owner gets no new token", (lua("'token', token, 'lease', ttl", "'lease', ttl"),), needs=ZOMBIE),
     Mutant("no lease", (LEASE,), "the fence; a lease only spares the others the trouble"),
     Mutant("the last entry may be gone", (EXISTS,), "the counts", needs=("delete entries",)),
     Mutant("a stream may be begun anew", (ANEW,), "the first entry's ordinal", needs=("delete entries",)),

@@ -12,7 +12,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 from unittest import mock
 
@@ -102,8 +102,9 @@ def report(names: list[str], processes: int, seeds: int = SEEDS_MAX) -> int:
     chosen = [mutant for mutant in mutants.ALL if not names or mutant.name in names]
     missed = 0
     with ProcessPoolExecutor(processes) as pool:
-        budgets = [seeds // 5 if mutant.covered else seeds for mutant in chosen]
-        for mutant, found in zip(chosen, pool.map(find, chosen, budgets), strict=True):
+        runs = {pool.submit(find, m, seeds // 5 if m.covered else seeds): m for m in chosen}
+        for run in as_completed(runs):
+            mutant, found = runs[run], run.result()
             missed += found is None and not mutant.covered
             said = "not found" if found is None else f"{found[0]:,} seeds ({found[1]}): {found[2][:90]}"
             covered = "(covered) " if mutant.covered else ""
