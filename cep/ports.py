@@ -245,6 +245,9 @@ class Log(Protocol):
     def suspect(self, stream: int, entry: EntryId) -> None:
         """Remember the entry that is about to be applied alone."""
 
+    def hold(self) -> None:
+        """Make sure that the log is still ours."""
+
     def settle(self) -> None:
         """All is well: forget failures."""
 

@@ -74,7 +74,8 @@ class Recovery:
                 self._state.load(data)
                 yield point, turns
             elif turns is None and self._snapshots:
-                self._snapshots.discard(point)  # of a history that has been lost
+                self._log.hold()  # or it may be of a history that goes on without us
+                self._snapshots.discard(point)  # of one that has been lost
         self._state.load(None)
         turns = self._log.turns(Point(), target)
         if turns is not None:

@@ -222,9 +222,9 @@ class Runtime:
     def _end(self) -> None:
         """Leave nothing for the next process to do again."""
         if self._pending is None and self._point is not None:
-            if self._since_snapshot:
-                self._snapshot()
             with contextlib.suppress(LogError):  # then the next process counts one failure too many
+                if self._since_snapshot:
+                    self._snapshot()
                 self._log.settle()
 
     # ------------------------------------------------------------------------------------ sessions
@@ -237,6 +237,8 @@ class Runtime:
         if self.counters.sessions == 1:
             self._caution.begin(standing)
         pending, self._pending = self._pending, None
+        if standing.gaps:
+            self._report_lost(standing)
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
                 self.counters.count(pending.outcome)
@@ -266,6 +268,7 @@ class Runtime:
         try:
             recovery.to(target)
         except HistoryError as error:
+            self._log.hold()  # who has lost the log without knowing it misses what its successor has trimmed
             if not self._options.goes_on:
                 raise
             recovery.to_nearest(target)
@@ -274,17 +277,21 @@ class Runtime:
             self.counters.replayed += recovery.replayed
         self._point, self._snapshot_time, self._since_snapshot = target, self._clock(), recovery.replayed
 
-    def _lose(self, standing: Standing) -> None:
-        """Entries are gone that were never applied: stop with their number, or write it down and go on."""
-        numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
-        for stream, lost in numbers.items():
+    def _report_lost(self, standing: Standing) -> None:
+        """Entries are gone that were never applied: stop with their number, unless that was agreed to."""
+        self._log.hold()  # they were counted after the log was taken over, and it may have been lost meanwhile
+        for stream, (lost, at) in standing.gaps.items():
             name = self._options.streams[stream]
             what = f"stream {name} has lost {'an unknown number of' if lost is None else lost} entries"
-            behind = f"{what} behind {standing.gaps[stream][1].entry} that were not applied"
+            behind = f"{what} behind {at.entry} that were not applied"
             if not self._options.goes_on:
                 raise HistoryError(behind)
             self._report(behind)
-            self.counters.lost += lost or 0
+
+    def _lose(self, standing: Standing) -> None:
+        """Write down what is lost, and go on behind it."""
+        numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
+        self.counters.lost += sum(lost or 0 for lost in numbers.values())
         assert self._point is not None, "a session begins with recovery"
         commit = Commit({stream: at for stream, (_, at) in standing.gaps.items()}, gaps=numbers)
         self._commit(_Pending(self._point, commit, following(self._point, commit), Outcome()))
@@ -372,7 +379,8 @@ class Runtime:
         except OSError as error:
             self._report(f"no snapshot could be written: {error}")
         else:
-            self._log.trim(self._snapshots.points()[-1])
+            for oldest in self._snapshots.points()[-1:]:  # none where somebody else has taken it away
+                self._log.trim(oldest)
         self._snapshot_time, self._since_snapshot = self._clock(), 0
 
 

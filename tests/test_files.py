@@ -139,14 +139,26 @@ def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
         return [(kept, data) for kept in store.points() if (data := store.load(kept)) is not None]
 
     for at in range(len(content)):
-        newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        assert found() == [(point(1), b"old")]
+        for bit in range(8):
+            newest.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+            assert found() == [(point(1), b"old")]
         newest.write_bytes(content[:at])
         assert found() == [(point(1), b"old")]
     newest.write_bytes(content)
     assert found() == [(point(2), b"new"), (point(1), b"old")]
     newest.rename(newest.with_name(f"{7:012d}-ab.snapshot"))
     assert found() == [(point(1), b"old")]
+
+
+def test_snapshots_of_another_history_drive_none_of_this_one_out(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    for n in (80, 90, 100):
+        store.save(point(n), b"lost")
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    for n in range(1, 9):
+        store.save(point(n), b"")
+    assert {80, 90, 100, 6, 7, 8} <= {kept.seq for kept in store.points()}
 
 
 def test_a_snapshot_stays_until_another_has_settled(tmp_path: Path) -> None:

@@ -237,6 +237,14 @@ def test_another_worker_waits_for_the_lease(server: Server) -> None:
     Owner(server, worker="three", lease_s=0.3)
 
 
+def test_a_lease_is_no_longer_than_it_was_when_the_clock_goes_back(server: Server) -> None:
+    Owner(server, worker="one", lease_s=5)
+    with pytest.raises(OwnedError):
+        Owner(server, worker="two", lease_s=1)
+    server.client().pexpire("cep:{g}:lease", 3_600_000)  # as it is on a server whose clock is an hour behind
+    Owner(server, worker="two", lease_s=1)
+
+
 def test_a_commit_sent_twice_is_applied_once_and_another_in_its_place_is_refused(server: Server) -> None:
     fill(server, "a", 1, 1)
     owner = Owner(server)
@@ -268,6 +276,10 @@ GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | Non
     "trimmed": (lambda client: client.xtrim("a", maxlen=2, approximate=False), {0: (3, at(5, 0, 8))}),
     "emptied": (lambda client: client.xtrim("a", maxlen=0, approximate=False), {0: (5, at(5, 0, 10))}),
     "deleted": (lambda client: client.xdel("a", "7-0", "9-0", "1-0"), {0: (2, at(5, 0, 7))}),
+    "begun anew and filled": (
+        lambda client: (client.delete("a"), [client.xadd("a", {"e": "1"}, id=f"5{n}-0") for n in range(8)]),
+        {0: (None, at(5))},
+    ),
     "begun anew": (lambda client: (client.delete("a"), client.xadd("a", {"e": "1"}, id="50-0")), {0: (None, at(5))}),
 }
 
@@ -298,16 +310,56 @@ def test_what_a_stream_has_lost_is_counted(server: Server, name: str, is_open: b
         assert Owner(server, ("a",)).standing.gaps == {}
 
 
+def test_what_is_deleted_before_a_deletion_that_was_counted_is_counted_too(server: Server) -> None:
+    """A server says only up to where entries were deleted."""
+    client = server.client()
+    fill(server, "a", 1, 10)
+    Owner(server, ("a",)).apply(5)
+    client.xdel("a", "9-0")
+    owner = Owner(server, ("a",))
+    owner.commit(Commit({0: owner.standing.gaps[0][1]}, gaps={0: 1}))
+    client.xdel("a", "7-0", "8-0")
+    with pytest.raises(LogError, match="CEPGAP"):
+        owner.apply()
+    again = Owner(server, ("a",))
+    assert again.standing.gaps[0][0] == 2
+    again.commit(Commit({0: again.standing.gaps[0][1]}, gaps={0: 2}))
+    assert again.apply(1) == 1
+    assert Owner(server, ("a",)).point.offsets[0].ordinal == 9
+
+
+def test_own_trimming_is_no_loss_where_others_have_deleted(server: Server) -> None:
+    client = server.client()
+    fill(server, "a", 1, 10)
+    client.xdel("a", "9-0")
+    owner = Owner(server, ("a",), trims=True)
+    owner.apply(5)
+    owner.log.trim(owner.point)
+    assert owner.apply(2) == 2
+    assert Owner(server, ("a",)).standing.gaps == {}
+
+
+def test_what_goes_before_the_first_commit_is_missed(server: Server) -> None:
+    fill(server, "a", 1, 10)
+    server.client().xtrim("a", maxlen=8, approximate=False)
+    assert Owner(server, ("a",)).standing.gaps == {}
+    server.client().xtrim("a", maxlen=5, approximate=False)
+    assert Owner(server, ("a",)).standing.gaps == {0: (3, at(0, 0, 5))}
+
+
 def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> None:
     client = server.client()
     fill(server, "a", 1, 10)
-    for trims, first in ((False, 1), (True, 4)):
+    for trims, first in ((False, 1), (True, 8)):
         owner = Owner(server, ("a",), trims=trims)
         owner.apply(4)
-        owner.log.trim(replace(owner.point, seq=1, offsets={0: at(4, 0, 4)}))
+        owner.log.trim(owner.point)
         assert client.xrange("a", count=1)[0][0] == b"%d-0" % first
     owner.log.trim(replace(owner.point, offsets={0: at(9, 0, 9)}))
-    assert client.xrange("a", count=1)[0][0] == b"4-0", "9-0 has not been applied"
+    assert client.xrange("a", count=1)[0][0] == b"8-0", "9-0 has not been applied"
+    owner.apply(1)
+    owner.log.trim(replace(owner.point, chain="of another history"))
+    assert client.xrange("a", count=1)[0][0] == b"8-0"
 
 
 def test_what_fails_again_and_again_is_remembered(server: Server) -> None:

@@ -159,6 +159,9 @@ class FlakyLog:
     def suspect(self, stream: int, entry: EntryId) -> None:
         self.named = (stream, entry)
 
+    def hold(self) -> None:
+        self.maybe_fail()
+
     def settle(self) -> None:
         self.failures = 0
 
@@ -248,6 +251,28 @@ def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
     assert (second.counters.replayed, second.counters.batches, len(snapshots.kept)) == (0, 0, first.counters.snapshots)
 
 
+def test_stopping_without_a_session_is_no_failure() -> None:
+    class Breaking(FlakyLog):
+        def trim(self, oldest: Point) -> None:
+            raise LogError("cut")
+
+    log, snapshots, stop = Breaking([b"x"] * 30, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
+    log.on_end = stop.set
+    Runtime(log, Chain(), snapshots, stop=stop).run()
+    assert snapshots.kept[-1][0] == log.history[-1].point
+
+
+def test_a_snapshot_that_is_gone_at_once_stops_nothing() -> None:
+    class Forgetful(MemorySnapshots):
+        def points(self) -> Sequence[Point]:
+            return []
+
+    log, stop = FlakyLog([b"%d" % n for n in range(300)], random.Random(1), fault=0), threading.Event()
+    log.on_end = stop.set
+    Runtime(log, Chain(), Forgetful(), options=IMPATIENT, stop=stop).run()
+    assert log.at == 300
+
+
 def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
     log, snapshots, stop = FlakyLog([b"x"] * 300, random.Random(1), fault=0), MemorySnapshots(), threading.Event()
     log.applied(300)
@@ -285,6 +310,34 @@ def test_history_that_is_gone_stops_the_loop() -> None:
     log.trimmed = 1
     with pytest.raises(HistoryError, match="stream 0 from its beginning to 3-0"):
         Runtime(log, Chain()).run()
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("trimmed", [0, 1])
+def test_who_has_lost_the_log_does_not_say_that_entries_are_lost(goes_on: bool, trimmed: int) -> None:
+    class Taken(FlakyLog):
+        def hold(self) -> None:
+            raise FencedError("taken")
+
+    log = Taken([b"1", b"2", b"3"], random.Random(1), fault=0)
+    log.applied(3)
+    log.trimmed = trimmed  # by whoever has it now
+    log.gaps = {} if trimmed else {0: (7, log.history[-1].point.offsets[0])}
+    with pytest.raises(FencedError):
+        Runtime(log, Chain(), options=Options(goes_on=goes_on)).run()
+
+
+def test_who_has_lost_the_log_drops_no_snapshot() -> None:
+    class Taken(FlakyLog):
+        def hold(self) -> None:
+            raise FencedError("taken")
+
+    log, snapshots = Taken([b"1", b"2", b"3"], random.Random(1), fault=0), MemorySnapshots()
+    log.applied(2)
+    snapshots.save(Point(7, "of who has it now", {0: Position(EntryId(3, 0), 3)}), b"")
+    with pytest.raises(FencedError):
+        Runtime(log, Chain(), snapshots).run()
+    assert len(snapshots.kept) == 1
 
 
 def test_entries_that_are_others_than_were_applied_stop_the_loop() -> None:

@@ -89,7 +89,7 @@ class DirectorySnapshots:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         _write(temporary, [MAGIC, self._digest(head, data), head, data])
         os.replace(temporary, path)
-        for old in self._superseded():
+        for old in self._superseded(point):
             self.discard(old)
         self._sync()
 
@@ -114,9 +114,12 @@ class DirectorySnapshots:
         """Drop a snapshot."""
         self._path(point).unlink(missing_ok=True)
 
-    def _superseded(self) -> Sequence[Point]:
-        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose."""
-        points = self.points()
+    def _superseded(self, newest: Point) -> Sequence[Point]:
+        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose.
+
+        Those beyond the one that was kept just now are of another history, or this process has lost the log.
+        """
+        points = [point for point in self.points() if point.seq <= newest.seq]
         old = points[KEEP:]
         if old and not any(map(self._has_settled, points[:KEEP])):
             spared = next(filter(self._has_settled, old), old[-1])
@@ -138,7 +141,7 @@ class DirectorySnapshots:
         try:
             with _opened(path) as file:
                 head = _head(file)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):
             return None
         if named is None or head is None or head.header.identity != self._identity:
             return None

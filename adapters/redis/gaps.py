@@ -38,23 +38,23 @@ class Stream:
         return Position(BEFORE_ALL, self.added - self.length, 0)
 
 
-def find_gap(
-    session: Session, key: str, stream: Stream, at: Position, known: EntryId
-) -> tuple[int | None, Position] | None:
+def find_gap(session: Session, key: str, stream: Stream, at: Position) -> tuple[int | None, Position] | None:
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
-    known: up to where deletions have been counted. Where the stream was begun anew nobody knows how many.
+    Where the stream was begun anew nobody knows how many.
     """
     if stream.added < at.ordinal:
         return None, at._replace(ordinal=stream.added - _waiting(session, key, at.entry))
     if stream.first is None or at.entry < stream.first:
         waiting = stream.length
-    elif known < stream.deleted and at.entry < stream.deleted:
+    elif at.entry < stream.deleted:
         waiting = _waiting(session, key, at.entry)
     else:
         return None
     ordinal = stream.added - waiting
-    return (ordinal - at.ordinal, at._replace(ordinal=ordinal)) if ordinal > at.ordinal else None
+    if ordinal == at.ordinal:
+        return None
+    return (ordinal - at.ordinal if ordinal > at.ordinal else None), at._replace(ordinal=ordinal)
 
 
 def _waiting(session: Session, key: str, after: EntryId) -> int:

@@ -4,8 +4,9 @@
 --
 -- KEYS of every function: 1 meta, 2 alerts, 3 dead letters, 4 late events, 5 shadow alerts, 6 journal, 7 lease, and
 -- behind them the input streams.
--- meta is a hash: token, epoch, seq, chain, failures, suspect, marked, and for each stream "offset:<key>" (the last
--- entry applied), "count:<key>" (its ordinal), "digest:<key>" and "deleted:<key>" (up to where deletions are known).
+-- meta is a hash: token, lease (its time in ms), epoch, seq, chain, failures, suspect, marked, and for each stream
+-- "offset:<key>" (the last entry applied), "count:<key>" (its ordinal), "digest:<key>" and "gone:<key>" (what is known
+-- to have left it).
 
 local META, JOURNAL, LEASE, STREAMS = 1, 6, 7, 7
 
@@ -71,6 +72,11 @@ local function described(key)
            info['last-generated-id'], info['max-deleted-entry-id'] }
 end
 
+-- What has left a stream: up to where entries were deleted, and how many were deleted or trimmed.
+local function gone_of(stream)
+  return stream[5] .. ' ' .. string.format('%.0f', stream[2] - stream[1])
+end
+
 -- ARGV: token, worker, time of the lease in ms, "1" where a process begins. Takes the log over; returns meta as a flat
 -- list, and each stream's description.
 local function acquire(keys, args)
@@ -79,10 +85,12 @@ local function acquire(keys, args)
   local refusal = outputs_refuse(keys, seq + 1)
   if refusal then return refusal end
   local holder = redis.call('GET', keys[LEASE])
-  if holder and holder ~= worker then
-    return redis.error_reply('CEPOWNED ' .. holder .. ' holds it for ' .. redis.call('PTTL', keys[LEASE]) .. ' ms')
+  local left, given = redis.call('PTTL', keys[LEASE]), redis.call('HGET', keys[META], 'lease') or ttl
+  -- Where more is left than was given the clock has gone back, as with a failover, and the lease says nothing.
+  if holder and holder ~= worker and left <= tonumber(given) then
+    return redis.error_reply('CEPOWNED ' .. holder .. ' holds it for ' .. left .. ' ms')
   end
-  redis.call('HSET', keys[META], 'token', token)
+  redis.call('HSET', keys[META], 'token', token, 'lease', ttl)
   redis.call('HINCRBY', keys[META], 'epoch', 1)
   local meta = redis.call('HGETALL', keys[META])
   if begins == '1' then redis.call('HINCRBY', keys[META], 'failures', 1) end
@@ -92,8 +100,11 @@ local function acquire(keys, args)
     local stream = described(keys[i])
     streams[#streams + 1] = stream
     if redis.call('HEXISTS', keys[META], 'offset:' .. keys[i]) == 0 then
-      redis.call('HSET', keys[META], 'deleted:' .. keys[i], stream[5])  -- before our time
+      -- What is gone by now was before our time, and what goes from now on is missed.
+      local count = string.format('%.0f', stream[2] - stream[1])
+      redis.call('HSET', keys[META], 'offset:' .. keys[i], '0-0', 'count:' .. keys[i], count, 'digest:' .. keys[i], 0)
     end
+    redis.call('HSET', keys[META], 'gone:' .. keys[i], gone_of(stream))  -- whoever takes over counts what it means
   end
   return { meta, streams }
 end
@@ -129,12 +140,16 @@ local function stream_refuses(meta, key, entries, offset, count)
   local function gap(what) return redis.error_reply('CEPGAP ' .. key .. ' ' .. what) end
   local info = info_of(key)
   if not info or #redis.call('XRANGE', key, offset, offset) == 0 then return gap('no longer has ' .. offset) end
-  local known = redis.call('HMGET', meta, 'offset:' .. key, 'deleted:' .. key)
-  local last, deleted = known[1] or '0-0', info['max-deleted-entry-id']
+  local known = redis.call('HMGET', meta, 'offset:' .. key, 'gone:' .. key)
+  local last = known[1] or '0-0'
   local added, trimmed = tonumber(info['entries-added']), tonumber(info['entries-added']) - tonumber(info['length'])
   if added < count then return gap('was begun anew') end
-  if is_before(last, info['first-entry'][1]) and trimmed > count - entries then return gap('has lost entries') end
-  if is_before(known[2] or '0-0', deleted) and is_before(last, deleted) then return gap('has lost entries') end
+  if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then
+    return gap(trimmed > count - entries and 'has lost entries' or 'was begun anew')
+  end
+  if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then
+    return gap('has lost entries')
+  end
 end
 
 -- Reads lists that stand one behind the other in args, each with its length before it: where the next begins and ends.
@@ -150,15 +165,10 @@ end
 local function moved_streams(keys, args, first, final)
   local fields = {}
   for i = first, final, 6 do
-    local number, entries, offset, count, digest, deleted = unpack(args, i, i + 5)
+    local number, entries, offset, count, digest, is_gap = unpack(args, i, i + 5)
     local key = keys[STREAMS + number]
-    if deleted == '' then
-      local refusal = stream_refuses(keys[META], key, tonumber(entries), offset, tonumber(count))
-      if refusal then return nil, refusal end
-    else
-      fields[#fields + 1] = 'deleted:' .. key
-      fields[#fields + 1] = deleted
-    end
+    local refusal = is_gap ~= '1' and stream_refuses(keys[META], key, tonumber(entries), offset, tonumber(count))
+    if refusal then return nil, refusal end
     for name, value in pairs({ offset = offset, count = count, digest = digest }) do
       fields[#fields + 1] = name .. ':' .. key
       fields[#fields + 1] = value
@@ -177,8 +187,8 @@ end
 
 -- ARGV: token, worker, time of the lease in ms, seq, chain before, chain after, the idle streams, "1" if the turn is
 -- not a plain one, what the journal is to say of it; then lists: of each stream that has moved its place, how many
--- entries, offset, ordinal, digest, and up to where deletions are known where what is lost has been counted, otherwise
--- ""; alerts, dead letters (8 fields and values each), late events (4), shadow alerts.
+-- entries, offset, ordinal, digest, and "1" where it has not read them but lost them; alerts, dead letters (8 fields and
+-- values each), late events (4), shadow alerts.
 local function commit(keys, args)
   local token, worker, ttl, seq, before, after, idle, is_marked, turn = unpack(args, 1, 9)
   local refusal = owner_refuses(keys, token)
@@ -207,16 +217,21 @@ local function commit(keys, args)
   return 'OK'
 end
 
--- ARGV: token, the oldest seq that is still of use, and for each stream its oldest offset of use or "". Trims.
+-- ARGV: token, seq and chain of the oldest point that is still of use, and for each stream its oldest offset of use or
+-- "". Trims, unless that is a point of another history.
 local function trim(keys, args)
   local refusal = owner_refuses(keys, args[1])
   if refusal then return refusal end
+  local turn = redis.call('XRANGE', keys[JOURNAL], args[2] .. '-0', args[2] .. '-0')[1]
+  if not turn or turn[2][2] ~= args[3] then return 'OK' end
   redis.call('XTRIM', keys[JOURNAL], 'MINID', args[2] .. '-0')
-  for i = 3, #args do
-    local key = keys[STREAMS + i - 2]
+  for i = 4, #args do
+    local key = keys[STREAMS + i - 3]
     local applied = redis.call('HGET', keys[META], 'offset:' .. key)
     if args[i] ~= '' and applied and not is_before(applied, args[i]) then
+      local is_known = redis.call('HGET', keys[META], 'gone:' .. key) == gone_of(described(key))
       redis.call('XTRIM', key, 'MINID', args[i])
+      if is_known then redis.call('HSET', keys[META], 'gone:' .. key, gone_of(described(key))) end
     end
   end
   return 'OK'

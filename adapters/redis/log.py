@@ -61,7 +61,6 @@ class RedisLog:
         self._reader = Reader(connect, self._streams)
         self._lease: tuple[str, int] = (worker or "one", int(lease_s * 1000))
         self._token, self._begins, self._is_marked = "", True, False
-        self._deleted: dict[int, str] = {}  # of streams that have lost entries, up to where deletions are counted
         self._renewed = 0.0
 
     def open(self) -> Standing:
@@ -83,9 +82,8 @@ class RedisLog:
                 point.offsets[number] = stream.beginning()
                 continue
             self._check_end(session, key, stream.last, point.offsets[number].entry)
-            known = entry_id(meta.get(f"deleted:{key}", "0-0"))
-            if gap := find_gap(session, key, stream, point.offsets[number], known):
-                gaps[number], self._deleted[number] = gap, str(stream.deleted)
+            if gap := find_gap(session, key, stream, point.offsets[number]):
+                gaps[number] = gap
         suspect = self._suspect_of(meta.get("suspect", ""))
         return Standing(point, int(meta.get("failures", 0)), suspect, gaps)
 
@@ -93,15 +91,12 @@ class RedisLog:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
         batch = self._reader.read(self._opened(), after, upto, limit)
         if self._clock() - self._renewed > self._lease[1] / 3000:
-            self._call("renew", *self._lease)
-            self._renewed = self._clock()
+            self.hold()
         return batch
 
     def commit(self, before: Point, commit: Commit, after: Point) -> None:
         """Move the offsets and append the outputs. A commit that is repeated is applied once."""
-        deleted = {stream: self._deleted[stream] for stream in commit.gaps}
-        words = self._wording.commit(before, commit, after, deleted)
-        self._call("commit", *self._lease, *words)
+        self._call("commit", *self._lease, *self._wording.commit(before, commit, after))
         self._is_marked |= not Turn(after, commit.until_us, commit.is_aside, commit.gaps).is_plain
         self._renewed = self._clock()
         if self._replicas:
@@ -134,6 +129,11 @@ class RedisLog:
         """Remember the entry that is about to be applied alone."""
         self._call("note", "suspect", f"{entry} {self._streams[stream]}")
 
+    def hold(self) -> None:
+        """Keep the lease. Raises FencedError where another has taken over."""
+        self._call("renew", *self._lease)
+        self._renewed = self._clock()
+
     def settle(self) -> None:
         """All is well: forget failures."""
         self._call("note", "failures", "0")
@@ -141,7 +141,7 @@ class RedisLog:
     def trim(self, oldest: Point) -> None:
         """Forget the journal before the oldest snapshot and, if that was asked for, the entries that it covers."""
         offsets = [str(oldest.offsets[n].entry) if n in oldest.offsets else "" for n in range(len(self._streams))]
-        self._call("trim", oldest.seq, *(offsets if self._trims else ()))
+        self._call("trim", oldest.seq, oldest.chain, *(offsets if self._trims else ()))
 
     def close(self) -> None:
         """Let go of the log and of the connections. May be called more than once."""

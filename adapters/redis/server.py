@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -46,10 +47,15 @@ def check_streams(session: Session, keys: Iterable[str]) -> None:
             raise ConfigurationError(f"{session.name}: key {key!r} is a {kind}, not a stream: rename one of the two")
 
 
+@functools.cache
+def shipped(library: str = LIBRARY) -> bytes:
+    """The code of our functions."""
+    return files("cep.adapters.redis").joinpath(_FILES[library]).read_bytes()
+
+
 def load_library(session: Session, library: str = LIBRARY) -> None:
     """See to it that the server has our functions, exactly as they are shipped."""
-    file = _FILES[library]
-    code = files("cep.adapters.redis").joinpath(file).read_bytes()
+    code = shipped(library)
     try:
         for found in session.call("FUNCTION", "LIST", "LIBRARYNAME", library, "WITHCODE"):
             if dict(zip(found[::2], found[1::2], strict=True))[b"library_code"] == code:

@@ -37,12 +37,14 @@ class Wording:
         self._keys = keys
         self._numbers = {key: number for number, key in enumerate(keys)}
 
-    def commit(self, before: Point, commit: Commit, after: Point, deleted: dict[int, str]) -> Words:
-        """A commit, from its number on. deleted: of streams with gaps, up to where deletions have been counted."""
+    def commit(self, before: Point, commit: Commit, after: Point) -> Words:
+        """A commit, from its number on."""
         turn = Turn(after, commit.until_us, commit.is_aside, commit.gaps)
         is_marked = b"0" if turn.is_plain else b"1"
         head: Words = [after.seq, before.chain, after.chain, self.idle(after.idle), is_marked, self._turn(turn, commit)]
-        moved = [word for stream, at in commit.offsets.items() for word in self._moved(stream, at, before, deleted)]
+        moved = list[bytes | str | int]()
+        for stream, at in commit.offsets.items():
+            moved += self._moved(stream, at, before, stream in commit.gaps)
         lists: list[Words] = [
             moved,
             [word for alert in commit.alerts for word in (b"alert", alert)],
@@ -91,9 +93,9 @@ class Wording:
         )
         return msgspec.json.encode(remembered)
 
-    def _moved(self, stream: int, at: Position, before: Point, deleted: dict[int, str]) -> Words:
+    def _moved(self, stream: int, at: Position, before: Point, is_gap: bool) -> Words:
         entries = at.ordinal - before.offsets.get(stream, Position()).ordinal
-        return [stream + 1, entries, str(at.entry), at.ordinal, at.digest, deleted.get(stream, "")]
+        return [stream + 1, entries, str(at.entry), at.ordinal, at.digest, int(is_gap)]
 
     def _dead_letter(self, bad: BadEvent) -> list[bytes]:
         texts = {"stream": self._keys[bad.stream], "id": bad.entry, "index": bad.index, "reason": bad.reason}

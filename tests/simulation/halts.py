@@ -1,0 +1,36 @@
+"""Whether a detector that has stopped, and says why, says the truth."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cep.errors import ConfigurationError
+from cep.recovery import HistoryError
+from tests.simulation.checker import ViolationError, lost_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_LOST = re.compile(r"stream (\w+) has lost (an unknown number of|\d+) entries behind")
+
+
+def judge(world: World, error: HistoryError) -> None:
+    """Entries are lost if it says so, and as many; and nobody but others has taken what a state is rebuilt from."""
+    found = _LOST.match(str(error))
+    if found is None:
+        if not world.is_torn:
+            raise ViolationError(f"I12: it stopped without a need: {error}")
+        return
+    key, is_known = found[1].encode(), found[2].isdigit()
+    lost = max(lost_of(data, key) for data in (world.server.data, *world.server.past))  # it may have been true then
+    if int(found[2]) > lost if is_known else not world.is_torn:
+        raise ViolationError(f"I8: {error}, but {lost} are")
+    world.counts["halts"] += 1
+
+
+def judge_refusal(world: World, error: ConfigurationError) -> None:
+    """Only a stream that was deleted may be in the way."""
+    if not (world.is_torn and "it was deleted" in str(error)):
+        raise ViolationError(f"I12: it refused without a need: {error}")
+    world.counts["refusals"] += 1
