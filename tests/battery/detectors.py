@@ -83,6 +83,13 @@ def nursery() -> Any:
     return context
 
 
+def prepare() -> None:
+    """See to it that the first detector is there as quickly as the others."""
+    process = nursery().Process(target=int)
+    process.start()
+    process.join()
+
+
 class Detector:
     """One `cep run`. arguments: all but `run`. folder: where it runs. file_bytes: no file it writes may be longer."""
 
@@ -94,7 +101,8 @@ class Detector:
         crash: tuple[str, int] | None = None,
         file_bytes: int | None = None,
     ) -> None:
-        self.journal, self._from = journal, journal.stat().st_size if journal.exists() else 0
+        journal.touch()
+        self.journal, self._from = journal, journal.stat().st_size
         self.process = nursery().Process(
             target=_serve, args=(["run", *arguments], str(folder), str(journal), crash, file_bytes), daemon=True
         )
@@ -136,7 +144,8 @@ class Detector:
         os.kill(self.pid, number)
 
     def stop(self) -> float:
-        """End it in peace; how many seconds that took."""
+        """End it in peace once it has started; how many seconds that took."""
+        self.wait(lambda: '"started"' in self.said(), "started")
         began = time.monotonic()
         self.signal(signal.SIGTERM)
         assert self.wait_for_end() == 0, self.said()

@@ -14,7 +14,7 @@ from tests.battery.world import World
 from tests.servers import BINARIES
 
 ROUND_S = 30.0  # then the streams are compared, and a new server begins
-BACK_S_MAX = 10.0
+GROUPS = 3
 
 
 def detector_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[str]:
@@ -26,24 +26,27 @@ def detector_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[s
 
 
 def _kill_round(seconds: float, seed: int, kind: str) -> Counter[str]:
+    """Several groups side by side, each with its own detector; any of them is the next to die."""
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, kind=kind) as world:
+    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, kind=kind) as world:
+        options = {f"g{n}": ("--trim",) if n == 0 and rng.random() < 0.5 else () for n in range(GROUPS)}
+        if options["g0"]:
+            options = {"g0": options["g0"]}  # who trims must be alone
         world.feed.start()
+        detectors = {group: world.start(*options[group], group=group) for group in options}
         began = time.monotonic()
-        options = ("--trim",) if rng.random() < 0.5 else ()
         while time.monotonic() - began < seconds:
-            detector = world.start(*options)
-            if rng.random() < 0.4:
-                time.sleep(rng.uniform(0, 0.5))
-            else:
-                started = time.monotonic()
-                world.wait_for_work(detector)
-                slowest = max(found["slowest start to commit, ms"], int(1000 * (time.monotonic() - started)))
-                found["slowest start to commit, ms"] = slowest
-                time.sleep(rng.expovariate(3))
-            detector.kill()
+            group = rng.choice(sorted(options))
+            if rng.random() < 0.5:
+                waited = time.monotonic()
+                world.wait_for_work(detectors[group], group)
+                slowest = max(found["slowest to commit, ms"], int(1000 * (time.monotonic() - waited)))
+                found["slowest to commit, ms"] = slowest
+            time.sleep(rng.expovariate(5))
+            detectors[group].kill()
             found["kill -9 of the detector"] += 1
-        _finish(world, world.start(*options), found)
+            detectors[group] = world.start(*options[group], group=group)
+        _finish(world, detectors, found)
     return found
 
 
@@ -51,7 +54,7 @@ def crash_points(seconds: float, seed: int) -> Counter[str]:
     """The detector dies by its own hand at a named step, at a random time that it comes there."""
     found, began, rng = Counter[str](), time.monotonic(), random.Random(seed)
     while (left := seconds - (time.monotonic() - began)) > 0:
-        with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed := seed + 1) as world:
+        with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed := seed + 1, left) as world:
             world.feed.start()
             for point in rng.sample(sorted(CRASH_POINTS), len(CRASH_POINTS)):
                 count = 1 if "release" in point else rng.choice((1, 1, 2, 3))
@@ -66,7 +69,7 @@ def crash_points(seconds: float, seed: int) -> Counter[str]:
                     found["kill -9 of the detector, at a step"] += 1
                 if time.monotonic() - began > seconds and left < seconds / 2:
                     break
-            _finish(world, world.start("--trim"), found)
+            _finish(world, {"test": world.start("--trim")}, found)
     return found
 
 
@@ -90,7 +93,7 @@ def server_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[str
 
 def _server_round(seconds: float, seed: int, kind: str) -> Counter[str]:
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, rate=2500, kind=kind) as world:
+    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, kind=kind) as world:
         steady, mortal = world.start(group="steady"), world.start()
         world.feed.start()
         world.wait_for_work(steady, "steady")
@@ -112,21 +115,18 @@ def _server_round(seconds: float, seed: int, kind: str) -> Counter[str]:
             found["slowest commit after the server was back, ms"] = max(
                 found["slowest commit after the server was back, ms"], took
             )
-        sent = world.feed.stop()
-        for group, detector in (("steady", steady), ("test", mortal)):
-            world.wait_for_end(detector, group)
-            detector.stop()
-            found += world.check(sent, group)
+        _finish(world, {"steady": steady, "test": mortal}, found)
     return found
 
 
-def _finish(world: World, detector: Detector, found: Counter[str]) -> None:
+def _finish(world: World, detectors: dict[str, Detector], found: Counter[str]) -> None:
     sent = world.feed.stop()
-    world.wait_for_end(detector)
-    detector.stop()
-    found += world.check(sent)
-    stays = world.server.client().xlen("payments")
-    found["entries trimmed"] += sum(stream == "payments" for stream, _, _ in sent) - stays
+    for group, detector in detectors.items():
+        world.wait_for_end(detector, group)
+        detector.stop()
+        found += world.check(sent, group)
+    left = world.server.client().xlen("payments")
+    found["entries trimmed"] += sum(stream == "payments" for stream, _, _ in sent) - left
 
 
 def kinds() -> list[str]:

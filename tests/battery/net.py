@@ -11,13 +11,13 @@ from pathlib import Path
 from tests.battery.proxy import Proxy
 from tests.battery.world import World
 
-GROUPS = 4  # detectors side by side, each behind a proxy of its own
+GROUPS = 6  # detectors side by side, each behind a proxy of its own
 
 
 def proxy_faults(seconds: float, seed: int, groups: int = GROUPS) -> Counter[str]:
     """Each connection is given a fault; the detectors never stop."""
     found = Counter[str]()
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 40_000, rate=1500) as world:
+    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, rate=800) as world:
         proxies = [Proxy(world.server.port, random.Random(f"{seed} {n}")) for n in range(groups)]
         try:
             began = time.monotonic()
@@ -47,7 +47,7 @@ def proxy_faults(seconds: float, seed: int, groups: int = GROUPS) -> Counter[str
 def network_cuts(seconds: float, seed: int, groups: int = GROUPS, longest_s: float = 3.0) -> Counter[str]:
     """The network of each detector is gone for up to `longest_s`, now and then."""
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 40_000, rate=1500) as world:
+    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, rate=800) as world:
         proxies = [Proxy(world.server.port) for _ in range(groups)]
         try:
             detectors = [world.start(group=f"g{n}", url=proxy.url) for n, proxy in enumerate(proxies)]

@@ -47,7 +47,7 @@ class Proxy:
         self.target, self.rng, self._rewrite = target, rng, rewrite
         self.counted = Counter[str]()
         self._pairs: set[_Pair] = set()
-        self.is_cut = self.is_held = False
+        self.is_cut = False
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -94,7 +94,7 @@ class Proxy:
         if self.rng is None:
             return None
         kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
-        return Fault(kind, self.rng.random() < 0.5, int(10 ** self.rng.uniform(1.5, 5)))
+        return Fault(kind, self.rng.random() < 0.5, int(10 ** self.rng.uniform(1.5, 4.5)))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -104,18 +104,20 @@ class Proxy:
             return
         pair = _Pair(writer, server[1], self._draw())
         self._pairs.add(pair)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # written to a side that has ended
             await asyncio.gather(
                 self._pump(pair, reader, server[1], is_reply=False), self._pump(pair, server[0], writer, is_reply=True)
             )
         pair.close()
         self._pairs.discard(pair)
 
-    async def _pump(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_reply: bool) -> None:
+    async def _pump(
+        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_reply: bool
+    ) -> None:
         seen, fault = 0, pair.fault
         mine = fault if fault is not None and fault.is_reply == is_reply else None
         while data := await reader.read(PIECE):
-            while self.is_cut or self.is_held or pair.is_dead:
+            while self.is_cut or pair.is_dead:
                 await asyncio.sleep(0.01)
             if is_reply and self._rewrite is not None:
                 data = self._rewrite(data)
@@ -124,7 +126,9 @@ class Proxy:
                 self.counted[f"{mine.kind}, {'replies' if is_reply else 'requests'}"] += 1
                 keep = len(data) - (seen - mine.after_bytes)
                 await self._break(pair, mine, data[:keep], data[keep:], writer)
-                mine = None
+                pair.fault = mine = self._draw()  # another one for a connection that has survived
+                if mine is not None:
+                    mine.is_reply, mine.after_bytes = is_reply, mine.after_bytes + seen
                 continue
             writer.write(data)
             await writer.drain()

@@ -137,10 +137,10 @@ class Feed(threading.Thread):
 
 
 class World:
-    """One server and a group of detectors. seed: of its events, of which there are at most n."""
+    """One server and groups of detectors. seed: of its events, of which there are enough for some seconds at a rate."""
 
     def __init__(
-        self, folder: Path, seed: int, n: int = 60_000, *, kind: str = "valkey", rate: int = 4000, options: Sequence[str] = ()
+        self, folder: Path, seed: int, seconds: float, *, kind: str = "valkey", rate: int = 2500, options: Sequence[str] = ()
     ) -> None:
         self.rng, self.seed, self.folder = random.Random(seed), seed, folder
         (folder / "data").mkdir(parents=True)
@@ -151,7 +151,7 @@ class World:
         self.rules.mkdir()
         (self.rules / "schema.cep").write_text(SCHEMA, "utf-8")
         (self.rules / "more.cep").write_text(RULES, "utf-8")
-        self.entries = entries(n, seed)
+        self.entries = entries(int(rate * (1.5 * seconds + 30)), seed)
         self.feed = Feed(self.server.client, self.entries, rate)
         self.detectors: list[Detector] = []
 
@@ -198,6 +198,7 @@ class World:
         keys = Keys(group, group)
         before = self.seq(keys)
         detector.wait(lambda: self.seq(keys) > before, "at work", seconds)
+        assert self.feed.is_alive(), "events no longer come in"
 
     def is_at_end(self, keys: Keys, streams: Sequence[str] = STREAMS) -> bool:
         """Whether everything has been applied that the streams have."""
