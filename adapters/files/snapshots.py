@@ -54,6 +54,8 @@ class DirectorySnapshots:
     def __init__(self, directory: str | os.PathLike[str], identity: str, streams: Sequence[str]) -> None:
         self._directory, self._identity, self._streams = Path(directory), identity, list(streams)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self._directory.glob("*.tmp"):  # by a process that was killed
+            left.unlink(missing_ok=True)
 
     def save(self, point: Point, data: bytes) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
@@ -67,11 +69,15 @@ class DirectorySnapshots:
         digest.update(data)
         path = self._path(point)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.writelines((MAGIC, digest.digest(), head, data))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                file.writelines((MAGIC, digest.digest(), head, data))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # half a snapshot would take the room that the next one needs
+            raise
         for old in self._superseded():
             self.discard(old)
         self._sync()
@@ -121,7 +127,7 @@ class DirectorySnapshots:
         try:
             with path.open("rb") as file:
                 header = _header(file)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: text that is no UTF-8
             return None
         if named is None or header is None or header.identity != self._identity:
             return None

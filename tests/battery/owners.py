@@ -16,7 +16,7 @@ from cep.adapters.redis.keys import Keys
 from tests.battery.detectors import Detector
 from tests.battery.world import Feed, World, divided
 
-PAIRS = 4
+PAIRS = 6
 PARTITIONS = 8
 LOOK_S = 0.01
 

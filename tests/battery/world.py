@@ -124,16 +124,18 @@ class Feed(threading.Thread):
 
     def _append(self, part: Sequence[Entry]) -> bool:
         try:
-            with self._connect() as client, client.pipeline(transaction=False) as pipeline:
+            with self._connect() as client, client.pipeline() as pipeline:  # a refused one refuses those behind it
                 for stream, entry, text in part:
                     pipeline.xadd(stream, {"event": text}, id=entry)
                 replies = pipeline.execute(raise_on_error=False)
         except (redis.ConnectionError, redis.TimeoutError):
             return False
+        except redis.ResponseError as error:
+            self.refused[type(error).__name__] += 1
+            return False
         refused = [str(reply) for reply in replies if isinstance(reply, redis.RedisError)]
-        refused = [reply for reply in refused if "equal or smaller" not in reply]  # it was there already
-        self.refused.update(reply.partition(" ")[0] for reply in refused)
-        return not refused
+        assert all("equal or smaller" in reply for reply in refused), refused  # it was there already
+        return True
 
 
 class World:
@@ -143,7 +145,7 @@ class World:
         self, folder: Path, seed: int, seconds: float, *, kind: str = "valkey", rate: int = 2500, options: Sequence[str] = ()
     ) -> None:
         self.rng, self.seed, self.folder = random.Random(seed), seed, folder
-        (folder / "data").mkdir(parents=True)
+        (folder / "data").mkdir(parents=True, exist_ok=True)
         binary = BINARIES[kind]
         assert binary is not None, f"{kind} is not installed"
         self.server = Server(binary, folder / "data", "--appendfsync", "everysec", *options)
