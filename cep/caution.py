@@ -1,7 +1,8 @@
 """An entry that kills the process must not kill it for ever.
 
 A process that has died often without a commit between reads fewer entries at a time, at last one, which it names
-before it is applied. If it dies there too, the next process puts that entry aside.
+before it is applied. If it dies there too, the next process puts that entry aside. Each of them has to come past the
+place where its predecessor died before it takes all for well: a turn without limit is of some thousand entries.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from cep.ports import Entries, EntryId, Log, Standing
 
 FAILURES_MAX = 3  # that are taken for accidents
 LIMITS = (64, 8, 1)  # entries of a turn after one more failure, two, and three or more
-PROBATION = 1000  # entries that have to go well before turns are as long as ever
+PROBATION = (20_000, 1000, 200)  # entries that then have to go well before turns are as long as ever
 
 
 class Caution:
@@ -21,12 +22,13 @@ class Caution:
     def __init__(self) -> None:
         self.limit: int | None = None
         self._suspect: tuple[int, EntryId] | None = None
-        self._passed, self._is_settled = 0, False
+        self._passed, self._probation, self._is_settled = 0, 0, False
 
     def begin(self, standing: Standing) -> None:
         """A process has begun."""
         excess = standing.failures - FAILURES_MAX
-        self.limit = LIMITS[min(excess, len(LIMITS)) - 1] if excess > 0 else None
+        level = min(excess, len(LIMITS)) - 1
+        self.limit, self._probation = (LIMITS[level], PROBATION[level]) if excess > 0 else (None, 0)
         self._suspect = standing.suspect if self.limit == 1 else None
         self._passed, self._is_settled = 0, False
 
@@ -46,7 +48,7 @@ class Caution:
     def after(self, batch: Sequence[Entries]) -> bool:
         """A batch has gone well. Whether that, for the first time, makes good what has failed before."""
         self._passed += sum(map(len, batch))
-        if self._is_settled or (self.limit is not None and self._passed < PROBATION):
+        if self._is_settled or self._passed < self._probation:
             return False
         self.limit = self._suspect = None
         self._is_settled = True

@@ -54,7 +54,10 @@ def find_gap(
     else:
         return None
     ordinal = stream.added - waiting
-    return (ordinal - at.ordinal, at._replace(ordinal=ordinal)) if ordinal > at.ordinal else None
+    if ordinal == at.ordinal:
+        return None
+    lost = ordinal - at.ordinal if ordinal > at.ordinal else None  # begun anew, and longer than before by now
+    return lost, at._replace(ordinal=ordinal)
 
 
 def _waiting(session: Session, key: str, after: EntryId) -> int:

@@ -133,7 +133,7 @@ local function stream_refuses(meta, key, entries, offset, count)
   local last, deleted = known[1] or '0-0', info['max-deleted-entry-id']
   local added, trimmed = tonumber(info['entries-added']), tonumber(info['entries-added']) - tonumber(info['length'])
   if added < count then return gap('was begun anew') end
-  if is_before(last, info['first-entry'][1]) and trimmed > count - entries then return gap('has lost entries') end
+  if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then return gap('has lost entries') end
   if is_before(known[2] or '0-0', deleted) and is_before(last, deleted) then return gap('has lost entries') end
 end
 

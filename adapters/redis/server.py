@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from cep.adapters.redis.session import ReplyError, Session
 from cep.errors import ConfigurationError
+from cep.ports import LogError
 
 LIBRARY = "cep_v3"
 REDIS_MIN = (7, 0)
@@ -30,7 +31,10 @@ def check_server(session: Session, allow_volatile: bool) -> None:
             f"{name} may evict the streams when memory is full (maxmemory-policy {policy}): "
             "run CONFIG SET maxmemory-policy noeviction, and put it into the server's configuration"
         )
-    if session.info("persistence")["aof_enabled"] != "1" and not allow_volatile:
+    persistence = session.info("persistence")
+    if persistence["loading"] != "0":  # until then it says that it has no append-only file
+        raise LogError(f"{name} is still loading its data")
+    if persistence["aof_enabled"] != "1" and not allow_volatile:
         raise ConfigurationError(
             f"{name} keeps no append-only file, so a restart loses events and alerts: "
             "run CONFIG SET appendonly yes, or allow it with --allow-volatile"
