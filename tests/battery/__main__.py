@@ -57,7 +57,11 @@ class _Record:
         self.failed = 0
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         self._say(f"# The battery, {now}\n")
-        self._say(f"`python -m tests.battery --minutes {minutes:g} --seed {seed}` on {machine()}.\n")
+        on, command = machine(), f"python -m tests.battery --minutes {minutes:g} --seed {seed}"
+        where = (
+            f"{on['cpu']}, {on['cores']} cores that others use as well (load {on['load_1m']}), Python {on['python']}"
+        )
+        self._say(f"`{command}`, commit {on['commit']}, {where}.\n")
         self._say(
             "Detectors are processes that run the whole of `cep run`, forked from one that has its kernels at hand; SIGKILL "
             "kills them. Servers are real ones. `alerts`, `events`, `dead` and `late` were compared one by one, in order, "
@@ -81,7 +85,11 @@ class _Record:
         self._say("\n| in all | |\n|---|---|")
         for name in TOTALS:
             self._say(f"| {name} | {self._total[name]:,} |")
-        verdict = f"{self.failed} parts found a difference" if self.failed else "lost 0, twice 0, order equal, every gap counted"
+        verdict = (
+            f"{self.failed} parts found a difference"
+            if self.failed
+            else "lost 0, twice 0, order equal, every gap counted"
+        )
         self._say(f"| verdict | {verdict} |")
 
     def _say(self, text: str) -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-
 from cep.adapters.cli.detector import detector_of
 from cep.adapters.files.snapshots import MAGIC, DirectorySnapshots
 from cep.decode import Decoder
@@ -18,6 +17,7 @@ from tests.battery.world import Feed, World, program, read_all, uninterrupted
 from tests.test_kill import STREAMS, Entry, entries
 
 BATCH = 1000
+DECODER_BATCHES = 20  # before there is a new decoder
 
 
 # --------------------------------------------------------------------------------------- snapshots
@@ -135,7 +135,9 @@ def mutated(text: bytes, rng: random.Random) -> bytes:
         elif way == 2:
             data[at:at] = data[rng.randrange(len(data) + 1) :][: rng.randrange(30)]
         elif way == 3:
-            data[at:at] = rng.choice((b'"', b"{", b"}", b"\\", b",", b"\\u", b"e9", b"-", b"\x00", b"\xed\xa0\x80", b"[" * 40))
+            data[at:at] = rng.choice(
+                (b'"', b"{", b"}", b"\\", b",", b"\\u", b"e9", b"-", b"\x00", b"\xed\xa0\x80", b"[" * 40)
+            )
         else:
             data[at:] = b""
     return bytes(data).replace(b"\n", b" ").replace(b"\r", b" ")
@@ -144,27 +146,29 @@ def mutated(text: bytes, rng: random.Random) -> bytes:
 def malformed(count: int, seed: int) -> Counter[str]:
     """In process: each document is an event, a dead letter or of a type that nobody asked for; neighbours are unharmed."""
     rng, found = random.Random(seed), Counter[str]()
-    good = [text for stream, _, text in entries(3000, seed) if stream == STREAMS[0]]
-    good = [text for text in good if _decoded([text])[0] == 1]
+    texts = [text for stream, _, text in entries(3000, seed) if stream == STREAMS[0]]
+    good = [texts[row] for row in sorted(_decoded(_decoder(), texts)[3])]
+    whole = frozenset(good)
     while found["malformed documents"] < count:
-        texts = [mutated(rng.choice(good), rng) if rng.random() < 0.8 else rng.choice(good) for _ in range(BATCH)]
-        spoilt = [place for place, text in enumerate(texts) if text not in _SAME(good)]
-        events, bad, unknown, rows = _decoded(texts)
-        assert events + bad + unknown == len(texts), f"seed {seed}: {events} + {bad} + {unknown} of {len(texts)}"
-        assert set(range(BATCH)) - set(spoilt) <= rows, f"seed {seed}: a neighbour was harmed"
-        found += Counter({"malformed documents": len(spoilt), "still events": events - BATCH + len(spoilt)})
-        found += Counter({"dead letters": bad, "of no interest": unknown})
+        decoder = _decoder()
+        for _ in range(DECODER_BATCHES):
+            texts = [mutated(rng.choice(good), rng) if rng.random() < 0.8 else rng.choice(good) for _ in range(BATCH)]
+            intact = {place for place, text in enumerate(texts) if text in whole}
+            events, bad, unknown, rows = _decoded(decoder, texts)
+            assert events + bad + unknown == BATCH, f"seed {seed}: {events} + {bad} + {unknown} of {BATCH}"
+            assert intact <= rows, f"seed {seed}: a neighbour was harmed"
+            spoilt = BATCH - len(intact)
+            found += Counter({"malformed documents": spoilt, "dead letters": bad, "of no interest": unknown})
+            found["still events"] += events - len(intact)
     return found
 
 
-def _SAME(good: list[bytes], held: dict[int, frozenset[bytes]] = {}) -> frozenset[bytes]:  # noqa: B006, N802
-    return held.setdefault(id(good), frozenset(good))
+def _decoder() -> Decoder:
+    return Decoder(program(), detector_of(program()).state.strings)
 
 
-def _decoded(texts: Sequence[bytes]) -> tuple[int, int, int, set[int]]:
+def _decoded(decoder: Decoder, texts: Sequence[bytes]) -> tuple[int, int, int, set[int]]:
     """Events, dead letters, events of no interest, and which entries have become events."""
-    detector = detector_of(program())
-    decoder = Decoder(program(), detector.state.strings)
     part = decoder.decode(Entries.of(0, [(EntryId(1, n), [b"event", text]) for n, text in enumerate(texts)]))
     rows = set(part.batch.entry_seq.tolist())
     assert len(rows) == len(part.batch), "one line is one event"
@@ -186,7 +190,9 @@ def malformed_through_redis(count: int, seed: int) -> Counter[str]:
         found, wanted = world.check(sent), uninterrupted(sent)
         dead = sum(int(fields[b"count"]) for _, fields in read_all(world.server.client(), "test:dlq"))
         assert wanted.events + dead + sum(wanted.unknown.values()) == len(sent)
-        return Counter({"malformed documents through the server": sum(map(_is_changed, given, entries(count, seed))), **found})
+        return Counter(
+            {"malformed documents through the server": sum(map(_is_changed, given, entries(count, seed))), **found}
+        )
 
 
 def _spoilt_entries(given: Sequence[Entry], rng: random.Random) -> Iterator[Entry]:
@@ -196,5 +202,3 @@ def _spoilt_entries(given: Sequence[Entry], rng: random.Random) -> Iterator[Entr
 
 def _is_changed(one: Entry, other: Entry) -> bool:
     return one[2] != other[2]
-
-

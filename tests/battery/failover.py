@@ -25,7 +25,10 @@ REPLICA = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "60", "--repl-ba
 def failovers(seconds: float, seed: int, kind: str = "valkey") -> Counter[str]:
     """One after the other, each promoted replica being the next to die."""
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as name, World(Path(name) / "w", seed, seconds, rate=1500, options=REPLICA) as world:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        World(Path(name) / "w", seed, seconds, rate=1500, options=REPLICA) as world,
+    ):
         other = entries(len(world.entries), seed + 1)
         front = Proxy(world.server.port)
         world.feed._connect = lambda: redis.Redis(port=front.port)

@@ -21,7 +21,9 @@ Fields = dict[bytes, bytes]
 Outputs = dict[int, list[Fields]]  # by commit
 
 
-def check_history(client: redis.Redis, keys: Keys, streams: Sequence[str], sent: Sequence[tuple[str, str, bytes]]) -> int:
+def check_history(
+    client: redis.Redis, keys: Keys, streams: Sequence[str], sent: Sequence[tuple[str, str, bytes]]
+) -> int:
     """How many commits were checked. Raises AssertionError. sent: streams without tags, all entries ever, in order."""
     names = keys.of_streams(streams)
     outputs = [_outputs(client, key) for key in keys.outputs()]

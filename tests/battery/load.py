@@ -50,7 +50,9 @@ class _Probe(threading.Thread):
         waiting: list[tuple[float, int]] = []
         while not self._done.wait(0.005):
             now = time.monotonic()
-            added = int((client.xinfo_stream(STREAMS[0]) or {}).get("entries-added", 0)) if client.exists(STREAMS[0]) else 0
+            added = (
+                int((client.xinfo_stream(STREAMS[0]) or {}).get("entries-added", 0)) if client.exists(STREAMS[0]) else 0
+            )
             count = int(client.hget(KEYS.meta, f"count:{STREAMS[0]}") or 0)
             while waiting and waiting[0][1] <= count:
                 self.waits_ms.append((now - began, 1000 * (now - waiting.pop(0)[0])))
@@ -76,10 +78,12 @@ def overload(seconds: float, seed: int, times: float = 3.0) -> Counter[str]:
     """Three times the rate that it can do; then what has piled up is worked off at the rate that it can do."""
     with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 0.1, rate=100) as world:
         schema = (world.rules / "schema.cep").read_text("utf-8").replace("from sessions", "from payments")
-        (world.rules / "schema.cep").write_text(schema.replace("stream sessions time ts type type late 5s\n", ""), "utf-8")
+        (world.rules / "schema.cep").write_text(
+            schema.replace("stream sessions time ts type type late 5s\n", ""), "utf-8"
+        )
         blocks = _blocks(200_000, seed)
         world.feed = Feed(world.server.client, blocks, 10**6)
-        detector = world.start()
+        detector = world.start("--snapshot-seconds", "30")
         detector.wait(lambda: world.server.client().exists(KEYS.meta), "there")
         _work_off(world, detector, blocks[: len(blocks) // 4])
         wall, top = _work_off(world, detector, blocks[len(blocks) // 4 :])
@@ -142,7 +146,9 @@ def soak(seconds: float, seed: int, rate: int = 20_000) -> Counter[str]:
     """Half of what it can do, with keys that come and go: memory must not grow, nor the time that entries wait."""
     with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 0.1, rate=100) as world:
         schema = (world.rules / "schema.cep").read_text("utf-8").replace("from sessions", "from payments")
-        (world.rules / "schema.cep").write_text(schema.replace("stream sessions time ts type type late 5s\n", ""), "utf-8")
+        (world.rules / "schema.cep").write_text(
+            schema.replace("stream sessions time ts type type late 5s\n", ""), "utf-8"
+        )
         blocks = _blocks(int(rate * seconds * 1.05), seed)
         world.feed = Feed(world.server.client, blocks, rate // LINES)
         detector = world.start("--trim", "--snapshot-seconds", "5")
@@ -157,7 +163,9 @@ def soak(seconds: float, seed: int, rate: int = 20_000) -> Counter[str]:
         detector.stop()
         settled = [(at, mb) for at, mb in probe.rss_mb if at > seconds / 3]
         slope = float(np.polyfit(*zip(*settled), 1)[0]) * 3600 if len(settled) > 2 else 0.0
-        halves = [[ms for at, ms in probe.waits_ms if (at < seconds / 2) == is_first and at > 3] for is_first in (True, False)]
+        halves = [
+            [ms for at, ms in probe.waits_ms if (at < seconds / 2) == is_first and at > 3] for is_first in (True, False)
+        ]
         p99 = [float(np.percentile(half or [0.0], 99)) for half in halves]
         return Counter(
             {

@@ -129,5 +129,3 @@ class _Watch(threading.Thread):
     def percentiles(self) -> tuple[int, int]:
         held = self.pauses_ms or [0.0]
         return int(np.percentile(held, 50)), int(np.percentile(held, 99))
-
-

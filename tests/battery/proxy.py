@@ -135,9 +135,7 @@ class Proxy:
         if writer.can_write_eof():
             writer.write_eof()
 
-    async def _break(
-        self, pair: _Pair, fault: Fault, before: bytes, rest: bytes, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _break(self, pair: _Pair, fault: Fault, before: bytes, rest: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(before)
         with contextlib.suppress(OSError):
             await writer.drain()

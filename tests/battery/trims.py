@@ -74,7 +74,9 @@ def trim_races(seconds: float, seed: int) -> Counter[str]:
         noted = sum(line["message"].count("an unknown number") for line in detector.messages())
         assert end["lost"] <= len(lost), f"{end['lost']} noted, {len(lost)} lost"
         assert end["lost"] == len(lost) - unknown or noted, f"{end['lost']} noted, {len(lost)} lost, {unknown} unknown"
-        found += Counter({"entries lost": len(lost), "entries lost, counted": end["lost"], "entries lost, number unknown": unknown})
+        found += Counter(
+            {"entries lost": len(lost), "entries lost, counted": end["lost"], "entries lost, number unknown": unknown}
+        )
     return found
 
 

@@ -142,7 +142,14 @@ class World:
     """One server and groups of detectors. seed: of its events, of which there are enough for some seconds at a rate."""
 
     def __init__(
-        self, folder: Path, seed: int, seconds: float, *, kind: str = "valkey", rate: int = 2500, options: Sequence[str] = ()
+        self,
+        folder: Path,
+        seed: int,
+        seconds: float,
+        *,
+        kind: str = "valkey",
+        rate: int = 2500,
+        options: Sequence[str] = (),
     ) -> None:
         self.rng, self.seed, self.folder = random.Random(seed), seed, folder
         (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -254,7 +261,10 @@ def letters(keys: Keys, wanted: Outcome) -> dict[bytes, list[dict[bytes, bytes]]
     for bad in wanted.bad:
         name = keys.of_streams([STREAMS[bad.stream]])[0]
         words = {"stream": name, "id": bad.entry, "index": bad.index, "reason": bad.reason, "path": bad.path}
-        fields = {key.encode(): str(word).encode() for key, word in {**words, "detail": bad.detail, "count": bad.count}.items()}
+        fields = {
+            key.encode(): str(word).encode()
+            for key, word in {**words, "detail": bad.detail, "count": bad.count}.items()
+        }
         found.setdefault(name.encode(), []).append(fields | {b"excerpt": bad.excerpt})
     return found
 
