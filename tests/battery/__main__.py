@@ -63,16 +63,16 @@ class _Record:
         )
         self._say(f"`{command}`, commit {on['commit']}, {where}.\n")
         self._say(
-            "Detectors are processes that run the whole of `cep run`, forked from one that has its kernels at hand; SIGKILL "
-            "kills them. Servers are real ones. `alerts`, `events`, `dead` and `late` were compared one by one, in order, "
-            "with a run that nobody disturbed, and each commit with the chain of the history.\n"
+            "Detectors are processes that run the whole of `cep run`, forked from one that has its kernels at hand; "
+            "SIGKILL kills them. Servers are real ones. `alerts`, `events`, `dead` and `late` were compared one by "
+            "one, in order, with a run that nobody disturbed, and each commit with the chain of the history.\n"
         )
 
     def run(self, part: Part, seconds: float, seed: int) -> None:
         began = time.monotonic()
         try:
             found = part.run(seconds, seed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the other parts go on)
             self.failed += 1
             traceback.print_exc()
             self._say(f"- **{part.name}** FAILED (seed {seed}): {str(error)[:300]}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cep.adapters.cli.detector import detector_of
 from cep.adapters.files.snapshots import MAGIC, DirectorySnapshots
+from cep.adapters.redis.words import entry_id
 from cep.decode import Decoder
 from cep.ports import Entries, EntryId, Point, Position
 from tests.battery.world import Feed, World, program, read_all, uninterrupted
@@ -53,14 +54,11 @@ def spoilt_snapshots(count: int, seed: int) -> Counter[str]:
 
 def _dumped(given: Sequence[Entry]) -> bytes:
     detector = detector_of(program())
-    batch = [Entries.of(n, [(_id(e[1]), [b"event", e[2]]) for e in given if e[0] == s]) for n, s in enumerate(STREAMS)]
+    batch = [
+        Entries.of(n, [(entry_id(e[1]), [b"event", e[2]]) for e in given if e[0] == s]) for n, s in enumerate(STREAMS)
+    ]
     detector.apply(batch)
     return detector.dump()
-
-
-def _id(text: str) -> EntryId:
-    ms, _, seq = text.partition("-")
-    return EntryId(int(ms), int(seq))
 
 
 def _spoilt(whole: bytes, rng: random.Random, foreign: bytes) -> tuple[str, bytes]:
@@ -144,7 +142,7 @@ def mutated(text: bytes, rng: random.Random) -> bytes:
 
 
 def malformed(count: int, seed: int) -> Counter[str]:
-    """In process: each document is an event, a dead letter or of a type that nobody asked for; neighbours are unharmed."""
+    """In process: each document is an event, a dead letter or of no interest; its neighbours are unharmed."""
     rng, found = random.Random(seed), Counter[str]()
     texts = [text for stream, _, text in entries(3000, seed) if stream == STREAMS[0]]
     good = [texts[row] for row in sorted(_decoded(_decoder(), texts)[3])]

@@ -162,7 +162,7 @@ def soak(seconds: float, seed: int, rate: int = 20_000) -> Counter[str]:
         world.wait_for_end(detector)
         detector.stop()
         settled = [(at, mb) for at, mb in probe.rss_mb if at > seconds / 3]
-        slope = float(np.polyfit(*zip(*settled), 1)[0]) * 3600 if len(settled) > 2 else 0.0
+        slope = float(np.polyfit(*np.array(settled).T, 1)[0]) * 3600 if len(settled) > 2 else 0.0
         halves = [
             [ms for at, ms in probe.waits_ms if (at < seconds / 2) == is_first and at > 3] for is_first in (True, False)
         ]

@@ -1,4 +1,4 @@
-"""Broken connections: replies and requests that are lost, cut, delayed or torn, and a network that is gone for a while."""
+"""Connections that break: what is sent is lost, cut, delayed or torn, or the network is gone for a while."""
 
 from __future__ import annotations
 

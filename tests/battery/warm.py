@@ -1,6 +1,6 @@
 """Imported by the server that detectors are forked from, so that each begins with its kernels at hand.
 
-A start of `cep run` costs most of a second for imports alone; a forked one is killed and there again in a few hundredths.
+A start of `cep run` costs most of a second for imports alone; a forked one is there again in a tenth.
 """
 
 from cep.adapters.cli import run as _run

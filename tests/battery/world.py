@@ -21,6 +21,7 @@ import redis
 
 from cep.adapters.cli.detector import build, detector_of
 from cep.adapters.redis.keys import Keys
+from cep.adapters.redis.words import entry_id
 from cep.lang import check_texts
 from cep.layout import Program
 from cep.ports import Entries
@@ -32,7 +33,7 @@ from tests.test_kill import RULES, SCHEMA, STREAMS, Entry, entries
 
 TICK_S = 0.01
 CHUNK = 5000
-DETECTOR_OPTIONS = ("--lease-seconds", "1", "--report-seconds", "3600", "--log-format", "json")
+DETECTOR_OPTIONS = {"--lease-seconds": "1", "--report-seconds": "3600", "--log-format": "json"}
 _CARD = re.compile(rb'"card":\[?"(\w+)"')
 
 
@@ -50,7 +51,7 @@ def uninterrupted(given: Sequence[Entry], streams: Sequence[str] = STREAMS, of: 
     for at in range(0, len(given), CHUNK):
         part = given[at : at + CHUNK]
         batch = [
-            Entries.of(number, [(_id(entry), [b"event", text]) for stream, entry, text in part if stream == name])
+            Entries.of(number, [(entry_id(entry), [b"event", text]) for stream, entry, text in part if stream == name])
             for number, name in enumerate(streams)
         ]
         outcome = detector.apply([entries for entries in batch if len(entries)])
@@ -60,12 +61,6 @@ def uninterrupted(given: Sequence[Entry], streams: Sequence[str] = STREAMS, of: 
             getattr(total, name).extend(getattr(outcome, name))
         total.unknown = Counter(total.unknown) + Counter(outcome.unknown)
     return total
-
-
-def _id(text: str) -> object:
-    from cep.adapters.redis.words import entry_id
-
-    return entry_id(text)
 
 
 class Feed(threading.Thread):
@@ -192,7 +187,7 @@ class World:
             arguments += ["--snapshots", str(self.snapshots(group))]
             if "--snapshot-seconds" not in options:
                 arguments += ["--snapshot-seconds", "1"]
-        defaults = [word for pair in zip(*[iter(DETECTOR_OPTIONS)] * 2) if pair[0] not in options for word in pair]
+        defaults = [word for name, value in DETECTOR_OPTIONS.items() if name not in options for word in (name, value)]
         arguments += [*defaults, *options]
         self.detectors = [old for old in self.detectors if old.process.exitcode is None]
         detector = Detector(arguments, self.rules, self.folder / f"{group}.log", crash, file_bytes)
