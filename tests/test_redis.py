@@ -260,6 +260,13 @@ def test_a_history_that_parted_is_not_continued(server: Server) -> None:
         owner.log.commit(mine, Commit({}), following(mine, Commit({})))
 
 
+def begin_anew(client: redis.Redis, entries: int) -> None:
+    """As somebody does who deletes a stream and fills it again."""
+    client.delete("a")
+    for n in range(entries):
+        client.xadd("a", {"e": str(n)}, id=f"{50 + n}-0")
+
+
 GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | None, Position]]]] = {
     "nothing": (lambda client: None, {}),
     "what was applied": (lambda client: client.xtrim("a", minid="5-0", approximate=False), {}),
@@ -269,6 +276,7 @@ GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | Non
     "emptied": (lambda client: client.xtrim("a", maxlen=0, approximate=False), {0: (5, at(5, 0, 10))}),
     "deleted": (lambda client: client.xdel("a", "7-0", "9-0", "1-0"), {0: (2, at(5, 0, 7))}),
     "begun anew": (lambda client: (client.delete("a"), client.xadd("a", {"e": "1"}, id="50-0")), {0: (None, at(5))}),
+    "begun anew, longer by now": (lambda client: begin_anew(client, 9), {0: (None, at(5))}),
 }
 
 
@@ -389,6 +397,13 @@ class OldServer:
 )
 def test_old_servers_and_replicas_are_refused(info: dict[str, str], remedy: str) -> None:
     with pytest.raises(ConfigurationError, match=remedy):
+        check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
+
+
+def test_a_server_that_is_loading_is_waited_for() -> None:
+    """While it loads it says that it has no append-only file."""
+    info = {"maxmemory_policy": "noeviction", "loading": "1", "aof_enabled": "0"}
+    with pytest.raises(LogError, match="still loading"):
         check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
 
 

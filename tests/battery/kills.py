@@ -28,7 +28,10 @@ def detector_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[s
 def _kill_round(seconds: float, seed: int, kind: str) -> Counter[str]:
     """Several groups side by side, each with its own detector; any of them is the next to die."""
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, kind=kind) as world:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        World(Path(folder) / "w", seed, seconds, kind=kind, rate=800) as world,
+    ):
         options = {f"g{n}": ("--trim",) if n == 0 and rng.random() < 0.5 else () for n in range(GROUPS)}
         if options["g0"]:
             options = {"g0": options["g0"]}  # who trims must be alone
@@ -93,7 +96,10 @@ def server_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[str
 
 def _server_round(seconds: float, seed: int, kind: str) -> Counter[str]:
     found, rng = Counter[str](), random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, seconds, kind=kind) as world:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        World(Path(folder) / "w", seed, seconds, kind=kind, rate=800) as world,
+    ):
         steady, mortal = world.start(group="steady"), world.start()
         world.feed.start()
         world.wait_for_work(steady, "steady")

@@ -27,7 +27,10 @@ QUICK: dict[str, tuple[Callable[[], Counter[str]], str]] = {
     "trim races": (lambda: trims.trim_races(2, 9), "entries lost"),
     "halts": (lambda: trims.halts(1, 10), "halts with the exact number"),
     "spoilt snapshots": (lambda: damage.spoilt_snapshots(500, 11), "spoilt snapshots refused"),
-    "starts with spoilt snapshots": (lambda: damage.starts_with_spoilt_snapshots(2, 12), "starts with spoilt snapshots"),
+    "starts with spoilt snapshots": (
+        lambda: damage.starts_with_spoilt_snapshots(2, 12),
+        "starts with spoilt snapshots",
+    ),
     "malformed documents": (lambda: damage.malformed(30_000, 13), "malformed documents"),
     "malformed, through the server": (
         lambda: damage.malformed_through_redis(3000, 14),
