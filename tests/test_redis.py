@@ -321,10 +321,10 @@ def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> 
 def test_what_fails_again_and_again_is_remembered(server: Server) -> None:
     fill(server, "a", 1, 1)
     owner = Owner(server)
-    owner.log.suspect(0, EntryId(1, 0))
+    owner.log.suspect(0, EntryId(1, 0), 2)
     owner.log.open()  # a session that is lost is no failure
     again = Owner(server)
-    assert (again.standing.failures, again.standing.suspect) == (1, (0, EntryId(1, 0)))
+    assert (again.standing.failures, again.standing.suspect, again.standing.tries) == (1, (0, EntryId(1, 0)), 2)
     again.log.settle()
     assert Owner(server).standing.failures == 0
 

@@ -104,7 +104,7 @@ class FlakyLog:
     def __init__(self, events: Sequence[bytes], rng: random.Random, fault: float) -> None:
         self.events, self.rng, self.fault = list(events), rng, fault
         self.history, self.done = [Turn(Point())], Commit({})
-        self.failures, self.named, self.trimmed = 0, None, 0
+        self.failures, self.named, self.tries, self.trimmed = 0, None, 0, 0
         self.gaps: dict[int, tuple[int | None, Position]] = {}
         self.faults = True
         self.on_end = lambda: None
@@ -124,7 +124,7 @@ class FlakyLog:
 
     def open(self) -> Standing:
         self.maybe_fail()
-        return Standing(self.history[-1].point, self.failures, self.named, self.gaps)
+        return Standing(self.history[-1].point, self.failures, self.named, self.tries, self.gaps)
 
     def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
         self.maybe_fail()
@@ -157,8 +157,8 @@ class FlakyLog:
         places = [n for n, turn in enumerate(self.history) if turn.point.chain == since.chain]
         return self.history[places[0] + 1 :] if places else None
 
-    def suspect(self, stream: int, entry: EntryId) -> None:
-        self.named = (stream, entry)
+    def suspect(self, stream: int, entry: EntryId, tries: int) -> None:
+        self.named, self.tries = (stream, entry), tries
 
     def settle(self) -> None:
         self.failures = 0
@@ -396,8 +396,35 @@ def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> 
             Runtime(log, Mortal(), MemorySnapshots(), options=Options(snapshot_entries=10**9), stop=stop).run()
         except KeyboardInterrupt:
             deaths += 1
-        assert deaths < 8
+        assert deaths < 10
     assert [bad.entry for bad in log.done.dead if bad.reason == "poison"] == [EntryId(7001, 0)]
+
+
+def test_who_is_killed_for_other_reasons_loses_no_entry() -> None:
+    """Many deaths, each a little later than the one before: none is the fault of an entry."""
+    events, rng = [b"%d" % n for n in range(600)], random.Random(3)
+    log, deaths = FlakyLog(events, rng, fault=0), 0
+    while log.at < len(events):
+        stop = threading.Event()
+        log.on_end = stop.set
+        log.failures += 1
+        killed_at, reached = rng.randrange(1, 30), 0
+
+        class Killed(Chain):
+            def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
+                nonlocal reached
+                reached += 1
+                if reached == killed_at and deaths < 200:  # noqa: B023
+                    raise KeyboardInterrupt
+                return super().apply(batch, idle)
+
+        try:
+            Runtime(log, Killed(), MemorySnapshots(), options=Options(snapshot_entries=10**9), stop=stop).run()
+        except KeyboardInterrupt:
+            deaths += 1
+    assert deaths > 50
+    assert [bad for bad in log.done.dead if bad.reason == "poison"] == []
+    assert log.done.alerts == expected(events).delivered()
 
 
 def test_a_turn_that_takes_too_long_is_watched() -> None:

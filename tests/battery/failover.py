@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 
 from tests.battery.proxy import Proxy
-from tests.battery.world import World, read_all
+from tests.battery.world import World, surviving
 from tests.servers import BINARIES, Server
 from tests.test_kill import STREAMS, Entry, entries
 
@@ -48,7 +48,7 @@ def failovers(seconds: float, seed: int, kind: str = "valkey") -> Counter[str]:
                     detectors["test"] = world.start(url=front.url)
                     found["kill -9 of the detector"] += 1
             world.feed.stop()
-            survived = _surviving(world.server.client())
+            survived = surviving(world.server.client())
             for group, detector in detectors.items():
                 world.wait_for_end(detector, group)
                 detector.stop()
@@ -92,8 +92,3 @@ def _fail_over(
     found["failovers without loss"] += not (lost and commits)
     found["entries lost by the server"] += lost
     found["commits lost by the server"] += commits
-
-
-def _surviving(client: redis.Redis) -> list[Entry]:
-    found = [(s, e.decode(), fields[b"event"]) for s in STREAMS for e, fields in read_all(client, s)]
-    return sorted(found, key=lambda entry: tuple(map(int, entry[1].split("-"))))

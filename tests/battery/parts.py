@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.battery import damage, failover, full, kills, load, net, owners, poison, startup, trims
+from tests.battery import changes, damage, failover, full, kills, load, net, owners, poison, startup, trims
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ PARTS = [
     Part("The detector is killed, on Redis 7.0", lambda s, seed: _on_redis(kills.detector_kills, s, seed), 0.06),
     Part("The server is killed", kills.server_kills, 0.07),
     Part("The server is killed, on Redis 7.0", lambda s, seed: _on_redis(kills.server_kills, s, seed), 0.04),
+    Part("Rules change", changes.rule_changes, 0.04),
     Part("Broken connections", net.proxy_faults, 0.26),
     Part("The network is gone", net.network_cuts, 0.05),
     Part("Failover with loss", failover.failovers, 0.08),

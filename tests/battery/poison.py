@@ -39,7 +39,7 @@ def risk(amount):
         {act}
     return amount
 """
-TRIES_MAX = 8
+TRIES_MAX = 11
 
 
 def poison(way: str, seed: int, count: int = 1) -> Counter[str]:
@@ -81,7 +81,9 @@ def _event(alert: bytes) -> bytes:
 
 def _poisoned(given: list[Entry], count: int) -> tuple[list[Entry], list[Entry]]:
     """Some entries in the middle become deadly."""
-    places = [n for n, (stream, _, text) in enumerate(given) if stream == STREAMS[0] and text.endswith(b"}")]
+    places = [
+        n for n, (_, _, text) in enumerate(given) if text.startswith(b'{"type":"payment","ts":') and b"[" not in text
+    ]
     deadly = []
     for number in range(count):
         place = places[(number + 1) * len(places) // (count + 2)]
