@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from cep.ports import Entries, EntryId, Log, Standing
 
 FAILURES_MAX = 3  # that are taken for accidents
-TRIES = (
-    3  # deaths with the same entry before it is put aside: who is killed for other reasons is not killed there thrice
-)
+TRIES = 3  # deaths with the same entry before it is put aside
 LIMITS = (64, 8, 1)  # entries of a turn after one more failure, two, and three or more
 PROBATION = (20_000, 200, 50)  # entries that then have to go well before turns are as long as ever
 
