@@ -1,7 +1,9 @@
 """An entry that kills the process must not kill it for ever.
 
 A process that has died often without a commit between reads fewer entries at a time, at last one, which it names
-before it is applied. If it dies there too, the next process puts that entry aside.
+before it is applied. If it dies there again and again, the next process puts that entry aside. (Who is killed for other
+reasons is not killed three times at the same entry.) Each of them has to come past the place where its predecessor died
+before it takes all for well: a turn without limit is of some thousand entries.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from collections.abc import Sequence
 from cep.ports import Entries, EntryId, Log, Standing
 
 FAILURES_MAX = 3  # that are taken for accidents
+TRIES = 3  # deaths with the same entry before it is put aside
 LIMITS = (64, 8, 1)  # entries of a turn after one more failure, two, and three or more
-PROBATION = 1000  # entries that have to go well before turns are as long as ever
+PROBATION = (20_000, 200, 50)  # entries that then have to go well before turns are as long as ever
 
 
 class Caution:
@@ -21,13 +24,15 @@ class Caution:
     def __init__(self) -> None:
         self.limit: int | None = None
         self._suspect: tuple[int, EntryId] | None = None
-        self._passed, self._is_settled = 0, False
+        self._tries = 0  # that the suspect has had
+        self._passed, self._probation, self._is_settled = 0, 0, False
 
     def begin(self, standing: Standing) -> None:
         """A process has begun."""
         excess = standing.failures - FAILURES_MAX
-        self.limit = LIMITS[min(excess, len(LIMITS)) - 1] if excess > 0 else None
-        self._suspect = standing.suspect if self.limit == 1 else None
+        level = min(excess, len(LIMITS)) - 1
+        self.limit, self._probation = (LIMITS[level], PROBATION[level]) if excess > 0 else (None, 0)
+        self._suspect, self._tries = (standing.suspect, standing.tries) if self.limit == 1 else (None, 0)
         self._passed, self._is_settled = 0, False
 
     def first(self, batch: Sequence[Entries]) -> Sequence[Entries]:
@@ -36,17 +41,19 @@ class Caution:
 
     def is_suspect(self, batch: Sequence[Entries]) -> bool:
         """Whether a batch is the entry that the process before died of."""
-        return self._suspect is not None and self._suspect == (batch[0].stream, batch[0].id(0))
+        return self._tries >= TRIES and self._suspect == (batch[0].stream, batch[0].id(0))
 
     def before(self, batch: Sequence[Entries], log: Log) -> None:
         """A batch is about to be applied."""
         if self.limit == 1:
-            log.suspect(batch[0].stream, batch[0].id(0))
+            entry = (batch[0].stream, batch[0].id(0))
+            self._suspect, self._tries = entry, self._tries + 1 if entry == self._suspect else 1
+            log.suspect(*entry, self._tries)
 
     def after(self, batch: Sequence[Entries]) -> bool:
         """A batch has gone well. Whether that, for the first time, makes good what has failed before."""
         self._passed += sum(map(len, batch))
-        if self._is_settled or (self.limit is not None and self._passed < PROBATION):
+        if self._is_settled or self._passed < self._probation:
             return False
         self.limit = self._suspect = None
         self._is_settled = True

@@ -203,12 +203,14 @@ class Standing:
     """How a log was found when it was taken over.
 
     failures: how often it has been taken over since the last commit, this time apart. suspect: the entry that was about
-    to be applied alone, and its stream. gaps: as in `Commit`, with the position from which the stream goes on.
+    to be applied alone, and its stream. tries: how often in a row it was that. gaps: as in `Commit`, with the position
+    from which the stream goes on.
     """
 
     point: Point
     failures: int = 0
     suspect: tuple[int, EntryId] | None = None
+    tries: int = 0
     gaps: dict[int, tuple[int | None, Position]] = field(default_factory=dict)
 
 
@@ -242,8 +244,8 @@ class Log(Protocol):
     def turns(self, since: Point, upto: Point) -> Sequence[Turn] | None:
         """The commits behind `since`, in order; None where it is no point of this log's history, or too old."""
 
-    def suspect(self, stream: int, entry: EntryId) -> None:
-        """Remember the entry that is about to be applied alone."""
+    def suspect(self, stream: int, entry: EntryId, tries: int) -> None:
+        """Remember the entry that is about to be applied alone, for the how-manieth time in a row."""
 
     def hold(self) -> None:
         """Make sure that the log is still ours."""

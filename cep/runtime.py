@@ -19,6 +19,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -153,7 +154,7 @@ class Runtime:
     """One detector over one log, for one thread; `counters` may be read by others.
 
     `stop` ends `run` after the turn under way. `report` is told what an operator should know. `changed` is asked
-    between turns whether the rules have changed.
+    between turns whether the rules have changed. Entries are applied inside `watched`, which may end the process.
     """
 
     def __init__(
@@ -167,10 +168,11 @@ class Runtime:
         report: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
         changed: Callable[[], Change | None] = lambda: None,
+        watched: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._log, self._detector, self._snapshots, self._options = log, detector, snapshots, options or Options()
         self._stop, self._report, self._clock = stop or threading.Event(), report, clock
-        self._changed = changed
+        self._changed, self._watched = changed, watched
         self._point: Point | None = None  # where the state stands; None: it is of no use
         self._pending: _Pending | None = None
         self._silence = Silence(len(self._options.streams), self._options.idle_s)
@@ -236,9 +238,8 @@ class Runtime:
         self._silence.begin()
         if self.counters.sessions == 1:
             self._caution.begin(standing)
+        self._stop_if_lost(standing)
         pending, self._pending = self._pending, None
-        if standing.gaps:
-            self._report_lost(standing)
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
                 self.counters.count(pending.outcome)
@@ -277,24 +278,24 @@ class Runtime:
             self.counters.replayed += recovery.replayed
         self._point, self._snapshot_time, self._since_snapshot = target, self._clock(), recovery.replayed
 
-    def _report_lost(self, standing: Standing) -> None:
-        """Entries are gone that were never applied: stop with their number, unless that was agreed to."""
-        self._log.hold()  # they were counted after the log was taken over, and it may have been lost meanwhile
+    def _stop_if_lost(self, standing: Standing) -> None:
+        """Entries are gone that were never applied. Their number is told first, whether or not the state can be had."""
+        if standing.gaps:
+            self._log.hold()  # they were counted after the log was taken over, and it may have been lost meanwhile
         for stream, (lost, at) in standing.gaps.items():
-            name = self._options.streams[stream]
-            what = f"stream {name} has lost {'an unknown number of' if lost is None else lost} entries"
-            behind = f"{what} behind {at.entry} that were not applied"
+            what = f"stream {self._options.streams[stream]} has lost {'an unknown number of' if lost is None else lost}"
+            behind = f"{what} entries behind {at.entry} that were not applied"
             if not self._options.goes_on:
                 raise HistoryError(behind)
             self._report(behind)
 
     def _lose(self, standing: Standing) -> None:
         """Write down what is lost, and go on behind it."""
-        numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
-        self.counters.lost += sum(lost or 0 for lost in numbers.values())
         assert self._point is not None, "a session begins with recovery"
+        numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
         commit = Commit({stream: at for stream, (_, at) in standing.gaps.items()}, gaps=numbers)
         self._commit(_Pending(self._point, commit, following(self._point, commit), Outcome()))
+        self.counters.lost += sum(lost or 0 for lost in numbers.values())
         self._snapshot()
 
     # --------------------------------------------------------------------------------------- turns
@@ -321,7 +322,8 @@ class Runtime:
             self.counters.put_aside += 1
         else:
             self._caution.before(batch, self._log)
-            outcome = self._detector.apply(batch, idle)
+            with self._watched():
+                outcome = self._detector.apply(batch, idle)
         self._seal(outcome, Commit(offsets, idle=idle, is_aside=is_aside))
         if self._caution.after(batch):
             self._log.settle()

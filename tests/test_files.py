@@ -171,3 +171,29 @@ def test_a_snapshot_stays_until_another_has_settled(tmp_path: Path) -> None:
     os.utime(max(tmp_path.iterdir()), (0, 0))
     store.save(point(9), b"")
     assert point(1) not in store.points()
+
+
+def test_a_header_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    store.save(point(1), b"old")
+    store.save(point(2), b"new")
+    newest = max(tmp_path.iterdir())
+    newest.write_bytes(newest.read_bytes().replace(b"mine", b"m\xe5ne"))
+    assert list(store.points()) == [point(1)]
+
+
+def test_half_a_snapshot_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "000000000001-ab.77.tmp").write_bytes(b"of a process that was killed")
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    assert list(tmp_path.iterdir()) == []
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.save(point(1), b"state")
+    assert list(tmp_path.iterdir()) == []
+    store.save(point(2), b"state")
+    assert list(store.points()) == [point(2)]

@@ -268,6 +268,13 @@ def test_a_history_that_parted_is_not_continued(server: Server) -> None:
         owner.log.commit(mine, Commit({}), following(mine, Commit({})))
 
 
+def begin_anew(client: redis.Redis, entries: int) -> None:
+    """As somebody does who deletes a stream and fills it again."""
+    client.delete("a")
+    for n in range(entries):
+        client.xadd("a", {"e": str(n)}, id=f"{50 + n}-0")
+
+
 GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | None, Position]]]] = {
     "nothing": (lambda client: None, {}),
     "what was applied": (lambda client: client.xtrim("a", minid="5-0", approximate=False), {}),
@@ -281,6 +288,7 @@ GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | Non
         {0: (None, at(5))},
     ),
     "begun anew": (lambda client: (client.delete("a"), client.xadd("a", {"e": "1"}, id="50-0")), {0: (None, at(5))}),
+    "begun anew, longer by now": (lambda client: begin_anew(client, 9), {0: (None, at(5))}),
 }
 
 
@@ -365,10 +373,10 @@ def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> 
 def test_what_fails_again_and_again_is_remembered(server: Server) -> None:
     fill(server, "a", 1, 1)
     owner = Owner(server)
-    owner.log.suspect(0, EntryId(1, 0))
+    owner.log.suspect(0, EntryId(1, 0), 2)
     owner.log.open()  # a session that is lost is no failure
     again = Owner(server)
-    assert (again.standing.failures, again.standing.suspect) == (1, (0, EntryId(1, 0)))
+    assert (again.standing.failures, again.standing.suspect, again.standing.tries) == (1, (0, EntryId(1, 0)), 2)
     again.log.settle()
     assert Owner(server).standing.failures == 0
 
@@ -441,6 +449,13 @@ class OldServer:
 )
 def test_old_servers_and_replicas_are_refused(info: dict[str, str], remedy: str) -> None:
     with pytest.raises(ConfigurationError, match=remedy):
+        check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
+
+
+def test_a_server_that_is_loading_is_waited_for() -> None:
+    """While it loads it says that it has no append-only file."""
+    info = {"maxmemory_policy": "noeviction", "loading": "1", "aof_enabled": "0"}
+    with pytest.raises(LogError, match="still loading"):
         check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class FlakyLog:
     def __init__(self, events: Sequence[bytes], rng: random.Random, fault: float) -> None:
         self.events, self.rng, self.fault = list(events), rng, fault
         self.history, self.done = [Turn(Point())], Commit({})
-        self.failures, self.named, self.trimmed = 0, None, 0
+        self.failures, self.named, self.tries, self.trimmed = 0, None, 0, 0
         self.gaps: dict[int, tuple[int | None, Position]] = {}
         self.faults = True
         self.on_end = lambda: None
@@ -123,7 +124,7 @@ class FlakyLog:
 
     def open(self) -> Standing:
         self.maybe_fail()
-        return Standing(self.history[-1].point, self.failures, self.named, self.gaps)
+        return Standing(self.history[-1].point, self.failures, self.named, self.tries, self.gaps)
 
     def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
         self.maybe_fail()
@@ -156,8 +157,8 @@ class FlakyLog:
         places = [n for n, turn in enumerate(self.history) if turn.point.chain == since.chain]
         return self.history[places[0] + 1 :] if places else None
 
-    def suspect(self, stream: int, entry: EntryId) -> None:
-        self.named = (stream, entry)
+    def suspect(self, stream: int, entry: EntryId, tries: int) -> None:
+        self.named, self.tries = (stream, entry), tries
 
     def hold(self) -> None:
         self.maybe_fail()
@@ -407,6 +408,90 @@ def test_an_entry_that_kills_is_put_aside(place: int) -> None:
     want = expected(events[:place] + events[place + 1 :])
     assert log.done.alerts == want.delivered()
     assert log.failures == 0
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_is_lost_is_told_before_the_state_is_rebuilt(goes_on: bool) -> None:
+    """What trims a stream takes what was applied as well, so the rebuilding may fail."""
+    said: list[str] = []
+    log, stop = FlakyLog([b"%d" % n for n in range(50)], random.Random(1), fault=0), threading.Event()
+    log.applied(10)
+    log.trimmed = 17
+    log.gaps = {0: (7, log.history[-1].point.offsets[0]._replace(entry=EntryId(17, 0), ordinal=17))}
+    log.on_end = stop.set
+    runtime = Runtime(log, Chain(), options=Options(goes_on=goes_on), stop=stop, report=said.append)
+    if goes_on:
+        runtime.run()
+        assert [message.partition(" lost ")[2].partition(" ")[0] for message in said] == ["7", "what"]
+        assert runtime.counters.lost == 7
+    else:
+        with pytest.raises(HistoryError, match="lost 7 entries"):
+            runtime.run()
+
+
+def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> None:
+    """Short turns that go well before they come to where their predecessor died prove nothing."""
+    events = [b"%d" % n for n in range(9000)]
+
+    class Mortal(Chain):
+        deadly = frozenset({events[7000]})
+
+    class Long(FlakyLog):
+        def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
+            return super().read(after, upto, limit or 8000)
+
+    log, deaths = Long(events, random.Random(1), fault=0), 0
+    while log.at < len(events):
+        stop = threading.Event()
+        log.on_end = stop.set
+        log.failures += 1
+        try:
+            Runtime(log, Mortal(), MemorySnapshots(), options=Options(snapshot_entries=10**9), stop=stop).run()
+        except KeyboardInterrupt:
+            deaths += 1
+        assert deaths < 10
+    assert [bad.entry for bad in log.done.dead if bad.reason == "poison"] == [EntryId(7001, 0)]
+
+
+def test_who_is_killed_for_other_reasons_loses_no_entry() -> None:
+    """Many deaths, each a little later than the one before: none is the fault of an entry."""
+    events, rng = [b"%d" % n for n in range(600)], random.Random(3)
+    log, deaths = FlakyLog(events, rng, fault=0), 0
+    while log.at < len(events):
+        stop = threading.Event()
+        log.on_end = stop.set
+        log.failures += 1
+        killed_at, reached = rng.randrange(1, 30), 0
+
+        class Killed(Chain):
+            def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
+                nonlocal reached
+                reached += 1
+                if reached == killed_at and deaths < 200:  # noqa: B023
+                    raise KeyboardInterrupt
+                return super().apply(batch, idle)
+
+        try:
+            Runtime(log, Killed(), MemorySnapshots(), options=Options(snapshot_entries=10**9), stop=stop).run()
+        except KeyboardInterrupt:
+            deaths += 1
+    assert deaths > 50
+    assert [bad for bad in log.done.dead if bad.reason == "poison"] == []
+    assert log.done.alerts == expected(events).delivered()
+
+
+def test_a_turn_that_takes_too_long_is_watched() -> None:
+    log, stop, inside = FlakyLog([b"1", b"2"], random.Random(1), fault=0), threading.Event(), list[bool]()
+
+    @contextmanager
+    def watched() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.append(False)
+
+    log.on_end = stop.set
+    Runtime(log, Chain(), stop=stop, watched=watched).run()
+    assert inside[:2] == [True, False]
 
 
 def test_time_moves_on_while_all_streams_are_silent() -> None:

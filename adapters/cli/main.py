@@ -203,6 +203,9 @@ def run(
     trim: Annotated[bool, Parameter(env_var="CEP_TRIM", negative=())] = False,
     replicas: Annotated[int, Parameter(env_var="CEP_REPLICAS", validator=validators.Number(gte=0))] = 0,
     on_gap: Annotated[Literal["halt", "continue"], Parameter(env_var="CEP_ON_GAP")] = "halt",
+    watchdog_seconds: Annotated[
+        int, Parameter(env_var="CEP_WATCHDOG_SECONDS", validator=validators.Number(gte=0))
+    ] = 60,
     allow_volatile: Annotated[bool, Parameter(env_var="CEP_ALLOW_VOLATILE", negative=())] = False,
     redis_ca: RedisCa = None,
     allow_plain: AllowPlain = False,
@@ -239,6 +242,8 @@ def run(
         How many replicas of the server have to have a commit before the next one.
     on_gap
         Whether to stop, with the number, when a stream has lost entries that were not applied, or to note it and go on.
+    watchdog_seconds
+        How long a batch may take before the process ends itself, so that the next finds what it was; 0: for ever.
     allow_volatile
         Accept a server that loses data when it stops.
     redis_ca
@@ -267,6 +272,7 @@ def run(
         trim,
         replicas,
         on_gap == "continue",
+        watchdog_seconds,
     )
     return run(path, service, log_format, report_seconds)
 

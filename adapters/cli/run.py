@@ -21,6 +21,7 @@ from cep.adapters.cli.reload import Watcher
 from cep.adapters.cli.rules import without_mistakes
 from cep.adapters.cli.secrets import key_of
 from cep.adapters.cli.warmup import ensure_warm
+from cep.adapters.cli.watchdog import Watchdog
 from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
@@ -54,7 +55,7 @@ class Service:
     """Where events come from and alerts go to.
 
     partitions: None where streams are not divided. worker: whose leases are ours. replicas: that have to have a commit
-    before the next. goes_on: see `Options`.
+    before the next. goes_on: see `Options`. watchdog_s: how long a turn may take.
     """
 
     address: Address
@@ -70,6 +71,7 @@ class Service:
     trims: bool = False
     replicas: int = 0
     goes_on: bool = False
+    watchdog_s: int = 60
 
     def keys(self, partition: int | None = None) -> Keys:
         """What the keys of a partition are called."""
@@ -100,7 +102,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     stop = threading.Event()
     watcher = Watcher(paths, loaded, before, tables, program, journal)
     membership = _join(url, service, worker)
-    made = _Maker(url, service, worker, watcher, journal)
+    made = _Maker(url, service, worker, watcher, journal, Watchdog(service.watchdog_s))
     partitions = Partitions(service.partitions, membership, worker, made.runtime, journal)
     stop_on_signals(stop)
     if hasattr(signal, "SIGHUP"):
@@ -131,6 +133,7 @@ class _Maker:
     worker: str
     watcher: Watcher
     journal: Journal
+    watchdog: Watchdog
 
     def runtime(self, partition: int | None, stop: threading.Event) -> Runtime:
         """One that is ready to run."""
@@ -160,6 +163,7 @@ class _Maker:
             stop=stop,
             report=lambda message: self.journal.write(message, where, "warning"),
             changed=changed,
+            watched=self.watchdog.watched,
         )
 
 

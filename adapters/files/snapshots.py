@@ -66,6 +66,8 @@ class DirectorySnapshots:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise self._unfit(error) from error
+        for left in self._directory.glob("*.tmp"):  # by a process that was killed
+            left.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise ConfigurationError where no snapshot could be kept."""
@@ -87,8 +89,12 @@ class DirectorySnapshots:
         head = len(header).to_bytes(4, "little") + header
         path = self._path(point)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        _write(temporary, [MAGIC, self._digest(head, data), head, data])
-        os.replace(temporary, path)
+        try:
+            _write(temporary, [MAGIC, self._digest(head, data), head, data])
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # half a snapshot would take the room that the next one needs
+            raise
         for old in self._superseded(point):
             self.discard(old)
         self._sync()
@@ -141,7 +147,7 @@ class DirectorySnapshots:
         try:
             with _opened(path) as file:
                 head = _head(file)
-        except (OSError, ValueError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: text that is no UTF-8
             return None
         if named is None or head is None or head.header.identity != self._identity:
             return None

@@ -54,7 +54,8 @@ def find_gap(session: Session, key: str, stream: Stream, at: Position) -> tuple[
     ordinal = stream.added - waiting
     if ordinal == at.ordinal:
         return None
-    return (ordinal - at.ordinal if ordinal > at.ordinal else None), at._replace(ordinal=ordinal)
+    lost = ordinal - at.ordinal if ordinal > at.ordinal else None  # begun anew, and longer than before by now
+    return lost, at._replace(ordinal=ordinal)
 
 
 def _waiting(session: Session, key: str, after: EntryId) -> int:

@@ -84,8 +84,8 @@ class RedisLog:
             self._check_end(session, key, stream.last, point.offsets[number].entry)
             if gap := find_gap(session, key, stream, point.offsets[number]):
                 gaps[number] = gap
-        suspect = self._suspect_of(meta.get("suspect", ""))
-        return Standing(point, int(meta.get("failures", 0)), suspect, gaps)
+        suspect, tries = self._suspect_of(meta.get("suspect", ""))
+        return Standing(point, int(meta.get("failures", 0)), suspect, tries, gaps)
 
     def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> Sequence[Entries]:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
@@ -125,9 +125,9 @@ class RedisLog:
             offsets = turns[-1].point.offsets
         return turns
 
-    def suspect(self, stream: int, entry: EntryId) -> None:
-        """Remember the entry that is about to be applied alone."""
-        self._call("note", "suspect", f"{entry} {self._streams[stream]}")
+    def suspect(self, stream: int, entry: EntryId, tries: int) -> None:
+        """Remember the entry that is about to be applied alone, for the how-manieth time in a row."""
+        self._call("note", "suspect", f"{entry} {tries} {self._streams[stream]}")
 
     def hold(self) -> None:
         """Keep the lease. Raises FencedError where another has taken over."""
@@ -179,9 +179,9 @@ class RedisLog:
             first = found[-1][0] + 1
         return found
 
-    def _suspect_of(self, text: str) -> tuple[int, EntryId] | None:
-        entry, _, key = text.partition(" ")
-        return (self._streams.index(key), entry_id(entry)) if key in self._streams else None
+    def _suspect_of(self, text: str) -> tuple[tuple[int, EntryId] | None, int]:
+        entry, tries, key = [*text.split(" ", 2), "", ""][:3]
+        return ((self._streams.index(key), entry_id(entry)), int(tries)) if key in self._streams else (None, 0)
 
     def _check_end(self, session: Session, key: str, last: EntryId, offset: EntryId) -> None:
         """The stream must not have gone back behind what was applied: new entries would be skipped silently."""

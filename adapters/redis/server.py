@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from cep.adapters.redis.session import ReplyError, Session
 from cep.errors import ConfigurationError
+from cep.ports import LogError
 
 LIBRARY, APPEND = "cep_v3", "cep_append_v1"
 _FILES = {LIBRARY: "library.lua", APPEND: "append.lua"}
@@ -32,7 +33,10 @@ def check_server(session: Session, allow_volatile: bool) -> None:
             f"{name} may evict the streams when memory is full (maxmemory-policy {policy}): "
             "run CONFIG SET maxmemory-policy noeviction, and put it into the server's configuration"
         )
-    if session.info("persistence")["aof_enabled"] != "1" and not allow_volatile:
+    persistence = session.info("persistence")
+    if persistence["loading"] != "0":  # until then it says that it has no append-only file
+        raise LogError(f"{name} is still loading its data")
+    if persistence["aof_enabled"] != "1" and not allow_volatile:
         raise ConfigurationError(
             f"{name} keeps no append-only file, so a restart loses events and alerts: "
             "run CONFIG SET appendonly yes, or allow it with --allow-volatile"
@@ -65,6 +69,6 @@ def load_library(session: Session, library: str = LIBRARY) -> None:
         if error.code != "NOPERM":
             raise
         raise ConfigurationError(
-            f"{session.name}: the account may not load functions: load {file} once with an account that may, "
+            f"{session.name}: the account may not load functions: load {_FILES[library]} once with an account that may, "
             "and allow FUNCTION|LIST to this one"
         ) from error
