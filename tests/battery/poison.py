@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -40,6 +41,7 @@ def risk(amount):
     return amount
 """
 TRIES_MAX = 11
+_TIME = re.compile(rb'{"type":"payment","ts":(\d+)')
 
 
 def poison(way: str, seed: int, count: int = 1) -> Counter[str]:
@@ -81,9 +83,12 @@ def _event(alert: bytes) -> bytes:
 
 def _poisoned(given: list[Entry], count: int) -> tuple[list[Entry], list[Entry]]:
     """Some entries in the middle become deadly."""
-    places = [
-        n for n, (_, _, text) in enumerate(given) if text.startswith(b'{"type":"payment","ts":') and b"[" not in text
-    ]
+    latest, places = 0, list[int]()
+    for place, (_, _, text) in enumerate(given):
+        found = _TIME.match(text)
+        if found and b"[" not in text and int(found[1]) > latest:  # it can be read, and is not late
+            latest = int(found[1])
+            places.append(place)
     deadly = []
     for number in range(count):
         place = places[(number + 1) * len(places) // (count + 2)]
