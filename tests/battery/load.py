@@ -142,17 +142,20 @@ def _work_off(world: World, detector: Detector, blocks: list[Entry]) -> tuple[fl
     return events / (time.monotonic() - began), events / (_cpu_s(detector.pid) - cpu_s)
 
 
-def soak(seconds: float, seed: int, rate: int = 20_000) -> Counter[str]:
+def soak(seconds: float, seed: int) -> Counter[str]:
     """Half of what it can do, with keys that come and go: memory must not grow, nor the time that entries wait."""
     with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 0.1, rate=100) as world:
         schema = (world.rules / "schema.cep").read_text("utf-8").replace("from sessions", "from payments")
         (world.rules / "schema.cep").write_text(
             schema.replace("stream sessions time ts type type late 5s\n", ""), "utf-8"
         )
-        blocks = _blocks(int(rate * seconds * 1.05), seed)
-        world.feed = Feed(world.server.client, blocks, rate // LINES)
+        first = _blocks(100_000, seed)
         detector = world.start("--trim", "--snapshot-seconds", "5")
         detector.wait(lambda: world.server.client().exists(KEYS.meta), "there")
+        _work_off(world, detector, first[: len(first) // 4])
+        rate = int(_work_off(world, detector, first[len(first) // 4 :])[0] / 2)
+        blocks = _blocks(int(rate * seconds * 1.05), seed + 1, len(first) + 1)
+        world.feed = Feed(world.server.client, blocks, rate // LINES)
         world.feed.start()
         probe = _Probe(world, detector)
         probe.start()
