@@ -102,7 +102,7 @@ def test_each_role_can_do_its_work(guarded: Server, partition: int | None) -> No
     commit = Commit({0: Position(last, count, entries.digest)}, [b"one"], [bad], [late], [b"trial"])
     after = following(point, commit)
     log.commit(point, commit, after)
-    log.suspect(0, last)
+    log.suspect(0, last, 1)
     log.settle()
     assert log.turns(Point(), after) is not None
     assert log.read({}, after.offsets)

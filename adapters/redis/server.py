@@ -69,6 +69,6 @@ def load_library(session: Session, library: str = LIBRARY) -> None:
         if error.code != "NOPERM":
             raise
         raise ConfigurationError(
-            f"{session.name}: the account may not load functions: load {_FILES[library]} once with an account that may, "
-            "and allow FUNCTION|LIST to this one"
+            f"{session.name}: the account may not load functions: load {_FILES[library]} once with one that may, "
+            "and allow FUNCTION|LIST to this account"
         ) from error

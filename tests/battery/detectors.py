@@ -60,7 +60,7 @@ def plant(point: str, count: int) -> None:
 
 
 def _is_commit(arguments: tuple[Any, ...]) -> bool:
-    return any("_commit" in str(command[1]) for command in arguments[1])
+    return any("_commit" in str(word) for command in arguments[1] for word in command[1:2])
 
 
 def _serve(
