@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -42,6 +42,15 @@ def _zeros_below(context: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.true_bit)
 
     return types.uint64(types.uint64), generate
+
+
+if config.DISABLE_JIT:  # intrinsics have no body that Python could run
+
+    def _load(data: Bytes, at: int) -> Any:
+        return data[at : at + SIZE].view("<u8")[0]
+
+    def _zeros_below(word: Any) -> Any:
+        return np.uint64((int(word) & -int(word)).bit_length() - 1)
 
 
 @inline
