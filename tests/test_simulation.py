@@ -8,11 +8,13 @@ from tests.servers import Server, server, shared_server
 from tests.simulation import mutants
 from tests.simulation.__main__ import run_block
 from tests.simulation.compare import Real, differences
-from tests.simulation.planting import planted
+from tests.simulation.faults import FAULTS
+from tests.simulation.planting import complaint_of, planted
 from tests.simulation.world import World
 
 __all__ = ["server", "shared_server"]
 BLOCK, BLOCKS = 50, 40
+SOON = 100  # seeds in which a fault has to show
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -41,3 +43,13 @@ def test_every_planted_bug_is_planted_somewhere(mutant: mutants.Mutant) -> None:
     """A check that is rewritten must take its bug along."""
     with planted(mutant):
         pass
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_of_earlier_drafts_are_found(name: str) -> None:
+    """And the seed that shows one keeps the promise without it."""
+    mutant, plan = FAULTS[name]
+    with planted(mutant):
+        seed = next((seed for seed in range(SOON) if complaint_of(seed, plan) is not None), None)
+    assert seed is not None, mutant.name
+    assert complaint_of(seed, plan) is None

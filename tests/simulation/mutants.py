@@ -199,6 +199,7 @@ ALL = (
     Mutant(
         "trimmed up to the newest snapshot",
         (Change("Runtime._snapshot", "self._snapshots.points()[-1:]", "self._snapshots.points()[:1]"),),
+        "a trim is lost with the commits behind which it came",
         needs=FAILOVER,
     ),
     Mutant(

@@ -21,7 +21,7 @@ from cep.adapters.files import snapshots
 from cep.adapters.redis import log, reader, server, session
 from tests.simulation import mutants
 from tests.simulation.mutants import LIBRARY, Change, Mutant
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Plan, plan_of
 from tests.simulation.world import World
 
 SEEDS_MAX = 6000
@@ -73,9 +73,10 @@ def is_sound(seed: int) -> bool:
     return complaint_of(seed) is None
 
 
-def complaint_of(seed: int) -> str | None:
+def complaint_of(seed: int, plan: Plan | None = None) -> str | None:
+    """What broke the promise."""
     try:
-        World(seed).run()
+        World(seed, plan).run()
     except Exception as error:  # noqa: BLE001  # a bug may show in any way
         return f"{type(error).__name__}: {error}"
     return None

@@ -1,0 +1,64 @@
+"""Five faults that drafts of such a protocol had, each a planted bug in a world that brings it out soon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.simulation.mutants import ALL, Mutant
+from tests.simulation.plan import Plan
+
+_BASE = Plan(
+    is_real=False,
+    streams=1,
+    entries=30,
+    workers=("w0", "w1"),
+    hosts=(0, 0),
+    lease_s=1.0,
+    trims=False,
+    goes_on=False,
+    idle_s={},
+    snapshot_entries=3,
+    snapshot_s=1e9,
+    has_deadly=False,
+    changes=False,
+    trouble=("save", "fail over", "kill"),
+    rate=0.08,
+    turns=250,
+    grain_ms=1000,
+)
+_BY_NAME = {mutant.name: mutant for mutant in ALL}
+
+FAULTS: dict[str, tuple[Mutant, Plan]] = {
+    "a batch read in one life of the server is committed in the next": (
+        _BY_NAME["a reader outlives its session"],
+        replace(_BASE, trouble=("save", "fail over", "pause")),
+    ),
+    "a snapshot of a lost history is loaded": (
+        _BY_NAME["a snapshot belongs by its seq, no digest"],
+        replace(_BASE, hosts=(0, 1), turns=350),
+    ),
+    "the log is trimmed up to a snapshot of a lost history": (
+        _BY_NAME["only the newest snapshots are kept"],
+        replace(_BASE, trims=True, entries=80, turns=350, snapshot_entries=1, trouble=("save", "fail over")),
+    ),
+    "a zombie says that entries are lost": (
+        _BY_NAME["a zombie says what is lost"],
+        replace(
+            _BASE,
+            workers=("w", "w", "w"),
+            hosts=(0, 0, 0),
+            trims=True,
+            entries=60,
+            snapshot_entries=2,
+            trouble=("pause", "pause", "kill"),
+            rate=0.15,
+            turns=350,
+        ),
+    ),
+    "a batch is sent again without reading it again": (
+        _BY_NAME["a lost commit is sent again unread"],
+        replace(
+            _BASE, workers=("w0",), hosts=(0,), snapshot_entries=10**6, trouble=("save", "fail over", "unanswered")
+        ),
+    ),
+}
