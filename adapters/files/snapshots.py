@@ -66,11 +66,11 @@ class DirectorySnapshots:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise self._unfit(error) from error
-        for left in self._directory.glob("*.tmp"):  # by a process that was killed
-            left.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise ConfigurationError where no snapshot could be kept."""
+        """Raise ConfigurationError where no snapshot could be kept; and clear away what a killed process has left."""
+        for left in self._directory.glob("*.tmp"):
+            left.unlink(missing_ok=True)
         path = self._directory / f"{os.getpid()}.tmp"
         try:
             _write(path, [MAGIC])
@@ -112,7 +112,7 @@ class DirectorySnapshots:
                 if head is None or not _fits(file, head.header.data_bytes):
                     return None
                 data = file.read()
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):
             return None
         return data if hmac.compare_digest(self._digest(head.raw, data), head.digest) else None
 

@@ -10,6 +10,7 @@ import errno
 import fnmatch
 import io
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,11 +25,18 @@ class File:
     def __init__(self) -> None:
         self.content, self.synced, self.st_mtime = b"", b"", 0.0
 
+    st_mode = stat.S_IFREG | 0o600
+
+    @property
+    def st_size(self) -> int:
+        return len(self.content)
+
 
 class Disk:
     """names: the files as processes see them; synced: as the disk has them."""
 
     O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_RDONLY = os.O_WRONLY, os.O_CREAT, os.O_TRUNC, os.O_NOFOLLOW, os.O_RDONLY
+    O_NONBLOCK = os.O_NONBLOCK
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -56,9 +64,19 @@ class Disk:
         if flags & os.O_CREAT:
             file = self._open[self._descriptors] = self.names.setdefault(str(path), File())
             file.content = b""
+        elif str(path) in self.names or "." not in PurePosixPath(path).name:
+            self._open[self._descriptors] = self.names.get(str(path), str(path))
         else:
-            self._open[self._descriptors] = str(path)
+            raise FileNotFoundError(str(path))
         return self._descriptors
+
+    def fstat(self, descriptor: int) -> File:
+        file = self._open[descriptor]
+        assert isinstance(file, File)
+        return file
+
+    def fdopen(self, descriptor: int, mode: str) -> Reader:
+        return Reader(self, self.fstat(descriptor), descriptor)
 
     def fsync(self, descriptor: int) -> None:
         self.step("syncs")
@@ -135,6 +153,22 @@ class Writer:
         return self._descriptor
 
 
+class Reader(io.BytesIO):
+    """A file that is open for reading."""
+
+    def __init__(self, disk: Disk, file: File, descriptor: int) -> None:
+        super().__init__(file.content)
+        self._disk, self._descriptor = disk, descriptor
+
+    def close(self) -> None:
+        if not self.closed:
+            self._disk.close(self._descriptor)
+        super().close()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
 class Path(PurePosixPath):
     """A path on the disk of the seed that runs."""
 
@@ -147,15 +181,6 @@ class Path(PurePosixPath):
         self.disk.step("lists")
         inside = [self / PurePosixPath(name).name for name in self.disk.names if name.startswith(f"{self}/")]
         return (path for path in inside if fnmatch.fnmatch(path.name, pattern))
-
-    def open(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(self.read_bytes())
-
-    def read_bytes(self) -> bytes:
-        self.disk.step(f"reads {self.name}")
-        if str(self) not in self.disk.names:
-            raise FileNotFoundError(str(self))
-        return self.disk.names[str(self)].content
 
     def stat(self) -> File:
         if str(self) not in self.disk.names:

@@ -74,8 +74,8 @@ RETRY = Change(
 NO_HOLD = Change("RedisLog.hold", 'self._call("renew", *self._lease)', "pass")
 CHECKSUM = Change(
     "DirectorySnapshots.load",
-    "or hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest",
-    "",
+    "return data if hmac.compare_digest(self._digest(head.raw, data), head.digest) else None",
+    "return data",
 )
 
 ALL = (
@@ -239,6 +239,6 @@ ALL = (
     ),
     Mutant(
         "an entry that kills is never put aside",
-        (Change("Caution.is_suspect", "return self._suspect is not None and", "return False and"),),
+        (Change("Caution.is_suspect", "return self._tries >= TRIES and", "return False and"),),
     ),
 )

@@ -24,7 +24,7 @@ from tests.simulation.hub import Hub, Process
 BEGIN_MS = 1_700_000_000_000
 BUFFER_BYTES = 512  # so that some replies come in pieces
 LATE_S = 5.0  # a command comes up to so late
-_INFO = b"redis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n"
+_INFO = b"redis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nloading:0\r\n"
 Words = Sequence[bytes | str | int]
 
 
