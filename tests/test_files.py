@@ -185,6 +185,7 @@ def test_a_header_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
 def test_half_a_snapshot_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "000000000001-ab.77.tmp").write_bytes(b"of a process that was killed")
     store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    store.check()
     assert list(tmp_path.iterdir()) == []
 
     def full(descriptor: int) -> None:

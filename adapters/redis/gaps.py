@@ -38,16 +38,17 @@ class Stream:
         return Position(BEFORE_ALL, self.added - self.length, 0)
 
 
-def find_gap(session: Session, key: str, stream: Stream, at: Position) -> tuple[int | None, Position] | None:
+def find_gap(
+    session: Session, key: str, stream: Stream, at: Position, is_in_doubt: bool = False
+) -> tuple[int | None, Position] | None:
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
-    Where the stream was begun anew nobody knows how many.
+    Where the stream was begun anew nobody knows how many. is_in_doubt: all that waits is counted, whatever the stream
+    says of itself: one that was begun anew may look like one that goes on.
     """
-    if stream.added < at.ordinal:
-        return None, at._replace(ordinal=stream.added - _waiting(session, key, at.entry))
-    if stream.first is None or at.entry < stream.first:
+    if stream.added >= at.ordinal and stream.first is not None and at.entry < stream.first:
         waiting = stream.length
-    elif at.entry < stream.deleted:
+    elif is_in_doubt or stream.added < at.ordinal or stream.first is None or at.entry < stream.deleted:
         waiting = _waiting(session, key, at.entry)
     else:
         return None

@@ -61,6 +61,7 @@ class RedisLog:
         self._reader = Reader(connect, self._streams)
         self._lease: tuple[str, int] = (worker or "one", int(lease_s * 1000))
         self._token, self._begins, self._is_marked = "", True, False
+        self._is_in_doubt = False  # whether a commit was refused because a stream is not what it was
         self._renewed = 0.0
 
     def open(self) -> Standing:
@@ -82,8 +83,9 @@ class RedisLog:
                 point.offsets[number] = stream.beginning()
                 continue
             self._check_end(session, key, stream.last, point.offsets[number].entry)
-            if gap := find_gap(session, key, stream, point.offsets[number]):
+            if gap := find_gap(session, key, stream, point.offsets[number], self._is_in_doubt):
                 gaps[number] = gap
+        self._is_in_doubt = False
         suspect, tries = self._suspect_of(meta.get("suspect", ""))
         return Standing(point, int(meta.get("failures", 0)), suspect, tries, gaps)
 
@@ -200,6 +202,8 @@ class RedisLog:
                 f"stream {key!r} has entries that this group did not write (or {self._keys.meta!r} was deleted): "
                 "name another alert stream, or delete it"
             )
+        if error.code == "CEPGAP":
+            self._is_in_doubt = True
         if error.code == "CEPOWNED":
             return OwnedError(f"worker {key}")
         return ConfigurationError(f"{key}: rename one of the two") if error.code == "CEPTYPE" else error
