@@ -46,10 +46,10 @@ def find_gap(
     Where the stream was begun anew nobody knows how many. is_in_doubt: all that waits is counted, whatever the stream
     says of itself: one that was begun anew may look like one that goes on.
     """
-    if stream.added >= at.ordinal and stream.first is not None and at.entry < stream.first:
+    if stream.first is None or at.entry < stream.first:
         waiting = stream.length
-    elif is_in_doubt or stream.added < at.ordinal or stream.first is None or at.entry < stream.deleted:
-        waiting = _waiting(session, key, at.entry)
+    elif is_in_doubt or stream.added < at.ordinal or at.entry < stream.deleted:
+        waiting = _waiting(session, key, at.entry, stream.last)
     else:
         return None
     ordinal = stream.added - waiting
@@ -59,9 +59,9 @@ def find_gap(
     return lost, at._replace(ordinal=ordinal)
 
 
-def _waiting(session: Session, key: str, after: EntryId) -> int:
-    """How many entries stand behind one."""
+def _waiting(session: Session, key: str, after: EntryId, last: EntryId) -> int:
+    """How many entries stand behind one, up to the last that there was when the stream told of itself."""
     count = 0
-    while entries := session.call("XRANGE", key, f"({after}", "+", "COUNT", _COUNT):
+    while entries := session.call("XRANGE", key, f"({after}", str(last), "COUNT", _COUNT):
         count, after = count + len(entries), entry_id(entries[-1][0].decode())
     return count
