@@ -241,7 +241,7 @@ class Runtime:
         self._stop_if_lost(standing)
         pending, self._pending = self._pending, None
         if pending is not None and pending.commit.gaps and pending.after.chain != standing.point.chain:
-            pending, self._point = None, pending.before  # it is counted anew: a failover may have undone it
+            self._point, pending = pending.before, None  # it is counted anew: a failover may have undone it
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
                 self.counters.count(pending.outcome)
