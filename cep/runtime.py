@@ -240,6 +240,8 @@ class Runtime:
             self._caution.begin(standing)
         self._stop_if_lost(standing)
         pending, self._pending = self._pending, None
+        if pending is not None and pending.commit.gaps and pending.after.chain != standing.point.chain:
+            self._point, pending = pending.before, None  # it is counted anew: a failover may have undone it
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
                 self.counters.count(pending.outcome)

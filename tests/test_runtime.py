@@ -385,6 +385,27 @@ def test_lost_entries_stop_the_loop_or_are_counted(goes_on: bool) -> None:
             runtime.run()
 
 
+def test_what_was_lost_and_came_back_is_not_written_down_as_lost() -> None:
+    """As when a failover undoes a trimming while its loss is on the way into the journal."""
+
+    class Undoing(FlakyLog):
+        def commit(self, before: Point, commit: Commit, after: Point) -> None:
+            if commit.gaps:
+                self.gaps = {}
+                raise LogError("cut")
+            super().commit(before, commit, after)
+
+    events = [b"%d" % n for n in range(50)]
+    log, stop, snapshots = Undoing(events, random.Random(1), fault=0), threading.Event(), MemorySnapshots()
+    log.gaps = {0: (7, Position(ordinal=7))}
+    log.on_end = stop.set
+    runtime = Runtime(log, Chain(), snapshots, options=replace(IMPATIENT, goes_on=True), stop=stop)
+    runtime.run()
+    assert (log.at, runtime.counters.replayed) == (50, 0)
+    assert log.done.alerts == expected(events).delivered()
+    assert not any(turn.gaps for turn in log.history)
+
+
 @pytest.mark.parametrize("place", [0, 3, 700, 1999])
 def test_an_entry_that_kills_is_put_aside(place: int) -> None:
     """Each death ends a process; the fourth begins with care."""

@@ -13,7 +13,7 @@ from tests.simulation.planting import complaint_of, planted
 from tests.simulation.world import World
 
 __all__ = ["server", "shared_server"]
-BLOCK, BLOCKS = 50, 40
+BLOCK, BLOCKS = 50, 24
 SOON = 100  # seeds in which a fault has to show
 
 

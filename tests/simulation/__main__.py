@@ -47,7 +47,7 @@ def run_many(first: int, count: int, processes: int) -> int:
             counts, broken = counts + of_block, broken + in_block
             for seed, complaint in in_block:
                 print(f"seed {seed}: {complaint}\n  repeat: python -m tests.simulation --seed {seed}", flush=True)
-            if number % 100 == 0:
+            if number % 20 == 0:
                 seconds = time.monotonic() - began
                 print(f"{counts['seeds']:,} seeds in {seconds:.0f} s, {len(broken)} violations", file=sys.stderr)
     seconds = time.monotonic() - began

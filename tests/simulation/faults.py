@@ -1,4 +1,4 @@
-"""Five faults that drafts of such a protocol had, each a planted bug in a world that brings it out soon."""
+"""Faults that drafts of such a protocol had, each a planted bug in a world that brings it out soon."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _BASE = Plan(
     turns=250,
     grain_ms=1000,
 )
+_ALONE = replace(_BASE, workers=("w",), hosts=(0,), snapshot_entries=10**6, trouble=("save", "fail over", "unanswered"))
 _BY_NAME = {mutant.name: mutant for mutant in ALL}
 
 FAULTS: dict[str, tuple[Mutant, Plan]] = {
@@ -55,10 +56,10 @@ FAULTS: dict[str, tuple[Mutant, Plan]] = {
             turns=350,
         ),
     ),
-    "a batch is sent again without reading it again": (
-        _BY_NAME["a lost commit is sent again unread"],
-        replace(
-            _BASE, workers=("w0",), hosts=(0,), snapshot_entries=10**6, trouble=("save", "fail over", "unanswered")
-        ),
+    "a batch is sent again without reading it again": (_BY_NAME["a lost commit is sent again unread"], _ALONE),
+    "commands are sent again underneath": (_BY_NAME["commands are sent again, as redis-py does"], _ALONE),
+    "a state goes on in another history": (
+        _BY_NAME["the state goes on by seq, not by chain"],
+        replace(_BASE, workers=("w", "w"), trouble=("save", "fail over", "pause"), rate=0.12, turns=350),
     ),
 }

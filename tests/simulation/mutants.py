@@ -62,14 +62,19 @@ NEXT_CHAIN = Change("Runtime._is_next", "if pending.before.chain != point.chain:
 RETRY = Change(
     "Session.call",
     "return self.pipeline([command])[0]",
-    """try:
-        return self.pipeline([command])[0]
-    except ReplyError:
-        raise
-    except LogError:
-        old = self._connection
-        type(self).__init__(self, old._server, old.process, old._faults)
-        return self.pipeline([command])[0]""",
+    """for again in range(20):
+        try:
+            return self.pipeline([command])[0]
+        except ReplyError:
+            raise
+        except LogError:
+            old = self._connection
+            old.process.sleep(0.3, "waits")
+            try:
+                type(self).__init__(self, old._server, old.process, old._faults)
+            except LogError:
+                pass
+    raise LogError("given up")""",
 )
 NO_HOLD = Change("RedisLog.hold", 'self._call("renew", *self._lease)', "pass")
 CHECKSUM = Change(
