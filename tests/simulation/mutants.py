@@ -172,7 +172,9 @@ ALL = (
         "what is lost is not looked for",
         (
             Change(
-                "RedisLog.open", "if gap := find_gap(session, key, stream, point.offsets[number]):", "if gap := None:"
+                "RedisLog.open",
+                "if gap := find_gap(session, key, stream, point.offsets[number], self._is_in_doubt):",
+                "if gap := None:",
             ),
         ),
         needs=("delete entries",),
