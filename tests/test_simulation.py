@@ -14,7 +14,7 @@ from tests.simulation.world import World
 
 __all__ = ["server", "shared_server"]
 BLOCK, BLOCKS = 50, 24
-SOON = 100  # seeds in which a fault has to show
+SOON = 400  # seeds in which a fault has to show
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

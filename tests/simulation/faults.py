@@ -58,8 +58,4 @@ FAULTS: dict[str, tuple[Mutant, Plan]] = {
     ),
     "a batch is sent again without reading it again": (_BY_NAME["a lost commit is sent again unread"], _ALONE),
     "commands are sent again underneath": (_BY_NAME["commands are sent again, as redis-py does"], _ALONE),
-    "a state goes on in another history": (
-        _BY_NAME["the state goes on by seq, not by chain"],
-        replace(_BASE, workers=("w", "w"), trouble=("save", "fail over", "pause"), rate=0.12, turns=350),
-    ),
 }
