@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from cep.adapters.redis.gaps import Stream, find_gap
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.server import check_server
@@ -334,6 +335,17 @@ def test_what_is_deleted_before_a_deletion_that_was_counted_is_counted_too(serve
     again.commit(Commit({0: again.standing.gaps[0][1]}, gaps={0: 2}))
     assert again.apply(1) == 1
     assert Owner(server, ("a",)).point.offsets[0].ordinal == 9
+
+
+def test_entries_that_come_while_what_is_lost_is_counted_do_not_count(server: Server) -> None:
+    client = server.client()
+    fill(server, "a", 1, 10)
+    client.xdel("a", "7-0", "8-0")
+    described = Stream(8, 10, EntryId(1, 0), EntryId(10, 0), EntryId(8, 0))
+    fill(server, "a", 11, 14)
+    assert find_gap(Session(server.url), "a", described, at(5, 0, 5)) == (2, at(5, 0, 7))
+    empty = Stream(0, 5, None, EntryId(5, 0), EntryId(0, 0))
+    assert find_gap(Session(server.url), "a", empty, at(5, 0, 5)) is None
 
 
 def test_own_trimming_is_no_loss_where_others_have_deleted(server: Server) -> None:
