@@ -12,7 +12,7 @@ from bench.workloads import BATCH_EVENTS, Decoded, Events, compile_many, compile
 from cep.engine.batch import Batch
 from cep.engine.state import EngineState
 from cep.engine.step import step
-from cep.layout import Program
+from cep.layout.program import Program
 
 NEVER = 2**62
 

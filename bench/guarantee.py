@@ -31,12 +31,12 @@ from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.reader import Reader
 from cep.adapters.redis.session import Session
+from cep.delivery.recovery import moved
+from cep.delivery.runtime import Options, Runtime
 from cep.detector import RuleDetector
 from cep.lang import load
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import Offsets, Point
-from cep.recovery import moved
-from cep.runtime import Options, Runtime
 
 PASSES = 5
 SNAPSHOT_S = 30.0  # between two, by default

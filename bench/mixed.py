@@ -21,7 +21,7 @@ from cep.compile import compile_rules
 from cep.engine.batch import Batch
 from cep.engine.strings import Strings
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 
 RULES = 500
 STATES = ("ok", "warm", "hot", "open", "shut", "low battery")

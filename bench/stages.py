@@ -24,7 +24,7 @@ import cep.engine.step as step_module
 from bench.measure import EVENTS, PASSES, settle
 from bench.workloads import BATCH_EVENTS, NAMES, Events, compile_workload, generate, lines
 from cep.alerting import Alerting
-from cep.decode import Decoder
+from cep.decoding.entries import Decoder
 from cep.engine.combinations import CombinationState
 from cep.engine.derived import Derived
 from cep.engine.episodes import EpisodeState
@@ -34,7 +34,7 @@ from cep.engine.selection import Selection
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.shared import SharedState
 from cep.engine.state import EngineState
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import Entries
 
 PLANS = (ChainState, SharedState, ProbeState, CombinationState, GraphState, EpisodeState)

@@ -19,7 +19,8 @@ from cep.engine.batch import Batch
 from cep.engine.state import null_words
 from cep.engine.strings import Strings
 from cep.lang import check_texts, load
-from cep.layout import TIME_SLOT, Program
+from cep.layout.columns import TIME_SLOT
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""Entries to alerts: decode, step, render, as the state machine that `cep.runtime` runs.
+"""Entries to alerts: decode, step, render, as the state machine that `cep.delivery.runtime` runs.
 
 What turns matches into alerts and the state into bytes is given to it, so that it depends on nothing that it does not
 run.
@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import accumulate
 
-from cep.decode import EXCERPT_BYTES, Decoded, Decoder
-from cep.documents import as_json
+from cep.decoding.documents import as_json
+from cep.decoding.entries import EXCERPT_BYTES, Decoded, Decoder
+from cep.delivery.runtime import Outcome
 from cep.engine.batch import concatenate, empty
 from cep.engine.order import BEGINNING
 from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, advance, drain, step
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import BadEvent, Entries, EntryId, LateEvent
-from cep.runtime import Outcome
 
 Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 

@@ -21,7 +21,8 @@ from cep.engine.step import drain, step
 from cep.engine.values import duration, money, number, time
 from cep.lang import check_texts
 from cep.lang.checked import Rule, RuleSet, When
-from cep.layout import LimitSpec, Program
+from cep.layout.alerts import LimitSpec
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 from tests.generate import Case, random_case
 from tests.generate_tables import FILES

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from cep.adapters.files.source import read_files
-from cep.arrow import Table
-from cep.decode import Decoded, Decoder
+from cep.decoding.arrow import Table
+from cep.decoding.entries import Decoded, Decoder
 from cep.engine.strings import Strings
 from cep.errors import ConfigurationError
-from cep.layout import NULL
+from cep.layout.columns import NULL
 from cep.ports import Entries, EntryId
 from tests.test_plain import KINDS, PROGRAM
 

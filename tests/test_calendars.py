@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cep.engine.calendars import Calendar
-from cep.layout import CalendarColumn
+from cep.layout.expressions import CalendarColumn
 from tests.oracle_calendar import end_of_stretch
 
 HOUR_US = 3_600_000_000

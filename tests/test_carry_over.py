@@ -13,7 +13,7 @@ from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
 from tests.generate import FILES, describe, random_case

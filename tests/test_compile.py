@@ -11,7 +11,7 @@ from cep.compile.structure import Known
 from cep.engine.state import EngineState
 from cep.lang import check_texts, load
 from cep.lang.check import Memory
-from cep.layout import Program
+from cep.layout.program import Program
 
 SCHEMA = """
 stream s

@@ -22,7 +22,8 @@ from cep.engine.state import EngineState
 from cep.engine.step import StepOutput
 from cep.kernels.matches import STATUS
 from cep.lang import load as load_rules
-from cep.layout import Program, Status
+from cep.layout.alerts import Status
+from cep.layout.program import Program
 from cep.ports import Entries
 
 DATA = Path(__file__).parent / "data"

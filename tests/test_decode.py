@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.decode import BAD_LINES_MAX, Decoded, Decoder
+from cep.decoding.entries import BAD_LINES_MAX, Decoded, Decoder
 from cep.engine.strings import Strings
-from cep.layout import MONEY_LIMIT, MONEY_UNITS, NULL, TIME_SLOT, ColumnSpec, EventSpec, StreamSpec
+from cep.layout.columns import MONEY_LIMIT, MONEY_UNITS, NULL, TIME_SLOT, ColumnSpec, EventSpec, StreamSpec
 from cep.ports import Entries, EntryId
 
 KINDS = ("text", "number", "integer", "money", "flag", "time")

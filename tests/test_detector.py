@@ -7,7 +7,7 @@ from cep.detector import RuleDetector
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import Entries, EntryId, LateEvent
 
 RULES = """

@@ -15,7 +15,9 @@ from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, drain, step
 from cep.kernels.matches import KEY, REFS, STATUS, TIME
-from cep.layout import NULL, EpisodePlan, Program
+from cep.layout.columns import NULL
+from cep.layout.patterns import EpisodePlan
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle
 from tests.generate import Case, describe, random_case

@@ -10,13 +10,13 @@ import pytest
 from cep.adapters.cli.detector import build
 from cep.alerting import Alerting
 from cep.compile import compile_rules
+from cep.decoding.vocabulary import Vocabulary
 from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
 from cep.kernels import scan as sk
 from cep.kernels.keys import HASH, SEED, KeySpace
 from cep.lang import check_texts
 from cep.ports import Entries, EntryId
-from cep.vocabulary import Vocabulary
 
 KEYS = 1000
 RULES = """stream s time ts

@@ -15,11 +15,11 @@ from cep.adapters.cli.detector import build
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
+from cep.delivery.runtime import Options, Runtime
 from cep.engine.batch import empty
 from cep.engine.state import EngineState
 from cep.engine.step import advance, drain, step
 from cep.lang import check_texts
-from cep.runtime import Options, Runtime
 from cep.testing.events import VirtualEvent, batch_of
 from tests import oracle
 from tests.generate import Case, describe, random_case

@@ -13,7 +13,7 @@ from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.kernels.matches import TIME
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 
 SECOND = 1_000_000

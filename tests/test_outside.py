@@ -16,7 +16,8 @@ from cep.engine.step import drain, step
 from cep.engine.strings import Strings
 from cep.errors import ConfigurationError
 from cep.lang import load
-from cep.layout import NAN_WORD, NULL, Program
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 
 SCHEMA = "stream s\nevent a from s (k text, n integer, x number, m money, t text, ok flag, at_time time)\n"

@@ -21,17 +21,6 @@ BUILD = "from setuptools import build_meta; build_meta.build_{}('out')"
 
 # Who may import whom: each name stands for a module and what is in it. Imports run downwards only.
 CORE = {"cep.cron", "cep.errors", "cep.layout", "cep.kernels", "cep.engine"}
-DECODING = {
-    "cep.documents",
-    "cep.values",
-    "cep.projection",
-    "cep.streams",
-    "cep.vocabulary",
-    "cep.plain",
-    "cep.arrow",
-    "cep.ports",
-}
-DECODING |= {"cep.errors", "cep.layout", "cep.engine", "cep.kernels"}
 LAYERS: dict[str, set[str]] = {
     "cep.errors": set(),
     "cep.cron": set(),
@@ -41,24 +30,13 @@ LAYERS: dict[str, set[str]] = {
     "cep.compile": {"cep.lang", "cep.layout", "cep.errors"},
     "cep.kernels": {"cep.layout"},
     "cep.engine": CORE,
-    "cep.values": DECODING,
-    "cep.projection": DECODING,
-    "cep.documents": DECODING,
-    "cep.streams": DECODING,
-    "cep.vocabulary": DECODING,
-    "cep.plain": DECODING,
-    "cep.arrow": DECODING,
-    "cep.decode": DECODING,
+    "cep.decoding": {*CORE, "cep.ports"},
     "cep.alerting": CORE,
-    "cep.history": {"cep.ports"},
-    "cep.silence": set(),
-    "cep.caution": {"cep.ports"},
-    "cep.recovery": {"cep.ports", "cep.history"},
-    "cep.runtime": {"cep.ports", "cep.errors", "cep.history", "cep.silence", "cep.caution", "cep.recovery"},
+    "cep.delivery": {"cep.ports", "cep.errors"},
     "cep.producer": {"cep.ports"},
-    "cep.detector": {"cep.decode", "cep.documents", "cep.engine", "cep.layout", "cep.ports", "cep.runtime"},
+    "cep.detector": {"cep.decoding", "cep.delivery", "cep.engine", "cep.layout", "cep.ports"},
     "cep.testing": {*CORE, "cep.alerting", "cep.compile", "cep.lang"},
-    "cep.adapters.files": {"cep.ports", "cep.errors", "cep.documents", "cep.arrow"},
+    "cep.adapters.files": {"cep.ports", "cep.errors", "cep.decoding"},
     "cep.adapters.redis": {"cep.ports", "cep.errors", "cep.kernels", "cep.producer"},
     "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep import vocabulary
-from cep.decode import Decoder
+from cep.decoding import vocabulary
+from cep.decoding.entries import Decoder
+from cep.decoding.plain import reads
+from cep.decoding.streams import Stream
 from cep.engine.strings import Strings
 from cep.kernels import scan as sk
-from cep.layout import ColumnSpec, EventSpec, StreamSpec
-from cep.plain import reads
+from cep.layout.columns import ColumnSpec, EventSpec, StreamSpec
 from cep.ports import Entries, EntryId, Lines
-from cep.streams import Stream
 
 KINDS = ("text", "number", "integer", "money", "flag", "time")
 PROGRAM = SimpleNamespace(

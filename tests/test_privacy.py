@@ -10,6 +10,7 @@ from cep.adapters.cli.console import CommandError
 from cep.adapters.cli.detector import build
 from cep.alerting import Alerting
 from cep.compile import compile_rules
+from cep.delivery.runtime import Outcome
 from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
@@ -18,7 +19,6 @@ from cep.lang import check_texts
 from cep.lang.checked import RuleSet
 from cep.lang.privacy import privacy
 from cep.ports import Entries, EntryId
-from cep.runtime import Outcome
 from cep.testing import VirtualEvent, batch_of, run_tests
 
 TEXT = """

@@ -17,8 +17,9 @@ from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.server import check_server
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.sink import RedisStreamSink
+from cep.delivery.history import following
+from cep.delivery.recovery import moved
 from cep.errors import ConfigurationError
-from cep.history import following
 from cep.ports import (
     BadEvent,
     Commit,
@@ -34,7 +35,6 @@ from cep.ports import (
     Standing,
     Turn,
 )
-from cep.recovery import moved
 from tests.servers import Server, own_server, server, shared_server
 
 __all__ = ["own_server", "server", "shared_server"]

@@ -20,8 +20,8 @@ from cep.adapters.cli.journal import Journal
 from cep.adapters.cli.rules import without_mistakes
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.redis.tables import RedisTables
-from cep.layout import Program
-from cep.runtime import Change
+from cep.delivery.runtime import Change
+from cep.layout.program import Program
 from tests.servers import Server, own_server
 
 __all__ = ["own_server"]

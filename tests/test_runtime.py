@@ -22,8 +22,10 @@ from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
+from cep.delivery.history import following
+from cep.delivery.recovery import HistoryError
+from cep.delivery.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, Options, Outcome, Runtime
 from cep.errors import ConfigurationError
-from cep.history import following
 from cep.ports import (
     BadEvent,
     Commit,
@@ -38,8 +40,6 @@ from cep.ports import (
     Standing,
     Turn,
 )
-from cep.recovery import HistoryError
-from cep.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, Options, Outcome, Runtime
 from tests.servers import Server, own_server
 
 __all__ = ["own_server"]

@@ -33,8 +33,8 @@ from cep.adapters.redis.selfcheck import findings
 from cep.adapters.redis.server import APPEND, LIBRARY, load_library
 from cep.adapters.redis.session import Session
 from cep.adapters.redis.workers import Membership
+from cep.delivery.history import following
 from cep.errors import ConfigurationError
-from cep.history import following
 from cep.lang import check_texts
 from cep.ports import BadEvent, Commit, Entries, EntryId, LateEvent, LogError, Point, Position
 from tests.servers import BINARIES, Server, server, shared_server

@@ -21,7 +21,7 @@ from cep.adapters.cli.rules import accepted
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
-from cep.history import following
+from cep.delivery.history import following
 from cep.ports import BadEvent, Commit, Entries, EntryId, Position
 from cep.producer import partition_of
 from tests.servers import Server, own_server, server, shared_server

@@ -15,7 +15,7 @@ from cep.engine.step import step
 from cep.kernels import entering as ek
 from cep.kernels.matches import KEY, REFS, TIME
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 
 SECOND = 1_000_000

@@ -15,7 +15,7 @@ from cep.errors import ConfigurationError
 from cep.kernels.matches import KEY, STATUS, TIME
 from cep.lang import check_texts
 from cep.lang import load as load_rules
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 from tests.servers import Server, own_server, server, shared_server
 

@@ -24,8 +24,8 @@ from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
+from cep.delivery.runtime import Options, Runtime
 from cep.ports import LogError
-from cep.runtime import Options, Runtime
 
 _ALERTS = "alerts"
 _Hit = tuple[object, ...]  # a rule, and the first part of the key that it fired for

@@ -15,7 +15,7 @@ from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
 from cep.lang.check import Memory
 from cep.lang.checked import RuleSet
-from cep.layout import Program
+from cep.layout.program import Program
 
 _SECRET = "CEP_HASH_KEY"
 

@@ -18,9 +18,9 @@ from cep.adapters.cli.console import FAILED, OK, CommandError, counted, say, tal
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.producer import RedisOutlet
 from cep.adapters.redis.session import Session
-from cep.arrow import ArrowError, is_arrow, table_of
-from cep.decode import EXCERPT_BYTES
-from cep.documents import documents_in
+from cep.decoding.arrow import ArrowError, is_arrow, table_of
+from cep.decoding.documents import documents_in
+from cep.decoding.entries import EXCERPT_BYTES
 from cep.ports import LogError
 from cep.producer import Batch
 

@@ -19,14 +19,14 @@ from cep.adapters.cli.console import CommandError
 from cep.adapters.cli.detector import Before, build, detector_of
 from cep.adapters.cli.journal import Journal
 from cep.adapters.redis.tables import RedisTables
+from cep.delivery.runtime import Change
 from cep.detector import RuleDetector
 from cep.errors import ConfigurationError, Diagnostic
 from cep.lang import load
 from cep.lang.check import Loaded
 from cep.lang.files import rule_files
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import LogError
-from cep.runtime import Change
 
 EVERY_S = 0.1
 TABLES_EVERY_S = 5.0  # tables in Redis are read as a whole to be looked at

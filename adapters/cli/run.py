@@ -29,10 +29,10 @@ from cep.adapters.redis.selfcheck import findings
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.tables import RedisTables
 from cep.adapters.redis.workers import Membership
-from cep.layout import Program
+from cep.delivery.recovery import HistoryError
+from cep.delivery.runtime import Options, Runtime
+from cep.layout.program import Program
 from cep.ports import LogError
-from cep.recovery import HistoryError
-from cep.runtime import Options, Runtime
 
 _SNAPSHOT_KEY = "CEP_SNAPSHOT_KEY"
 _FIGURES = (

@@ -18,8 +18,8 @@ from cep.adapters.cli.address import Address, unreached
 from cep.adapters.cli.console import DEV_STDIN, FAILED, FINDINGS, OK, CommandError, figures, progress, say
 from cep.adapters.files.source import STDIN, read_files, total_bytes
 from cep.adapters.redis.producer import connect
-from cep.arrow import Table
-from cep.documents import UNFIT
+from cep.decoding.arrow import Table
+from cep.decoding.documents import UNFIT
 from cep.ports import ENTRY_BYTES_MAX, Entries, Lines, LogError
 from cep.producer import FIELD, Key, Packing, Producer, ProducerError, partition_of
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cep.arrow import MAGIC, Table
+from cep.decoding.arrow import MAGIC, Table
 from cep.errors import ConfigurationError
 from cep.ports import Entries
 

@@ -15,7 +15,7 @@ from cep.alerting.document import BYTES_MAX, SCHEMA, Alert, Matches, alerts, bod
 from cep.engine.inputs import captured, input_words
 from cep.engine.matched import RuleMatches, StepOutput
 from cep.engine.state import EngineState
-from cep.layout import Program
+from cep.layout.program import Program
 
 Made = TypeVar("Made", Alert, bytes)
 

@@ -21,7 +21,10 @@ from cep.engine.inputs import Captured
 from cep.engine.state import EngineState
 from cep.engine.values import Column, Value, duration, objects, quoted, rows_of, times
 from cep.kernels.matches import START, STATUS, TIME
-from cep.layout import NULL, Clause, EpisodePlan, Program, RuleSpec
+from cep.layout.alerts import Clause, RuleSpec
+from cep.layout.columns import NULL
+from cep.layout.patterns import EpisodePlan
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 Document = dict[str, Any]

@@ -21,7 +21,10 @@ from cep.engine.state import EngineState
 from cep.engine.values import Column, objects, quoted, rows_of, times, values_of
 from cep.kernels.keys import NEVER
 from cep.kernels.matches import START, TIME
-from cep.layout import ALERTS, EpisodePlan, Program, RuleSpec, StepText
+from cep.layout.alerts import RuleSpec, StepText
+from cep.layout.columns import ALERTS
+from cep.layout.patterns import EpisodePlan
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from cep.engine.inputs import key_values, output_values
 from cep.engine.state import EngineState
 from cep.engine.values import Value, rows_of
 from cep.kernels.matches import KEY
-from cep.layout import RuleSpec
+from cep.layout.alerts import RuleSpec
 
 Ints = npt.NDArray[np.int64]
 

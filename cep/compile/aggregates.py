@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_derived, is_float, walk
 from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Const, Expr, GroupCapture, Kind, Op
-from cep.layout import AggregateSpec, Form, Function
+from cep.layout.aggregates import AggregateSpec, Form, Function
 
 _BY_KIND = {
     "sum": (Function.SUM_I, Function.SUM_F),

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from cep.compile.aggregates import aggregate_spec, inward
 from cep.compile.expressions import as_fields, walk
 from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
-from cep.layout import END_OF_TIME, EpisodePlan, Feed, Opcode
+from cep.layout.aggregates import Feed
+from cep.layout.columns import END_OF_TIME
+from cep.layout.expressions import Opcode
+from cep.layout.patterns import EpisodePlan
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load

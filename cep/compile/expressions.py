@@ -24,12 +24,10 @@ from cep.lang.checked import (
     LatestRef,
     Op,
 )
-from cep.layout import (
-    MONEY_UNITS,
+from cep.layout.columns import MONEY_UNITS, TIME_SLOT, ColumnSpec
+from cep.layout.expressions import (
     STACK_DEPTH,
-    TIME_SLOT,
     CalendarColumn,
-    ColumnSpec,
     ComputedColumn,
     Derivation,
     DerivedColumn,

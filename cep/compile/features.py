@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from cep.compile.aggregates import aggregate_spec
 from cep.compile.structure import of_value
 from cep.lang.checked import Aggregate, Expr, Rule
-from cep.layout import READ_SHIFT, RESET_SHIFT, FeaturePlan, Feed, Opcode
+from cep.layout.aggregates import READ_SHIFT, RESET_SHIFT, FeaturePlan, Feed
+from cep.layout.expressions import Opcode
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Coder, Load, Loads

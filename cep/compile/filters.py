@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cep.compile.expressions import COMPARISONS, Coder, all_of, is_float
 from cep.lang.checked import Const, Expr, FieldRef, Kind, Op
-from cep.layout import FilterIndex, IndexedFilter, Opcode
+from cep.layout.expressions import FilterIndex, IndexedFilter, Opcode
 
 _MIRRORED = {"eq": "eq", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 

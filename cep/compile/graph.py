@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cep.lang.checked import Group, Item, When
-from cep.layout import Edge, EdgeKind, Enter, Graph, GroupSpec, Guard, Region, Stage
+from cep.layout.patterns import Edge, EdgeKind, Enter, Graph, GroupSpec, Guard, Region, Stage
 
 
 @dataclass(slots=True)

@@ -27,21 +27,9 @@ from cep.lang.checked import (
     When,
 )
 from cep.lang.privacy import privacy
-from cep.layout import (
-    Clause,
-    EpisodePlan,
-    Estimate,
-    Feeding,
-    Input,
-    InputKind,
-    LimitSpec,
-    Opcode,
-    Output,
-    RuleSpec,
-    Said,
-    SequencePlan,
-    StepText,
-)
+from cep.layout.alerts import Clause, Estimate, Feeding, Input, InputKind, LimitSpec, Output, RuleSpec, Said, StepText
+from cep.layout.expressions import Opcode
+from cep.layout.patterns import EpisodePlan, SequencePlan
 
 if TYPE_CHECKING:
     from cep.compile.episode import ConditionWords

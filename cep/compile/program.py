@@ -14,20 +14,11 @@ from cep.compile.sequence import compile_sequence, looks_back
 from cep.compile.shared import run_plans
 from cep.compile.structure import Known, Spoken, of_column, of_rule, of_value
 from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Rule, RuleSet, Source, Stream, Table, When
-from cep.layout import (
-    ColumnSpec,
-    EventSpec,
-    FeaturePlan,
-    FilterIndex,
-    Outside,
-    Predicate,
-    Program,
-    RuleSpec,
-    RunPlan,
-    Stratum,
-    StreamSpec,
-    TableData,
-)
+from cep.layout.aggregates import FeaturePlan
+from cep.layout.alerts import RuleSpec
+from cep.layout.columns import ColumnSpec, EventSpec, StreamSpec
+from cep.layout.expressions import FilterIndex, Outside, Predicate, TableData
+from cep.layout.program import Program, RunPlan, Stratum
 
 
 @dataclass(slots=True)

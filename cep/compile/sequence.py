@@ -23,7 +23,9 @@ from cep.lang.checked import (
     When,
 )
 from cep.lang.checked import groups as groups_of
-from cep.layout import UNTIL_BIT, Capture, CaptureWord, Compare, Feed, Guard, Opcode, SequencePlan, StepSpec
+from cep.layout.aggregates import Feed
+from cep.layout.expressions import Opcode
+from cep.layout.patterns import UNTIL_BIT, Capture, CaptureWord, Compare, Guard, SequencePlan, StepSpec
 
 if TYPE_CHECKING:
     from cep.compile.expressions import Load

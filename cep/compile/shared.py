@@ -15,7 +15,10 @@ from cep.compile.expressions import conjuncts, has_aggregate
 from cep.compile.filters import filter_index
 from cep.compile.structure import of_rule
 from cep.lang.checked import Expr, Rule, RuleSet, Step, When
-from cep.layout import Predicate, RuleSpec, RunPlan, SequencePlan
+from cep.layout.alerts import RuleSpec
+from cep.layout.expressions import Predicate
+from cep.layout.patterns import SequencePlan
+from cep.layout.program import RunPlan
 
 if TYPE_CHECKING:
     from cep.compile.program import Context

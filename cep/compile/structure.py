@@ -14,7 +14,7 @@ from typing import Any
 
 from cep.lang.checked import Rule, RuleSet
 from cep.lang.digest import digest
-from cep.layout import ColumnSpec
+from cep.layout.columns import ColumnSpec
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 

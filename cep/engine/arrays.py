@@ -14,7 +14,7 @@ from cep.kernels.distinct import reindex
 from cep.kernels.elements import Windows
 from cep.kernels.keys import BUCKETS, NEVER, TICKS_PER_SPAN, KeySpace
 from cep.kernels.matches import COLUMNS, Matches
-from cep.layout import AggregateSpec, Form, Function
+from cep.layout.aggregates import AggregateSpec, Form, Function
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

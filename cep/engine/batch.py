@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cep.layout import TIME_SLOT
+from cep.layout.columns import TIME_SLOT
 
 Ints = npt.NDArray[np.int64]
 

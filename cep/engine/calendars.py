@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from cep.layout import TIME_SLOT, CalendarColumn
+from cep.layout.columns import TIME_SLOT
+from cep.layout.expressions import CalendarColumn
 
 Ints = npt.NDArray[np.int64]
 

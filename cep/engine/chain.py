@@ -17,7 +17,9 @@ from cep.engine.inputs import captured, input_words, output_words
 from cep.engine.matched import RuleMatches
 from cep.engine.state import EngineState, null_words
 from cep.kernels.matches import EVENT, FIRED, KEY, KIND, PLACE, STATUS, TIME
-from cep.layout import ALERTS, NAN_WORD, TIME_SLOT, Feeding, Program, RuleSpec, Said, Stratum
+from cep.layout.alerts import Feeding, RuleSpec, Said
+from cep.layout.columns import ALERTS, NAN_WORD, TIME_SLOT
+from cep.layout.program import Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 UNHEARD = -1  # the event of an alert that no rule listens to

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels.runs import Machine
-from cep.layout import TIME_SLOT, Guard, Opcode, SequencePlan, StepSpec
+from cep.layout.columns import TIME_SLOT
+from cep.layout.expressions import Opcode
+from cep.layout.patterns import Guard, SequencePlan, StepSpec
 
 Ints = npt.NDArray[np.int64]
 

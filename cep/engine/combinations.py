@@ -20,7 +20,7 @@ from cep.engine.waits import of_combinations
 from cep.kernels import combinations as ck
 from cep.kernels.keys import KEY, NEVER
 from cep.kernels.runs import Machine
-from cep.layout import SequencePlan
+from cep.layout.patterns import SequencePlan
 
 
 def shares_prefixes(plan: SequencePlan) -> bool:

@@ -16,7 +16,9 @@ from cep.engine.calendar import Calendar
 from cep.engine.outside import Call, function_of
 from cep.engine.strings import Strings
 from cep.engine.texts import TextMemory, text_function
-from cep.layout import NAN_WORD, NULL, Derivation, Program, Value
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.expressions import Derivation, Value
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

@@ -18,7 +18,8 @@ from cep.engine.matched import RuleMatches
 from cep.engine.state import EngineState
 from cep.engine.values import rows_of
 from cep.kernels.matches import KEY, STATUS, TIME
-from cep.layout import Program, RuleSpec, Status
+from cep.layout.alerts import RuleSpec, Status
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 Moment = tuple[int, int, Key]  # the clause that holds, the time, and the value of the limit's keys

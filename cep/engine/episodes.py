@@ -20,7 +20,7 @@ from cep.kernels import episodes as ek
 from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
 from cep.kernels.runs import Machine
-from cep.layout import EpisodePlan
+from cep.layout.patterns import EpisodePlan
 
 
 class EpisodeState(Keyed):

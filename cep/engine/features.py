@@ -11,7 +11,8 @@ from cep.kernels import features as fk
 from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import KEY
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, READ_SHIFT, FeaturePlan
+from cep.layout.aggregates import READ_SHIFT, FeaturePlan
+from cep.layout.columns import NAN_WORD, NULL
 
 ENTERS = (1 << READ_SHIFT) - 1  # the bits of a row that enters a window
 

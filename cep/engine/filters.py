@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from cep.kernels import filters as fk
 from cep.kernels.filters import Filters
-from cep.layout import NULL, FilterIndex, IndexedFilter, Opcode, Program
+from cep.layout.columns import NULL
+from cep.layout.expressions import FilterIndex, IndexedFilter, Opcode
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

@@ -25,7 +25,8 @@ from cep.kernels import paths as pk
 from cep.kernels import runs as rk
 from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
 from cep.kernels.runs import Machine
-from cep.layout import NAN_WORD, NULL, Capture, CaptureWord, Compare, Edge, EdgeKind, Graph, Guard, SequencePlan
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.patterns import Capture, CaptureWord, Compare, Edge, EdgeKind, Graph, Guard, SequencePlan
 
 POLICIES = {"first": rk.FIRST_POLICY, "each": rk.EACH_POLICY, "last": rk.LAST_POLICY, "all": rk.ALL_POLICY}
 

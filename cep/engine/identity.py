@@ -18,7 +18,7 @@ from cep.engine.inputs import Captured, key_values
 from cep.engine.state import EngineState
 from cep.engine.values import in_json, objects
 from cep.kernels.matches import KEY, STATUS, TIME
-from cep.layout import RuleSpec
+from cep.layout.alerts import RuleSpec
 
 Ints = npt.NDArray[np.int64]
 

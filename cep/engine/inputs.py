@@ -22,7 +22,10 @@ from cep.kernels.fifos import EACH_REFERENCES_MAX
 from cep.kernels.keys import NEVER
 from cep.kernels.machine import compute_each
 from cep.kernels.matches import KEY, REFS
-from cep.layout import NAN_WORD, NULL, Input, InputKind, Opcode, Output, RuleSpec, SequencePlan
+from cep.layout.alerts import Input, InputKind, Output, RuleSpec
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.expressions import Opcode
+from cep.layout.patterns import SequencePlan
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cep.layout import LimitSpec
+from cep.layout.alerts import LimitSpec
 
 Key = tuple[str | float | int | bool | None, ...]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cep.engine.plans import PlanState
 from cep.engine.state import EngineState
 from cep.kernels.matches import KEY, KIND, MEMBER, PLACE, REFERENCES, REFS, ROWS, START, TIME
-from cep.layout import Program, RunPlan
+from cep.layout.program import Program, RunPlan
 
 Ints = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cep.engine.batch import Batch, concatenate, empty
 from cep.kernels import order as ok
-from cep.layout import Program
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

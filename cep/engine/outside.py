@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from cep.engine.strings import Strings
 from cep.errors import ConfigurationError
-from cep.layout import MONEY_UNITS, NAN_WORD, NULL, Derivation, Outside
+from cep.layout.columns import MONEY_UNITS, NAN_WORD, NULL
+from cep.layout.expressions import Derivation, Outside
 
 Ints = npt.NDArray[np.int64]
 Function = Callable[..., Any]

@@ -28,7 +28,8 @@ from cep.engine.shards import Shard
 from cep.engine.shared import SharedState
 from cep.engine.state import Counters, EngineState, null_words
 from cep.engine.strings import Strings
-from cep.layout import ALERTS, Program
+from cep.layout.columns import ALERTS
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]

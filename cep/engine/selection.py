@@ -16,7 +16,8 @@ from cep.kernels import entering as ek
 from cep.kernels import filters as fk
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
-from cep.layout import Feed, Program
+from cep.layout.aggregates import Feed
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 Key = tuple[int, ...]

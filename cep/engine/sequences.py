@@ -31,7 +31,7 @@ from cep.kernels import probe as pk
 from cep.kernels import runs as rk
 from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
 from cep.kernels.runs import Machine
-from cep.layout import Capture, Guard, SequencePlan, StepSpec
+from cep.layout.patterns import Capture, Guard, SequencePlan, StepSpec
 
 NO_LIMIT = 2**62
 

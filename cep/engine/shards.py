@@ -25,7 +25,9 @@ from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.shared import SharedState
 from cep.kernels.runs import Machine
-from cep.layout import STACK_DEPTH, EpisodePlan, Program, RunPlan
+from cep.layout.expressions import STACK_DEPTH
+from cep.layout.patterns import EpisodePlan
+from cep.layout.program import Program, RunPlan
 
 Ints = npt.NDArray[np.int64]
 PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState

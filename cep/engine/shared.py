@@ -12,7 +12,7 @@ from cep.engine.waits import of_chain
 from cep.kernels import shared as sk
 from cep.kernels.filters import Filters
 from cep.kernels.runs import Machine
-from cep.layout import SequencePlan
+from cep.layout.patterns import SequencePlan
 
 FIRST_FENCES = 64
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cep.engine.picture import Picture, restore, take
 from cep.engine.state import EngineState
-from cep.layout import Program
+from cep.layout.program import Program
 
 MAGIC = b"CEPSNAP1"
 FORMAT = 5

@@ -18,7 +18,10 @@ from cep.engine.shards import Shard
 from cep.engine.strings import Strings
 from cep.kernels import entering as ek
 from cep.kernels.keys import SEED, TOP
-from cep.layout import NAN_WORD, NULL, STACK_DEPTH, EpisodePlan, Program
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.expressions import STACK_DEPTH
+from cep.layout.patterns import EpisodePlan
+from cep.layout.program import Program
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from cep.layout import NAN_WORD, NULL
+from cep.layout.columns import NAN_WORD, NULL
 
 Number = int | float
 

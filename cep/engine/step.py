@@ -22,7 +22,9 @@ from cep.engine.shards import Shard, for_each
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
-from cep.layout import END_OF_TIME, DerivedColumn, Program, Stratum
+from cep.layout.columns import END_OF_TIME
+from cep.layout.expressions import DerivedColumn
+from cep.layout.program import Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 
 class _Ids(dict[str | None, int]):

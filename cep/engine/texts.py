@@ -13,7 +13,7 @@ import numpy.typing as npt
 import re2
 
 from cep.engine.strings import Strings
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 Outcome = Callable[[str, Strings], int]  # a text → the word that it gives

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.strings import Strings
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 Value = str | float | int | bool | None

@@ -24,11 +24,11 @@ from cep.kernels._linking import KernelCompiler, PartCompiler
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HERE = Path(__file__).parent
-_IMPORTED = re.compile(r"^from cep\.(kernels\.\w+|layout) import", re.MULTILINE)
+_IMPORTED = re.compile(r"^from cep\.((?:kernels|layout)\.\w+) import", re.MULTILINE)
 
 
 def _source(module: str) -> Path:
-    """The file of `layout` or `kernels.NAME`."""
+    """The file of `layout.NAME` or `kernels.NAME`."""
     return _HERE.parent / f"{module.replace('.', '/')}.py"
 
 
@@ -56,7 +56,7 @@ def _writable_folder() -> Path | None:
     named = os.environ.get("CEP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
     cache_home = os.environ.get("XDG_CACHE_HOME")
     home = Path(cache_home) if cache_home else Path(os.path.expanduser("~")) / ".cache"
-    everything = frozenset(["layout", *(f"kernels.{path.stem}" for path in _HERE.glob("[!_]*.py"))])
+    everything = frozenset().union(*(_sources(f"kernels.{path.stem}") for path in _HERE.glob("[!_]*.py")))
     for root in [Path(named)] if named else [home / "cep"]:
         folder = root / f"kernels-{_digest(everything)}"
         try:

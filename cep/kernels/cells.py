@@ -2,7 +2,7 @@
 
 Each kernel reads one cell of some documents and writes a word for each; where a cell is not what the kind asks for, or
 not written in the way that is read here, it marks the document as refused and leaves the judgement to the law for one
-value (`cep.values`). What is written here is what that law would have given.
+value (`cep.decoding.values`). What is written here is what that law would have given.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cep.kernels.scan import (
     Places,
     byte,
 )
-from cep.layout import MONEY_LIMIT, NULL
+from cep.layout.columns import MONEY_LIMIT, NULL
 
 Marks = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -39,7 +39,7 @@ from cep.kernels.elements import (
     release,
 )
 from cep.kernels.ranks import tree_insert, tree_remove
-from cep.layout import DISTINCT_MAX
+from cep.layout.aggregates import DISTINCT_MAX
 
 
 @jit

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline
-from cep.layout import Form, Function
+from cep.layout.aggregates import Form, Function
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

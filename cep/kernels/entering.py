@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, kernel
-from cep.layout import NAN_WORD, NULL
+from cep.layout.columns import NAN_WORD, NULL
 
 Ints = npt.NDArray[np.int64]
 

@@ -11,7 +11,8 @@ from cep.kernels import jit, kernel
 from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
 from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, estimated, lacks, value
-from cep.layout import NULL, READ_SHIFT, RESET_SHIFT
+from cep.layout.aggregates import READ_SHIFT, RESET_SHIFT
+from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cep.kernels import inline, jit, kernel
 from cep.kernels.machine import evaluate
 from cep.kernels.runs import Machine
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 

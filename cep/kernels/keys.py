@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.layout import KEY_PARTS_MAX
+from cep.layout.columns import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import jit, kernel
-from cep.layout import EARTH_RADIUS_KM, NAN_WORD, NULL, FloatFunction, Opcode
+from cep.layout.columns import NAN_WORD, NULL
+from cep.layout.expressions import EARTH_RADIUS_KM, FloatFunction, Opcode
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

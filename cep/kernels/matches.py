@@ -14,7 +14,8 @@ import numpy.typing as npt
 from cep.kernels import inline
 from cep.kernels.keys import KEY as KEY_WORDS
 from cep.kernels.keys import KeySpace
-from cep.layout import KEY_PARTS_MAX, Status
+from cep.layout.alerts import Status
+from cep.layout.columns import KEY_PARTS_MAX
 
 Ints = npt.NDArray[np.int64]
 

@@ -38,7 +38,8 @@ from cep.kernels.runs import (
     STEP_COLUMNS,
     Machine,
 )
-from cep.layout import NULL, EdgeKind, Enter
+from cep.layout.columns import NULL
+from cep.layout.patterns import EdgeKind, Enter
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

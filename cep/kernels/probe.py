@@ -89,7 +89,8 @@ from cep.kernels.runs import (
     reserve,
     set_runs,
 )
-from cep.layout import NULL, Opcode
+from cep.layout.columns import NULL
+from cep.layout.expressions import Opcode
 
 Ints = npt.NDArray[np.int64]
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit
 from cep.kernels.keys import NEVER
-from cep.layout import NULL, Capture
+from cep.layout.columns import NULL
+from cep.layout.patterns import Capture
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

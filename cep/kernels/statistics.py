@@ -48,7 +48,7 @@ from cep.kernels.elements import (
 )
 from cep.kernels.moments import add_to, begin_sums, deviation, distance, moments_add, slope
 from cep.kernels.ranks import tree_at, tree_insert, tree_remove
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 
 @inline

@@ -78,7 +78,8 @@ from cep.kernels.elements import (
 from cep.kernels.keys import NEVER
 from cep.kernels.moments import moments_anew
 from cep.kernels.statistics import add, entered, leaving, statistic
-from cep.layout import HELD_MAX, NULL
+from cep.layout.aggregates import HELD_MAX
+from cep.layout.columns import NULL
 
 
 @jit

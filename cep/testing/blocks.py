@@ -13,7 +13,7 @@ from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.errors import Span
 from cep.lang.checked import Expect, Given, RuleSet, Test
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing.events import VirtualEvent, batch_of
 from cep.testing.expectations import Judge
 from cep.testing.near import Waiting, waiting

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from cep.compile import compile_rules
 from cep.lang.checked import Const, Kind, Rule, RuleSet, Step, Test, When
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing.blocks import Observed, observe
 from cep.testing.ways import Way
 

@@ -11,7 +11,8 @@ from cep.engine.batch import Batch, blank
 from cep.engine.state import null_words
 from cep.engine.strings import Strings
 from cep.engine.values import Value
-from cep.layout import TIME_SLOT, Program
+from cep.layout.columns import TIME_SLOT
+from cep.layout.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from cep.engine.strings import Strings
 from cep.engine.values import Value
 from cep.engine.waits import captured_by_graph
 from cep.kernels.keys import HASH, KEY
-from cep.layout import Program, RuleSpec
+from cep.layout.alerts import RuleSpec
+from cep.layout.program import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.testing.events import VirtualEvent
 
 Cut = Callable[[int], Sequence[int]]  # the number of events → the places at which their batches end

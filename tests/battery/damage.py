@@ -12,7 +12,7 @@ from pathlib import Path
 from cep.adapters.cli.detector import detector_of
 from cep.adapters.files.snapshots import MAGIC, DirectorySnapshots
 from cep.adapters.redis.words import entry_id
-from cep.decode import Decoder
+from cep.decoding.entries import Decoder
 from cep.ports import Entries, EntryId, Point, Position
 from tests.battery.world import Feed, World, program, read_all, uninterrupted
 from tests.test_kill import STREAMS, Entry, entries

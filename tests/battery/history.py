@@ -14,7 +14,7 @@ import redis
 
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.words import Wording, entry_id
-from cep.history import following
+from cep.delivery.history import following
 from cep.ports import BadEvent, Commit, EntryId, LateEvent, Point, Position, Turn
 
 Fields = dict[bytes, bytes]

@@ -22,10 +22,10 @@ import redis
 from cep.adapters.cli.detector import build, detector_of
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.words import entry_id
+from cep.delivery.runtime import Outcome
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import Entries
-from cep.runtime import Outcome
 from tests.battery.detectors import Detector
 from tests.battery.history import check_history
 from tests.servers import BINARIES, Server

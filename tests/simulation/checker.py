@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cep.adapters.redis.keys import Keys
-from cep.history import following
+from cep.delivery.history import following
+from cep.delivery.runtime import Detector, Outcome
 from cep.ports import Commit, Entries, EntryId, Point, Position
-from cep.runtime import Detector, Outcome
 from tests.simulation.data import ZERO, Added, Data, Hash, Id, Stream
 from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.network import encoded

@@ -10,10 +10,10 @@ from hashlib import blake2b
 
 from cep.adapters.cli.detector import detector_of
 from cep.compile.program import compile_rules
+from cep.delivery.runtime import Detector, Outcome
 from cep.lang import check_texts
-from cep.layout import Program
+from cep.layout.program import Program
 from cep.ports import BadEvent, Entries, LateEvent
-from cep.runtime import Detector, Outcome
 
 STREAMS = ("payments", "visits")
 _RULES = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cep.delivery.recovery import HistoryError
 from cep.errors import ConfigurationError
-from cep.recovery import HistoryError
 from tests.simulation.checker import ViolationError, lost_of
 
 if TYPE_CHECKING:

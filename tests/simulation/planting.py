@@ -16,9 +16,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 from unittest import mock
 
-from cep import caution, recovery, runtime
 from cep.adapters.files import snapshots
 from cep.adapters.redis import log, reader, server, session
+from cep.delivery import caution, recovery, runtime
 from tests.simulation import mutants
 from tests.simulation.mutants import LIBRARY, Change, Mutant
 from tests.simulation.plan import Plan, plan_of

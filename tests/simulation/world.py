@@ -10,10 +10,10 @@ from cep.adapters.files.snapshots import SETTLED_S, DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.server import LIBRARY
+from cep.delivery.recovery import HistoryError
+from cep.delivery.runtime import Change, Detector, Options, Runtime
 from cep.errors import ConfigurationError
 from cep.ports import FencedError
-from cep.recovery import HistoryError
-from cep.runtime import Change, Detector, Options, Runtime
 from tests.simulation import halts
 from tests.simulation.checker import ViolationError, check_history, waiting
 from tests.simulation.commands import Store

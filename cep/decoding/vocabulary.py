@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cep.kernels import cells as ck
 from cep.kernels.scan import Bytes, Places
-from cep.layout import NULL
+from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]

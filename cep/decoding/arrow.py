@@ -1,7 +1,7 @@
 """Arrow columns to columns: a table as the events of a stream, without a Python object for an event.
 
-A column is taken as it is where its type says what it holds; any other goes value by value through the one law of
-`cep.values`, so a table is judged as the same events in JSON would be. pyarrow is an extra, imported when one comes.
+A column is taken as it is where its type says what it holds; any other goes value by value through the one law in
+`values`, so a table is judged as the same events in JSON would be. pyarrow is an extra, imported when one comes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from cep.decoding.plain import TYPE_NAME_MAX
+from cep.decoding.projection import Path, loose
+from cep.decoding.streams import Stream
+from cep.decoding.values import TIME_LIMIT_US, Wrong, column, describe, many
+from cep.decoding.vocabulary import Vocabulary
 from cep.engine.strings import Strings
 from cep.kernels import scan as sk
-from cep.layout import MONEY_LIMIT, NULL, TIME_SLOT
-from cep.plain import TYPE_NAME_MAX
-from cep.projection import Path, loose
-from cep.streams import Stream
-from cep.values import TIME_LIMIT_US, Wrong, column, describe, many
-from cep.vocabulary import Vocabulary
+from cep.layout.columns import MONEY_LIMIT, NULL, TIME_SLOT
 
 Ints = npt.NDArray[np.int64]
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.strings import Strings
-from cep.layout import MONEY_LIMIT, MONEY_UNITS, NULL
+from cep.layout.columns import MONEY_LIMIT, MONEY_UNITS, NULL
 
 Ints = npt.NDArray[np.int64]
 Wrong = tuple[int, str]  # the place of a refused value, and why

@@ -6,7 +6,7 @@ entry alone, never from its neighbours, so that what is read does not depend on 
 that the program names are decoded. Nothing in an entry can raise: what cannot be read becomes a `BadEvent` and costs
 itself alone.
 
-What is plain is read by `cep.plain`, tables are by `cep.arrow`, and the rest is here.
+What is plain is read by `cep.decoding.plain`, tables are by `cep.decoding.arrow`, and the rest is here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cep.arrow import ArrowError, ArrowReader, Table, joined_tables, table_of
-from cep.documents import (
+from cep.decoding.arrow import ArrowError, ArrowReader, Table, joined_tables, table_of
+from cep.decoding.documents import (
     CANNOT_BE_DEEP,
     UNFIT,
     Document,
@@ -32,16 +32,16 @@ from cep.documents import (
     readable,
     tables_among,
 )
+from cep.decoding.plain import TYPE_NAME_MAX, PlainReader, reads
+from cep.decoding.projection import loose
+from cep.decoding.streams import Schema, Stream
+from cep.decoding.values import column, describe
+from cep.decoding.vocabulary import Vocabulary
 from cep.engine.batch import Batch, Ints, empty
 from cep.engine.strings import Strings
 from cep.kernels import scan as sk
-from cep.layout import NULL, TIME_SLOT
-from cep.plain import TYPE_NAME_MAX, PlainReader, reads
+from cep.layout.columns import NULL, TIME_SLOT
 from cep.ports import ENTRY_BYTES_MAX, BadEvent, Entries, Lines
-from cep.projection import loose
-from cep.streams import Schema, Stream
-from cep.values import column, describe
-from cep.vocabulary import Vocabulary
 
 BAD_LINES_MAX = 100  # of one entry: the last record stands for the rest, so that dead letters stay bounded
 EXCERPT_BYTES = 1024

@@ -1,7 +1,7 @@
 """The plain entries of a stream to columns, without a Python object for an event.
 
 Kernels read what is written as almost everything is: JSON objects whose values are of their column's kind. Whatever is
-not, down to a single event, is handed back for `cep.decode` to read with care and to judge; both give the same words.
+not, down to a single event, is handed back for `entries` to read with care and to judge; both give the same words.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cep.decoding.projection import Path
+from cep.decoding.streams import Stream
+from cep.decoding.vocabulary import TEXTS_MAX, Vocabulary
 from cep.kernels import cells as ck
 from cep.kernels import scan as sk
-from cep.layout import NULL, TIME_SLOT
-from cep.projection import Path
-from cep.streams import Stream
-from cep.vocabulary import TEXTS_MAX, Vocabulary
+from cep.layout.columns import NULL, TIME_SLOT
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from cep.arrow import MAGIC, Table, is_arrow
+from cep.decoding.arrow import MAGIC, Table, is_arrow
+from cep.decoding.values import describe
 from cep.engine.batch import Ints
 from cep.ports import ENTRY_BYTES_MAX, Entries, Lines
-from cep.values import describe
 
 DEPTH_MAX = 256
 SCANNED_MAX = 2**31 - 1  # bytes that a kernel's places reach

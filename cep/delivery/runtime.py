@@ -23,9 +23,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cep.caution import Caution
+from cep.delivery.caution import Caution
+from cep.delivery.history import following, missing
+from cep.delivery.recovery import HistoryError, Recovery, StoppedError, moved
+from cep.delivery.silence import Silence
 from cep.errors import ConfigurationError
-from cep.history import following, missing
 from cep.ports import (
     BadEvent,
     Commit,
@@ -39,8 +41,6 @@ from cep.ports import (
     SnapshotStore,
     Standing,
 )
-from cep.recovery import HistoryError, Recovery, StoppedError, moved
-from cep.silence import Silence
 
 UNKNOWN_TYPES_MAX = 100  # that are counted by name; the others are counted together
 OTHER_TYPES = "…"

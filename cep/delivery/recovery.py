@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from cep.history import is_behind, missing
+from cep.delivery.history import is_behind, missing
 from cep.ports import Entries, Log, Offsets, Point, Position, SnapshotStore, Turn
 
 

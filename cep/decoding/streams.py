@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from cep.decoding.projection import Projection
+from cep.decoding.values import word
 from cep.engine.strings import Strings
-from cep.layout import TIME_SLOT, ColumnSpec, EventSpec, StreamSpec
-from cep.projection import Projection
-from cep.values import word
+from cep.layout.columns import TIME_SLOT, ColumnSpec, EventSpec, StreamSpec
 
 
 class Schema(Protocol):

@@ -1,0 +1,1 @@
+"""Entries to columns: what an event looks like on the wire is known here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Nothing lost, nothing twice: the loop around a detector, its history, its recovery and its caution."""

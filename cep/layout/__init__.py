@@ -1,0 +1,1 @@
+"""The one place for array layouts: columns, codes, tables, limits."""
