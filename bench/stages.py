@@ -41,7 +41,7 @@ PLANS = (ChainState, SharedState, ProbeState, CombinationState, GraphState, Epis
 STAGES: dict[str, list[tuple[Any, str]]] = {  # stage → where it is called from, and by which name
     "decode": [(Decoder, "decode")],
     "forget": [(step_module, "_compact")],
-    "order": [(step_module, "late_rows"), (step_module, "release")],
+    "order": [(step_module, "take_in")],
     "derived": [(Derived, "words")],
     "filters": [(Selection, "__init__"), (Selection, "_pass")],
     "rows and keys": [(Selection, "rows")],

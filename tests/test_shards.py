@@ -9,10 +9,10 @@ import pytest
 
 from cep.compile import compile_rules
 from cep.engine.matched import RuleMatches
-from cep.engine.shards import Shard, for_each
+from cep.engine.plans import Rows
+from cep.engine.shards import Shard, for_each, own_rows
 from cep.engine.state import EngineState
 from cep.engine.step import step
-from cep.kernels import entering as ek
 from cep.kernels.matches import KEY, REFS, TIME
 from cep.lang import check_texts
 from cep.layout.program import Program
@@ -77,14 +77,14 @@ def test_shards_see_all_that_a_feature_says_of_their_rows(rules: str) -> None:
 @pytest.mark.parametrize("columns", [[0], [1], [0, 1], [0, 1, 2]])
 def test_every_row_is_of_one_shard_which_its_key_decides(columns: list[int]) -> None:
     words = np.random.default_rng(3).integers(0, 40, (3, 1000))
+    every = Rows(np.arange(1000), np.zeros(1000, np.int64), np.ascontiguousarray(words[columns]))
     of_key: dict[tuple[int, ...], int] = {}
     seen = np.zeros(1000, np.int64)
     for shard in range(3):
-        found = np.empty(1000, np.int64)
-        count = ek.rows_of_shard(words, np.array(columns), np.arange(1000), 3, shard, found)
-        assert count > 0
-        seen[found[:count]] += 1
-        for row in found[:count].tolist():
+        found = own_rows([every], 3, shard).rows
+        assert len(found) > 0
+        seen[found] += 1
+        for row in found.tolist():
             assert of_key.setdefault(tuple(words[columns, row].tolist()), shard) == shard
     assert (seen == 1).all()
 

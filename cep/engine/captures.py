@@ -53,15 +53,20 @@ class Captures:
         )
         return found
 
-    def append(self, ordinals: Ints, columns: Sequence[npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> None:
-        """Remember some rows of the columns of a batch; they come after all events remembered so far."""
-        length = self._length + len(ordinals)
+    def extend(self, ordinals: Ints) -> int:
+        """Make room for events that come after all remembered so far, to be filled; where the first of them stands."""
+        first, length = self._length, self._length + len(ordinals)
         if length > len(self._ordinal):
             self._resize(max(2 * length, COMPACT_AT))  # a page that nothing is written to costs nothing
-        self._ordinal[self._length : length] = ordinals
-        for source, target in zip(columns, self._events.columns(), strict=True):
-            source.take(rows, out=target[self._length : length], mode="clip")  # which, unlike raise, copies once
+        self._ordinal[first:length] = ordinals
         self._length = length
+        return first
+
+    def fill(self, first: int, columns: Sequence[npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> None:
+        """Write some rows of the columns of a batch where there is room for them."""
+        for source, target in zip(columns, self._events.columns(), strict=True):
+            out = target[first : first + len(rows)]
+            source.take(rows, out=out, mode="clip")  # which, unlike raise, copies once
 
     def forget(self, live: Iterable[Referring]) -> None:
         """Keep only the events that are referred to."""

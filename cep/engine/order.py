@@ -38,23 +38,29 @@ def new_order(program: Program) -> Order:
     return Order(np.full(streams, BEGINNING, np.int64), BEGINNING, -1, empty(len(program.columns)))
 
 
-def late_rows(program: Program, order: Order, batch: Batch) -> npt.NDArray[np.intp]:
-    """The rows that come too late; moves each stream's max(time) on.
+def take_in(program: Program, order: Order, batch: Batch, ended: frozenset[int]) -> tuple[Batch, npt.NDArray[np.intp]]:
+    """Take in a batch: the events that are released by then, in order, and the rows that come too late.
 
     As a rule a batch stands in order and begins behind all that came before: then none is late, which one look tells.
     """
-    if not len(batch):
-        return np.empty(0, np.intp)
-    first = int(batch.time_us[0]), int(batch.stream[0])
-    follows = first[0] >= int(order.max_us.max()) and first >= (order.released_us, order.released_stream)
-    if follows and ok.stands_in_order(batch.stream, batch.time_us):
+    if _follows(order, batch):
         ok.move_on(batch.stream, batch.time_us, order.max_us)
-        return np.empty(0, np.intp)
+        return release(program, order, batch, ended, in_order=not len(order.held)), np.empty(0, np.intp)
     late = np.empty(len(batch), np.bool_)
     late_us = np.array([stream.late_us for stream in program.streams], np.int64)
-    frontier = order.released_us, order.released_stream
-    count = ok.mark_late(batch.stream, batch.time_us, order.max_us, late_us, *frontier, late)
-    return np.flatnonzero(late) if count else np.empty(0, np.intp)
+    reached = order.released_us, order.released_stream
+    count = ok.mark_late(batch.stream, batch.time_us, order.max_us, late_us, *reached, late)
+    in_time = batch.take(np.flatnonzero(~late)) if count else batch
+    return release(program, order, in_time, ended), np.flatnonzero(late)
+
+
+def _follows(order: Order, batch: Batch) -> bool:
+    """Whether a batch stands in order and begins behind all that came before."""
+    if not len(batch):
+        return False
+    first = int(batch.time_us[0]), int(batch.stream[0])
+    behind = first[0] >= int(order.max_us.max()) and first >= (order.released_us, order.released_stream)
+    return behind and ok.stands_in_order(batch.stream, batch.time_us)
 
 
 def frontier(program: Program, order: Order, ended: frozenset[int]) -> tuple[int, int]:
@@ -68,14 +74,17 @@ def frontier(program: Program, order: Order, ended: frozenset[int]) -> tuple[int
     return max(reached, (order.released_us, order.released_stream))
 
 
-def release(program: Program, order: Order, batch: Batch, ended: frozenset[int]) -> Batch:
-    """Take in events that are not late, and give out in order those that nothing can precede any more."""
+def release(program: Program, order: Order, batch: Batch, ended: frozenset[int], *, in_order: bool = False) -> Batch:
+    """Take in events that are not late, and give out in order those that nothing can precede any more.
+
+    in_order: it is known that what is held, and then the batch, stand in order.
+    """
     reached_us, reached_stream = frontier(program, order, ended)
     order.released_us, order.released_stream = reached_us, reached_stream
     waiting = concatenate(order.held, batch) if len(order.held) else batch
     times, streams = waiting.time_us, waiting.stream
     last = (int(times[-1]), int(streams[-1])) if len(waiting) else (BEGINNING, -1)
-    if last <= (reached_us, reached_stream) and ok.stands_in_order(streams, times):
+    if last <= (reached_us, reached_stream) and (in_order or ok.stands_in_order(streams, times)):
         if len(order.held):
             order.held = empty(len(program.columns))
         return waiting

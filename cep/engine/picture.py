@@ -137,7 +137,8 @@ def restore(program: Program, picture: Picture, empty: EngineState | None = None
     state.captures = Captures(len(program.stored))
     nulls = null_words(program)[list(program.stored)]
     captured = _rows(program, picture, "captured", picture.captured_columns, _stored(program), nulls)
-    state.captures.append(picture.arrays["captured.ordinal"], captured.columns(), np.arange(len(captured)))
+    first = state.captures.extend(picture.arrays["captured.ordinal"])
+    state.captures.fill(first, captured.columns(), np.arange(len(captured)))
     rules = _counterpart_rules(program, picture)
     found = _counterparts(_plans(program), picture.plans)
     for number, shard in enumerate(state.shards):

@@ -30,6 +30,15 @@ class Rows:
     bits: Ints
     key: Ints
 
+    def first(self, count: int) -> Rows:
+        """The first so many of them."""
+        return Rows(self.rows[:count], self.bits[:count], np.ascontiguousarray(self.key[:, :count]))
+
+
+def blank(parts: int, n: int) -> Rows:
+    """Room for n rows whose keys have so many parts."""
+    return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
+
 
 @dataclass(slots=True)
 class Taken:

@@ -1,7 +1,7 @@
 """Which rows of a batch pass which predicate, and with which bits and keys they enter a plan.
 
-A selection speaks of the keys of one shard; the rows of others do not exist for it. Each predicate is worked out once,
-when it is first asked for.
+A selection speaks of one part of the batch: what is asked of a row alone needs no other, so the parts can be worked out
+beside each other. Each predicate is worked out once, when it is first asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cep.engine.batch import Batch
 from cep.engine.filters import Indexes
-from cep.engine.plans import Rows
+from cep.engine.plans import Rows, blank
 from cep.kernels import entering as ek
 from cep.kernels import filters as fk
 from cep.kernels import machine as mk
@@ -27,10 +27,7 @@ NO_WORDS = np.zeros(1, np.int64)
 
 
 class Selection:
-    """The rows of a batch whose keys are of one shard.
-
-    shard: which of so many. without_key: rows that had none.
-    """
+    """The rows of one of so many parts of a batch. without_key: rows that had none."""
 
     def __init__(
         self,
@@ -38,33 +35,28 @@ class Selection:
         machine: Machine,
         batch: Batch,
         indexes: Indexes,
-        shard: int = 0,
-        shards: int = 1,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
         self._program, self._machine, self._indexes = program, machine, indexes
-        self._event = batch.event
-        self._shard, self._shards = shard, shards
-        self._by_event: dict[tuple[int, Key | None], Ints] = {}
-        self._passing: dict[tuple[int, Key | None], Ints] = {}
+        self._first = len(batch) * part // parts
+        self._event = batch.event[self._first : len(batch) * (part + 1) // parts]
+        self._by_event: dict[int, Ints] = {}
+        self._passing: dict[int, Ints] = {}
         self.without_key = 0
 
-    def of_event(self, event: int, key: Key | None = None) -> Ints:
-        """The rows of an event; with a key, those of the shard by what stands in these columns."""
-        if (event, key) not in self._by_event:
+    def of_event(self, event: int) -> Ints:
+        """The rows of an event."""
+        if event not in self._by_event:
             rows = np.empty(len(self._event), np.int64)
-            if key is not None:
-                words, columns = self._machine.words, np.array(key, np.int64)
-                count = ek.rows_of_shard(words, columns, self.of_event(event), self._shards, self._shard, rows)
-            else:
-                of = np.array([event, *self._program.events[event].of], np.int64)
-                count = ek.rows_of(self._event, of, rows)
-            self._by_event[event, key] = rows[:count]
-        return self._by_event[event, key]
+            of = np.array([event, *self._program.events[event].of], np.int64)
+            self._by_event[event] = rows[: ek.rows_of(self._event, self._first, of, rows)]
+        return self._by_event[event]
 
-    def _pass(self, index: int, key: Key | None) -> Ints:
-        if (index, key) not in self._passing:
+    def _pass(self, index: int) -> Ints:
+        if index not in self._passing:
             predicate, m = self._program.predicates[index], self._machine
-            rows = self.of_event(predicate.event, key) if predicate.base < 0 else self._pass(predicate.base, key)
+            rows = self.of_event(predicate.event) if predicate.base < 0 else self._pass(predicate.base)
             if predicate.any_of >= 0:
                 chosen = np.empty(len(rows), np.int64)
                 rows = chosen[: fk.select_any(self._indexes.of(predicate.any_of), m, rows, chosen)]
@@ -72,8 +64,8 @@ class Selection:
                 chosen = np.empty(len(rows), np.int64)
                 count = mk.select(m.code, predicate.code, m.consts, m.words, rows, chosen, NO_WORDS, m.stack, m.real)
                 rows = chosen[:count]
-            self._passing[index, key] = rows
-        return self._passing[index, key]
+            self._passing[index] = rows
+        return self._passing[index]
 
     def rows(self, feeds: tuple[Feed, ...]) -> Rows:
         """The rows that enter a plan, in order, with bits and keys; those without a key are counted and left out."""
@@ -85,20 +77,15 @@ class Selection:
 
     def _role(self, key: Key, feeds: list[Feed]) -> Rows:
         """The rows of feeds with the same key."""
-        among = key if self._shards > 1 else None  # all rows are of an only shard, whatever their keys are
-        rows = self._pass(feeds[0].predicate, among)
+        rows = self._pass(feeds[0].predicate)
         bits = np.full(len(rows), feeds[0].bits | PRESENT, np.int64)
         for feed in feeds[1:]:
-            rows, bits = _with(rows, bits, self._pass(feed.predicate, among), feed.bits | PRESENT)
-        made = _blank(len(key), len(rows))
+            rows, bits = _with(rows, bits, self._pass(feed.predicate), feed.bits | PRESENT)
+        made = blank(len(key), len(rows))
         columns = np.array(key, np.int64)
         count = ek.gather(self._machine.words, columns, rows, bits, made.rows, made.bits, made.key)
         self.without_key += len(rows) - count
-        return Rows(made.rows[:count], made.bits[:count], np.ascontiguousarray(made.key[:, :count]))
-
-
-def _blank(parts: int, n: int) -> Rows:
-    return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
+        return made.first(count)
 
 
 def _with(rows: Ints, bits: Ints, further: Ints, further_bits: int) -> tuple[Ints, Ints]:

@@ -2,7 +2,7 @@
 
 Keys do not see each other, so what a plan makes of a key does not depend on which others are beside it; matches are put
 in order afterwards. So the number of shards changes nothing but the time that a step takes, as kernels let go of the
-interpreter.
+interpreter. What is asked of a row alone is not asked again in each shard: there the threads share the batch by rows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from cep.engine.episodes import EpisodeState
 from cep.engine.features import FeatureState
 from cep.engine.filters import Indexes
 from cep.engine.graph import GraphState
+from cep.engine.plans import Rows, blank
 from cep.engine.sequences import ChainState, ProbeState, new_sequence
 from cep.engine.shared import SharedState
+from cep.kernels import entering as ek
 from cep.kernels.runs import Machine
 from cep.layout.expressions import STACK_DEPTH
 from cep.layout.patterns import EpisodePlan
@@ -31,6 +33,7 @@ from cep.layout.program import Program, RunPlan
 
 Ints = npt.NDArray[np.int64]
 PlanState = ChainState | ProbeState | CombinationState | GraphState | SharedState | EpisodeState
+Part = TypeVar("Part")
 Made = TypeVar("Made")
 
 
@@ -59,13 +62,24 @@ def _new_plan(run: RunPlan, nulls: Ints, indexes: Indexes) -> PlanState:
     return SharedState(run.plan, indexes.of(run.index)) if run.index >= 0 else new_sequence(run.plan, nulls)
 
 
-def for_each(shards: Sequence[Shard], work: Callable[[int, Shard], Made]) -> list[Made]:
-    """Do something with each shard, with the first on this thread and the others beside it; what came, in order."""
-    if len(shards) == 1:
-        return [work(0, shards[0])]
-    others = [_threads().submit(work, number, shards[number]) for number in range(1, len(shards))]
+def own_rows(parts: Sequence[Rows], shards: int, shard: int) -> Rows:
+    """Those rows of all parts of a batch whose keys are of that one of so many shards, in order."""
+    if shards == 1:
+        return parts[0]
+    own = blank(len(parts[0].key), sum(len(part.rows) for part in parts) + 1)
+    count = 0
+    for part in parts:
+        count = ek.take_shard(part.rows, part.bits, part.key, shards, shard, own.rows, own.bits, own.key, count)
+    return own.first(count)
+
+
+def for_each(parts: Sequence[Part], work: Callable[[int, Part], Made]) -> list[Made]:
+    """Do something with each part, with the first on this thread and the others beside it; what came, in order."""
+    if len(parts) == 1:
+        return [work(0, parts[0])]
+    others = [_threads().submit(work, number, parts[number]) for number in range(1, len(parts))]
     try:
-        first = work(0, shards[0])
+        first = work(0, parts[0])
     finally:
         wait(others)
     return [first, *(other.result() for other in others)]

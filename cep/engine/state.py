@@ -14,9 +14,9 @@ from cep.engine.episodes import EpisodeState
 from cep.engine.filters import Indexes
 from cep.engine.limits import Limits
 from cep.engine.order import Order, new_order
-from cep.engine.shards import Shard
+from cep.engine.plans import Rows
+from cep.engine.shards import Shard, own_rows
 from cep.engine.strings import Strings
-from cep.kernels import entering as ek
 from cep.kernels.keys import SEED, TOP
 from cep.layout.columns import NAN_WORD, NULL
 from cep.layout.expressions import STACK_DEPTH
@@ -92,12 +92,11 @@ class EngineState:
 
     def _enrol(self, place: int, members: Ints, first_us: int) -> None:
         """Give each shard its keys of a plan over a roster."""
-        key, every, own = np.zeros(1, np.int64), np.arange(len(members)), np.empty(len(members), np.int64)
+        rows = Rows(np.arange(len(members)), members, members[None, :])
         for number, shard in enumerate(self.shards):
             plan = shard.plans[place]
             assert isinstance(plan, EpisodeState)
-            count = ek.rows_of_shard(members[None, :], key, every, len(self.shards), number, own)
-            plan.enrol(members[own[:count]], first_us)
+            plan.enrol(own_rows([rows], len(self.shards), number).bits, first_us)
 
     def scatter(self, seed: int) -> None:
         """Let keys stand where nobody can foretell who does not know the seed; where there are keys already they stay.

@@ -7,6 +7,7 @@ alone; how they are cut into batches changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,27 +17,29 @@ from cep.engine import chain
 from cep.engine.batch import Batch, empty
 from cep.engine.dispositions import alerting
 from cep.engine.matched import RuleMatches, StepOutput, by_rule, in_order, taken
-from cep.engine.order import late_rows, release
+from cep.engine.order import release, take_in
+from cep.engine.plans import Rows
 from cep.engine.selection import NO_WORDS, Selection
-from cep.engine.shards import Shard, for_each
+from cep.engine.shards import Shard, for_each, own_rows
 from cep.engine.state import EngineState
 from cep.kernels import machine as mk
 from cep.kernels.runs import Machine
+from cep.layout.aggregates import Feed
 from cep.layout.columns import END_OF_TIME
 from cep.layout.expressions import DerivedColumn
 from cep.layout.program import Program, Stratum
 
 Ints = npt.NDArray[np.int64]
 
+TOGETHER = 32  # features or plans, where threads have to wait for each other before and behind them
+
 
 def step(program: Program, state: EngineState, batch: Batch, ended: frozenset[int] = frozenset()) -> StepOutput:
     """Take in a batch and make every match that is decided by then. `ended`: streams that will bring nothing more."""
     _compact(state, batch)
-    rows = late_rows(program, state.order, batch)
-    state.counters.late += len(rows)
-    in_time = batch.take(np.delete(np.arange(len(batch)), rows)) if len(rows) else batch
-    released = release(program, state.order, in_time, ended)
-    return _advance(program, state, released, state.order.released_us, rows)
+    released, late = take_in(program, state.order, batch, ended)
+    state.counters.late += len(late)
+    return _advance(program, state, released, state.order.released_us, late)
 
 
 def drain(program: Program, state: EngineState, until_us: int | None = None) -> StepOutput:
@@ -103,7 +106,7 @@ def _run(
 
 @dataclass(slots=True)
 class _StratumRun:
-    """What a stratum's plans do with a batch, shard by shard."""
+    """What a stratum's features and plans do with a batch: rows are chosen part by part, then taken shard by shard."""
 
     program: Program
     state: EngineState
@@ -124,44 +127,59 @@ class _StratumRun:
 
     def run(self) -> list[list[RuleMatches]]:
         """The matches that each shard makes."""
-        shards, features = self.state.shards, self.stratum.features if len(self.batch) else ()
-        for place in features:
-            shards[0].features[place].begin(self.machine.words)
-        if features and not self._has_one_key():
-            for_each(shards, self.read)
-            return for_each(shards, self.match)
-        return for_each(shards, self.read_and_match if features else self.match)
-
-    def _has_one_key(self) -> bool:
-        """Whether all is by the same key: then no shard reads what another's features say."""
-        feeds = [self.program.plans[place].plan.feeds for place in self.stratum.plans]
-        feeds += [self.program.features[place].feeds for place in self.stratum.features]
-        return len({feed.key for group in feeds for feed in group}) == 1
-
-    def read_and_match(self, number: int, shard: Shard) -> list[RuleMatches]:
-        """Both for one shard."""
-        self.read(number, shard)
-        return self.match(number, shard)
-
-    def read(self, number: int, shard: Shard) -> None:
-        """Let the features of one shard fill their columns, before a filter can read them."""
-        machine, selection = shard.machine(self.machine), self.selections[number]
-        for place in self.stratum.features:
-            shard.features[place].feed(machine, selection.rows(self.program.features[place].feeds))
-
-    def match(self, number: int, shard: Shard) -> list[RuleMatches]:
-        """Let the plans of one shard take their rows, and time pass; their matches."""
-        machine, selection = shard.machine(self.machine), self.selections[number]
-        made: list[RuleMatches] = []
-        for place in self.stratum.plans:
-            run, plan = self.program.plans[place], shard.plans[place]
-            if len(self.batch):
-                plan.feed(machine, selection.rows(run.plan.feeds), self.keep, self.base)
-            plan.sweep(machine, self.until_us)
-            made += taken(place, run, plan)
-        for place in self.stratum.features:
-            shard.features[place].sweep(self.until_us)
+        shards = self.state.shards
+        if len(self.batch):
+            for place in self.stratum.features:
+                shards[0].features[place].begin(self.machine.words)
+            for some in self._stretches(self.stratum.features):
+                self._read(some)
+        made = [matches for some in self._stretches(self.stratum.plans) for matches in self._match(some)]
+        for shard in shards:
+            for place in self.stratum.features:
+                shard.features[place].sweep(self.until_us)
         return made
+
+    def _stretches(self, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """Features or plans to be seen to together: as few as may be, for what enters them is kept until they are."""
+        length = 1 if len(self.state.shards) == 1 else TOGETHER
+        return (places[at : at + length] for at in range(0, len(places), length))
+
+    def _read(self, places: tuple[int, ...]) -> None:
+        """Let some features fill their columns, before a filter can read them."""
+        entering = self._entering([self.program.features[place].feeds for place in places])
+
+        def read(number: int, shard: Shard) -> None:
+            machine = shard.machine(self.machine)
+            for place, parts in zip(places, entering, strict=True):
+                shard.features[place].feed(machine, self._own(parts, number))
+
+        for_each(self.state.shards, read)
+
+    def _match(self, places: tuple[int, ...]) -> list[list[RuleMatches]]:
+        """Let some plans take their rows, and time pass; the matches that each shard makes."""
+        plans = [self.program.plans[place] for place in places]
+        entering = self._entering([run.plan.feeds for run in plans]) if len(self.batch) else [()] * len(places)
+
+        def match(number: int, shard: Shard) -> list[RuleMatches]:
+            machine = shard.machine(self.machine)
+            made: list[RuleMatches] = []
+            for place, run, parts in zip(places, plans, entering, strict=True):
+                plan = shard.plans[place]
+                if parts:
+                    plan.feed(machine, self._own(parts, number), self.keep, self.base)
+                plan.sweep(machine, self.until_us)
+                made += taken(place, run, plan)
+            return made
+
+        return for_each(self.state.shards, match)
+
+    def _entering(self, feeds: Sequence[tuple[Feed, ...]]) -> list[tuple[Rows, ...]]:
+        """What enters by each of some feeds, part by part of the batch."""
+        parts = for_each(self.selections, lambda _, selection: [selection.rows(feed) for feed in feeds])
+        return list(zip(*parts, strict=True))
+
+    def _own(self, parts: Sequence[Rows], number: int) -> Rows:
+        return own_rows(parts, len(self.state.shards), number)
 
 
 def _words(program: Program, state: EngineState, batch: Batch) -> Ints:
@@ -192,8 +210,11 @@ def _capture(program: Program, state: EngineState, batch: Batch, words: Ints, ro
     """Remember the events that runs, episodes or matches refer to."""
     if not len(rows):
         return
-    shown = [words[slot] for slot in program.shown]
-    state.captures.append(base + rows, [*batch.columns(), *shown], rows)
+    columns = [*batch.columns(), *(words[slot] for slot in program.shown)]
+    first = state.captures.extend(base + rows)
+    parts = np.array_split(rows, len(state.shards))
+    starts = first + np.cumsum([0, *(len(part) for part in parts)])
+    for_each(parts, lambda number, part: state.captures.fill(int(starts[number]), columns, part))
 
 
 def _compact(state: EngineState, batch: Batch) -> None:

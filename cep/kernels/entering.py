@@ -27,40 +27,46 @@ def shard_of(h: np.uint64, shards: int) -> int:
     return np.int64(((h & np.uint64(0xFFFFFFFF)) * np.uint64(shards)) >> np.uint64(32))
 
 
+@inline
+def is_of_shard(key: Ints, at: int, shards: int, shard: int) -> bool:
+    """Whether the key in `key[:, at]` is of that one of so many shards."""
+    h = np.uint64(0)
+    for part in range(key.shape[0]):
+        h = mixed(h, key[part, at])
+    return shard_of(h, shards) == shard
+
+
 @kernel
-def rows_of(event: npt.NDArray[np.int16], of: Ints, found: Ints) -> int:
-    """Write the rows of the events `of`; how many."""
+def rows_of(event: npt.NDArray[np.int16], first: int, of: Ints, found: Ints) -> int:
+    """Write the rows of the events `of`; how many. first: the row that `event` begins with."""
     count = 0
     if len(of) == 1:
-        for row in range(len(event)):
-            found[count] = row  # to be written over, unless it is one
-            count += event[row] == of[0]
+        for i in range(len(event)):
+            found[count] = first + i  # to be written over, unless it is one
+            count += event[i] == of[0]
         return count
-    for row in range(len(event)):
-        for i in range(len(of)):
-            if event[row] == of[i]:
-                found[count] = row
+    for i in range(len(event)):
+        for j in range(len(of)):
+            if event[i] == of[j]:
+                found[count] = first + i
                 count += 1
                 break
     return count
 
 
 @kernel
-def rows_of_shard(words: Ints, columns: Ints, rows: Ints, shards: int, shard: int, found: Ints) -> int:
-    """Write those of `rows` whose keys, in `columns`, are of that one of so many shards; how many."""
-    count = 0
-    if len(columns) == 1:  # as nearly always, and then without a loop in the loop
-        column = columns[0]
-        for i in range(len(rows)):
-            found[count] = rows[i]
-            count += shard_of(mixed(np.uint64(0), words[column, rows[i]]), shards) == shard
-        return count
+def take_shard(
+    rows: Ints, bits: Ints, key: Ints, shards: int, shard: int, own: Ints, own_bits: Ints, own_key: Ints, count: int
+) -> int:
+    """Write the rows whose keys are of one shard behind the `count` that are there; how many there are then.
+
+    There is room for all of them and one more.
+    """
     for i in range(len(rows)):
-        h = np.uint64(0)
-        for part in range(len(columns)):
-            h = mixed(h, words[columns[part], rows[i]])
-        found[count] = rows[i]
-        count += shard_of(h, shards) == shard
+        own[count], own_bits[count] = rows[i], bits[i]  # to be written over, unless it is one
+        for part in range(key.shape[0]):
+            own_key[part, count] = key[part, i]
+        count += is_of_shard(key, i, shards, shard)
     return count
 
 
