@@ -41,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "cep.adapters.importers": {"cep.errors", "cep.lang"},
     "cep.adapters.cli": {"cep"},
 }
-OUTSIDE_KERNELS = {"numpy", "numba"}
+OUTSIDE_KERNELS = {"numpy", "numba", "llvmlite"}
 NOT_IN_LANG = {"numpy", "numba", "redis", "orjson", "msgspec"}
 
 

@@ -74,11 +74,12 @@ class Captures:
             first, last = int(self._ordinal[0]), int(self._ordinal[self._length - 1])
             marks = np.zeros(last - first + 1, np.bool_)
             for referring in live:
-                mark(marks, first, referring.rows, np.array(referring.columns, np.int64))
-            rows = np.flatnonzero(marks[self.ordinal - first])
+                rows = np.arange(len(referring.rows)) if referring.only is None else referring.only
+                mark(marks, first, referring.rows, rows, np.array(referring.columns, np.int64))
+            kept = np.flatnonzero(marks[self.ordinal - first])
             for column in (self._ordinal, *self._events.columns()):
-                keep_rows(column, rows)
-            self._length = len(rows)
+                keep_rows(column, kept)
+            self._length = len(kept)
         self.compact_at = max(COMPACT_AT, 4 * self._length)
 
     def _resize(self, length: int) -> None:

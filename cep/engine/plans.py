@@ -51,10 +51,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Referring:
-    """Rows of a table with ordinals of captured events, or -1, in some columns; with -1 in the first a row is free."""
+    """Rows of a table with ordinals of captured events, or -1, in some columns; with -1 in the first a row is free.
+
+    only: the numbers of the rows that matter; None: all do.
+    """
 
     rows: Ints
     columns: Sequence[int] = (0,)
+    only: Ints | None = None
 
 
 class PlanState(Protocol):

@@ -335,7 +335,7 @@ class ProbeState(Keyed):
         refs = int(p.plan[rk.REFS])
         singles = [refs + k for k in range(len(p.loop)) if not p.loop[k]]
         nodes = Referring(p.node[: p.count[rk.NODE_TOP]], (rk.ORDINAL,))
-        return [Referring(p.run[self._live_rows()], (rk.START, *singles)), nodes]
+        return [Referring(p.run, (rk.START, *singles), self._live_rows()), nodes]
 
     def _live_rows(self) -> Ints:
         """The rows of the run pool that hold a run."""

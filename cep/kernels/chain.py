@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
+from cep.kernels.ahead import LATER, LINE_WORDS, SOON, fetch
 from cep.kernels.fifos import (
     AGE_EVENT,
     AGE_STAGE,
@@ -75,7 +76,9 @@ from cep.kernels.fifos import (
     taken,
 )
 from cep.kernels.keys import (
+    HAND,
     NEVER,
+    POSITION,
     KeySpace,
     hand,
     hand_steps,
@@ -366,6 +369,22 @@ def room(c: Chain, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + references <= len(matches.reference)
 
 
+@inline
+def fetch_runs(c: Chain, slot: int) -> None:
+    """Ask for the first run of each stage."""
+    for s in range(c.stages.shape[0]):
+        fetch(c.run, c.slots[slot, HEAD + 2 * s], 0)
+
+
+@inline
+def approach(c: Chain, slots: Ints, i: int) -> None:
+    """Ask for what rows soon to come will read: of a key its state, and then the first run of each stage."""
+    if i + LATER < len(slots):
+        fetch(c.slots, slots[i + LATER], 0)
+        fetch(c.slots, slots[i + LATER], LINE_WORDS)
+        fetch_runs(c, max(slots[i + SOON], 0))
+
+
 @kernel
 def feed(
     c: Chain,
@@ -386,6 +405,7 @@ def feed(
     match refers to; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
+        approach(c, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue
@@ -422,6 +442,7 @@ def sweep(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> bool:
         slot = next_due(keys, until_us)
         if slot < 0:
             return True
+        fetch(c.slots, keys.count[POSITION], 0)
         if not room(c, keys, matches, slot):
             schedule(keys, slot, until_us)
             return False
@@ -440,6 +461,7 @@ def tidy(c: Chain, keys: KeySpace, matches: Matches, until_us: int) -> None:
     """Where nothing fires at a deadline: let the clock's hand free what has ended by `until_us`."""
     for _ in range(hand_steps(keys, until_us)):
         slot = hand(keys)
+        fetch_runs(c, min(keys.count[HAND] + SOON, c.slots.shape[0] - 1))
         if slot < 0:
             continue
         settle(c, keys, matches, slot, until_us)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline
+from cep.kernels.ahead import LATER, SOON, fetch
 from cep.layout.aggregates import Form, Function
 
 Ints = npt.NDArray[np.int64]
@@ -112,6 +113,7 @@ def take(windows: Windows, now_us: int, word: int, home: int) -> int:
     element = windows.count[FREE]
     if element >= 0:
         windows.count[FREE] = windows.element[element, AFTER]
+        fetch(windows.element, windows.count[FREE], 0)  # the next one to be taken
     else:
         element = windows.count[TOP_ELEMENT]
         windows.count[TOP_ELEMENT] += 1
@@ -121,6 +123,17 @@ def take(windows: Windows, now_us: int, word: int, home: int) -> int:
     windows.element[element, HOME] = home
     windows.element[element, AFTER] = -1
     return element
+
+
+@inline
+def approach(windows: Windows, slots: Ints, i: int) -> None:
+    """Ask for what rows soon to come will read: of a key its windows, and then the ends of their lists."""
+    if i + LATER < len(slots):
+        fetch(windows.slots, slots[i + LATER], 0)
+        slot = max(slots[i + SOON], 0)
+        for a in range(windows.table.shape[0]):
+            fetch(windows.element, windows.slots[slot, COLUMNS * a + HEAD], 0)
+            fetch(windows.element, windows.slots[slot, COLUMNS * a + TAIL], 0)
 
 
 @inline

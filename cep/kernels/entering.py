@@ -105,6 +105,13 @@ def key_of(words: Ints, columns: Ints, row: int, key: Ints, at: int) -> bool:
 def gather(words: Ints, columns: Ints, rows: Ints, bits: Ints, found: Ints, found_bits: Ints, key: Ints) -> int:
     """Those of `rows` that have a key, with their bits; how many."""
     count = 0
+    if len(columns) == 1:  # as nearly always, and then without a branch or a loop in the loop
+        column = columns[0]
+        for i in range(len(rows)):
+            word = words[column, rows[i]]
+            found[count], found_bits[count], key[0, count] = rows[i], bits[i], word
+            count += (word != NULL) & (word != NAN_WORD)
+        return count
     for i in range(len(rows)):
         if key_of(words, columns, rows[i], key, count):
             found[count], found_bits[count] = rows[i], bits[i]

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.kernels.elements import USED, Windows
+from cep.kernels.ahead import LATER, fetch
+from cep.kernels.elements import USED, Windows, approach
 from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
@@ -306,6 +307,10 @@ def feed(
     base + row.
     """
     for i in range(begin_at, len(rows)):
+        approach(windows, slots, i)
+        if i + LATER < len(slots):
+            fetch(e.state, slots[i + LATER], 0)
+            fetch(keys.slots, slots[i + LATER], 0)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if windows.count[USED] + len(e.bits) > len(windows.element) or not can_report(matches):
             return i

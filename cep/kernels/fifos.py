@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit
+from cep.kernels.ahead import fetch
 from cep.kernels.keys import NEVER
 
 Ints = npt.NDArray[np.int64]
@@ -89,6 +90,7 @@ def new_run(c: Chain, slot: int) -> int:
     run = c.count[RUN_FREE]
     if run >= 0:
         c.count[RUN_FREE] = c.run[run, AFTER]
+        fetch(c.run, c.count[RUN_FREE], 0)  # the next one to be taken
     else:
         run = c.count[RUN_TOP]
         c.count[RUN_TOP] += 1

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
+from cep.kernels.ahead import LATER, LINE_WORDS, SOON, fetch
 from cep.kernels.keys import (
     NEVER,
     KeySpace,
@@ -93,6 +94,8 @@ from cep.layout.columns import NULL
 from cep.layout.expressions import Opcode
 
 Ints = npt.NDArray[np.int64]
+
+FETCHED_RUNS = 4  # of a key, before its turn comes
 
 LT_I, LE_I = int(Opcode.LT_I), int(Opcode.LE_I)
 
@@ -485,6 +488,18 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
     return matches.used[REFERENCES] + logged + waiting * (p.plan[STEPS] + 1) <= len(matches.reference)
 
 
+@inline
+def approach(p: Probe, slots: Ints, i: int) -> None:
+    """Ask for what rows soon to come will read: of a key its state, and then its first runs."""
+    if i + LATER < len(slots):
+        fetch(p.slots, slots[i + LATER], 0)
+        slot = max(slots[i + SOON], 0)
+        first = first_run(p, slot)
+        for run in range(first, first + min(p.slots[slot, RUNS], FETCHED_RUNS)):
+            fetch(p.run, run, 0)
+            fetch(p.run, run, LINE_WORDS)
+
+
 @kernel
 def feed(
     p: Probe,
@@ -505,6 +520,7 @@ def feed(
     to; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
+        approach(p, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue
