@@ -2,7 +2,7 @@
 
     python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--rules N,…] [--what NAME] [--no-record]
 
-Sections: engine, attack, many, mixed, replay, start. `--rules 1,10,100,1000,10000` takes `many` further.
+Sections: engine, attack, combinations, many, mixed, replay, start. `--rules 1,10,100,1000,10000` takes `many` further.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
+from bench.combinations import measure_combinations
 from bench.engine import ManyRules, compare, measure_many
 from bench.measure import EVENTS, PASSES, Timing, machine, seconds_of, side_by_side
 from bench.mixed import RULES, compile_mixed, generate_mixed
@@ -146,6 +147,28 @@ def attack(run: Run) -> Section:
     return section
 
 
+def combinations(run: Run) -> Section:
+    """`match all` by the number of stages."""
+    section = Section(
+        "Combinations",
+        "`match all` over a window of 10,000 events of one card. `cost`: an event, beside three stages; `a match`: "
+        "from one match to the next where an event completes a thousand.",
+    )
+    for outcome in measure_combinations(run.passes):
+        section.add(
+            [outcome.timing],
+            stages=outcome.stages,
+            matches=outcome.matches,
+            **{
+                "events/s": outcome.timing.per_second,
+                "ns/event": outcome.timing.ns,
+                "cost ×": outcome.cost,
+                "a match ns": outcome.match_ns,
+            },
+        )
+    return section
+
+
 def many(run: Run) -> Section:
     """1,000 rules beside one."""
     section = Section(
@@ -223,6 +246,7 @@ def start(run: Run) -> Section:
 SECTIONS: dict[str, Callable[[Run], Section]] = {
     "engine": engine,
     "attack": attack,
+    "combinations": combinations,
     "many": many,
     "mixed": mixed,
     "replay": replay,
