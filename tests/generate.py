@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy, integers
 
 from cep.compile import compile_rules
 from cep.lang import check_texts
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.layout.program import Program
 from tests.generate_rules import Author, Schema, Seen
 from tests.generate_tables import FILES

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from cep.lang.checked import Rule, RuleSet, Source, When
+from cep.lang.checked.expressions import Source
+from cep.lang.checked.rules import Rule, When
+from cep.lang.checked.ruleset import RuleSet
 from tests.oracle_tables import with_tables
 from tests.oracle_tree import TreeRuns
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Ranked, Value, is_of, key_of, value

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cep.lang.checked import Const, Op, RuleSet, Table
+from cep.lang.checked.expressions import Const, Op
+from cep.lang.checked.ruleset import RuleSet
+from cep.lang.checked.schema import Table
 
 NAMES = {
     "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],

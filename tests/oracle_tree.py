@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from cep.lang.checked import Group, Item, Rule, Source, Step, When
+from cep.lang.checked.expressions import Source
+from cep.lang.checked.rules import Group, Item, Rule, Step, When
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes
 
 Items = tuple[Item, ...]

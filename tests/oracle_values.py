@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 import re2
 
-from cep.lang.checked import (
-    EWMA_HALVINGS,
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
@@ -27,12 +26,12 @@ from cep.lang.checked import (
     FieldRef,
     GroupCapture,
     KeyRef,
-    Kind,
     LatestRef,
     Op,
     Source,
     Window,
 )
+from cep.lang.checked.schema import EWMA_HALVINGS, Kind
 from tests import oracle_tables as tables
 from tests.oracle_calendar import end_of_stretch
 

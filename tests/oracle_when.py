@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cep.lang.checked import CaptureAggregate, CaptureRef, Expr, Rule, Step, When
+from cep.lang.checked.expressions import CaptureAggregate, CaptureRef, Expr
+from cep.lang.checked.rules import Rule, Step, When
 from tests.oracle_values import Counters, Key, OracleEvent, Outcome, Place, Ranked, passes, walk
 
 

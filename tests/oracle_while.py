@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cep.lang.checked import Aggregate, LatestRef, Rule, Source, While
+from cep.lang.checked.expressions import Aggregate, LatestRef, Source
+from cep.lang.checked.rules import Rule, While
 from tests.oracle_values import (
     Counters,
     Key,

@@ -20,7 +20,8 @@ from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.engine.values import duration, money, number, time
 from cep.lang import check_texts
-from cep.lang.checked import Rule, RuleSet, When
+from cep.lang.checked.rules import Rule, When
+from cep.lang.checked.ruleset import RuleSet
 from cep.layout.alerts import LimitSpec
 from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of

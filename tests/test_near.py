@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
-from cep.lang.checked import RuleSet, Source, When
+from cep.lang.checked.expressions import Source
+from cep.lang.checked.rules import When
+from cep.lang.checked.ruleset import RuleSet
 from cep.testing import VirtualEvent, batch_of
 from cep.testing.near import waiting
 from tests.generate import SECOND_US, Case, random_case

@@ -9,33 +9,11 @@ import pytest
 
 from cep.errors import Span
 from cep.lang import load
-from cep.lang.checked import (
-    Aggregate,
-    CaptureRef,
-    Const,
-    Event,
-    Expect,
-    Expr,
-    Field,
-    FieldRef,
-    Given,
-    Key,
-    Kind,
-    LatestRef,
-    Limit,
-    Op,
-    Rule,
-    RuleSet,
-    Source,
-    Step,
-    Stream,
-    When,
-    While,
-    Window,
-)
-from cep.lang.checked import (
-    Test as Block,
-)
+from cep.lang.checked.expressions import Aggregate, CaptureRef, Const, Expr, FieldRef, LatestRef, Op, Source, Window
+from cep.lang.checked.rules import Key, Limit, Rule, Step, When, While
+from cep.lang.checked.ruleset import Expect, Given, RuleSet
+from cep.lang.checked.ruleset import Test as Block
+from cep.lang.checked.schema import Event, Field, Kind, Stream
 from tests.oracle import OracleEvent, Outcome, report, run, said
 from tests.oracle_tables import with_tables
 

@@ -16,7 +16,7 @@ from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import step
 from cep.lang import check_texts
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.privacy import privacy
 from cep.ports import Entries, EntryId
 from cep.testing import VirtualEvent, batch_of, run_tests

@@ -8,7 +8,7 @@ import pytest
 
 from cep.compile import compile_rules
 from cep.lang import load
-from cep.lang.checked import Expect, RuleSet
+from cep.lang.checked.ruleset import Expect, RuleSet
 from cep.testing import run_tests
 
 RULES = Path(__file__).parents[1] / "rules"

@@ -14,7 +14,7 @@ from cep.compile.structure import Known
 from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
 from cep.lang.check import Memory
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.layout.program import Program
 
 _SECRET = "CEP_HASH_KEY"

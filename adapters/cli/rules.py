@@ -14,7 +14,7 @@ from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint,
 from cep.errors import Diagnostic
 from cep.lang import load
 from cep.lang.check import Loaded, Memory
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.codes import SCHEMA, catalogue, explain
 from cep.lang.cost import Cost, costs
 from cep.lang.files import read_files

@@ -12,7 +12,7 @@ from cep.adapters.cli.console import FINDINGS, OK, CommandError, counted, paint,
 from cep.adapters.cli.rules import accepted
 from cep.adapters.cli.warmup import ensure_warm
 from cep.compile import compile_rules
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.report import nearest
 from cep.testing import RuleCoverage, TestResult, Way, covered, run_tests, singly
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cep.compile.expressions import SCALES, TEXT_OPS, Coder, is_derived, is_float, walk
-from cep.lang.checked import EWMA_HALVINGS, Aggregate, CaptureAggregate, Const, Expr, GroupCapture, Kind, Op
+from cep.lang.checked.expressions import Aggregate, CaptureAggregate, Const, Expr, GroupCapture, Op
+from cep.lang.checked.schema import EWMA_HALVINGS, Kind
 from cep.layout.aggregates import AggregateSpec, Form, Function
 
 _BY_KIND = {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec, inward
 from cep.compile.expressions import as_fields, walk
-from cep.lang.checked import Aggregate, Expr, LatestRef, Op, Rule, Source, While
+from cep.lang.checked.expressions import Aggregate, Expr, LatestRef, Op, Source
+from cep.lang.checked.rules import Rule, While
 from cep.layout.aggregates import Feed
 from cep.layout.columns import END_OF_TIME
 from cep.layout.expressions import Opcode

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cep.lang.checked import (
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
@@ -20,10 +20,10 @@ from cep.lang.checked import (
     FieldRef,
     GroupCapture,
     KeyRef,
-    Kind,
     LatestRef,
     Op,
 )
+from cep.lang.checked.schema import Kind
 from cep.layout.columns import MONEY_UNITS, TIME_SLOT, ColumnSpec
 from cep.layout.expressions import (
     STACK_DEPTH,

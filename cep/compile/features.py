@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from cep.compile.aggregates import aggregate_spec
 from cep.compile.structure import of_value
-from cep.lang.checked import Aggregate, Expr, Rule
+from cep.lang.checked.expressions import Aggregate, Expr
+from cep.lang.checked.rules import Rule
 from cep.layout.aggregates import READ_SHIFT, RESET_SHIFT, FeaturePlan, Feed
 from cep.layout.expressions import Opcode
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cep.compile.expressions import COMPARISONS, Coder, all_of, is_float
-from cep.lang.checked import Const, Expr, FieldRef, Kind, Op
+from cep.lang.checked.expressions import Const, Expr, FieldRef, Op
+from cep.lang.checked.schema import Kind
 from cep.layout.expressions import FilterIndex, IndexedFilter, Opcode
 
 _MIRRORED = {"eq": "eq", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cep.lang.checked import Group, Item, When
+from cep.lang.checked.rules import Group, Item, When
 from cep.layout.patterns import Edge, EdgeKind, Enter, Graph, GroupSpec, Guard, Region, Stage
 
 

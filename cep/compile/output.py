@@ -10,10 +10,8 @@ from cep.compile.episode import output_expressions
 from cep.compile.expressions import SCALES, derivation, is_derived, is_float, walk
 from cep.compile.features import key_group
 from cep.lang.alerts import COMMON, OWN
-from cep.lang.checked import (
-    ALERTS,
+from cep.lang.checked.expressions import (
     Aggregate,
-    AlertClause,
     CaptureAggregate,
     CaptureRef,
     Expr,
@@ -22,10 +20,9 @@ from cep.lang.checked import (
     KeyRef,
     LatestRef,
     Op,
-    Rule,
-    Template,
-    When,
 )
+from cep.lang.checked.rules import AlertClause, Rule, Template, When
+from cep.lang.checked.schema import ALERTS
 from cep.lang.privacy import privacy
 from cep.layout.alerts import Clause, Estimate, Feeding, Input, InputKind, LimitSpec, Output, RuleSpec, Said, StepText
 from cep.layout.expressions import Opcode

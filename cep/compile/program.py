@@ -13,7 +13,10 @@ from cep.compile.output import describe
 from cep.compile.sequence import compile_sequence, looks_back
 from cep.compile.shared import run_plans
 from cep.compile.structure import Known, Spoken, of_column, of_rule, of_value
-from cep.lang.checked import ALERTS, Aggregate, Event, Expr, Rule, RuleSet, Source, Stream, Table, When
+from cep.lang.checked.expressions import Aggregate, Expr, Source
+from cep.lang.checked.rules import Rule, When
+from cep.lang.checked.ruleset import RuleSet
+from cep.lang.checked.schema import ALERTS, Event, Stream, Table
 from cep.layout.aggregates import FeaturePlan
 from cep.layout.alerts import RuleSpec
 from cep.layout.columns import ColumnSpec, EventSpec, StreamSpec

@@ -9,20 +9,9 @@ from cep.compile.aggregates import inward
 from cep.compile.expressions import COMPARISONS, Coder, all_of, as_fields, conjuncts, is_float, walk
 from cep.compile.features import key_group
 from cep.compile.graph import build_graph
-from cep.lang.checked import (
-    CaptureAggregate,
-    CaptureRef,
-    Const,
-    Expr,
-    FieldRef,
-    GroupCapture,
-    Op,
-    Rule,
-    Source,
-    Step,
-    When,
-)
-from cep.lang.checked import groups as groups_of
+from cep.lang.checked.expressions import CaptureAggregate, CaptureRef, Const, Expr, FieldRef, GroupCapture, Op, Source
+from cep.lang.checked.rules import Rule, Step, When
+from cep.lang.checked.rules import groups as groups_of
 from cep.layout.aggregates import Feed
 from cep.layout.expressions import Opcode
 from cep.layout.patterns import UNTIL_BIT, Capture, CaptureWord, Compare, Guard, SequencePlan, StepSpec

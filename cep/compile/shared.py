@@ -14,7 +14,9 @@ from cep.compile.aggregates import inward
 from cep.compile.expressions import conjuncts, has_aggregate
 from cep.compile.filters import filter_index
 from cep.compile.structure import of_rule
-from cep.lang.checked import Expr, Rule, RuleSet, Step, When
+from cep.lang.checked.expressions import Expr
+from cep.lang.checked.rules import Rule, Step, When
+from cep.lang.checked.ruleset import RuleSet
 from cep.layout.alerts import RuleSpec
 from cep.layout.expressions import Predicate
 from cep.layout.patterns import SequencePlan

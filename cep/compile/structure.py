@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
-from cep.lang.checked import Rule, RuleSet
+from cep.lang.checked.rules import Rule
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.digest import digest
 from cep.layout.columns import ColumnSpec
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
 from cep.kernels.keys import NEVER
+from cep.kernels.offers import holds
 from cep.kernels.paths import (
     BARRED,
     BEGIN_FROM,
@@ -50,7 +51,6 @@ from cep.kernels.paths import (
     WORD,
     Paths,
 )
-from cep.kernels.probe import holds
 from cep.kernels.regions import choice_of, climb, is_ready, is_usable, leave, look, mark_of, region_at, source
 from cep.kernels.runs import BIT, CODE, COMPARE_FROM, COMPARE_TO, KEY_EVENTS, LEAST, SOONEST, WINDOW, Machine, move
 from cep.kernels.runs import IMMEDIATE as GUARD_IMMEDIATE

@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cep.lang import ast
-from cep.lang.checked import (
-    EWMA_HALVINGS,
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
@@ -22,11 +21,11 @@ from cep.lang.checked import (
     Expr,
     FieldRef,
     GroupCapture,
-    Kind,
     Op,
     Source,
     Window,
 )
+from cep.lang.checked.schema import EWMA_HALVINGS, Kind
 from cep.lang.functions import aggregate_kind
 from cep.lang.names import asks_status, rebase
 from cep.lang.operators import conjunction, to_number

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cep.lang import ast
-from cep.lang.checked import ALERTS, Event, Fed, Field, Kind, Rule
+from cep.lang.checked.rules import Fed, Rule
+from cep.lang.checked.schema import ALERTS, Event, Field, Kind
 from cep.lang.names import Names, View, event_fields
 from cep.lang.privacy import privacy, strictest
 

@@ -7,7 +7,8 @@ from functools import partial
 from itertools import takewhile
 
 from cep.lang import ast
-from cep.lang.checked import PARTS_MAX, Group, Item, Step, When, groups
+from cep.lang.checked.rules import Group, Item, Step, When, groups
+from cep.lang.checked.schema import PARTS_MAX
 from cep.lang.report import Page
 
 _NO_PLACE = 'a "no" cannot stand here'

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from cep.errors import Diagnostic
 from cep.lang import ast
 from cep.lang.alerts import ALERT, STRATA_MAX, Alerts, strata
-from cep.lang.checked import Fed, Rule, RuleSet, Test
+from cep.lang.checked.rules import Fed, Rule
+from cep.lang.checked.ruleset import RuleSet, Test
 from cep.lang.declarations import Declared, collect
 from cep.lang.lints import lint
 from cep.lang.names import Asked, Names

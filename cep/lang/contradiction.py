@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cep.lang.checked import Aggregate, CaptureAggregate, Const, Expr, Kind, Op
+from cep.lang.checked.expressions import Aggregate, CaptureAggregate, Const, Expr, Op
+from cep.lang.checked.schema import Kind
 
 _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 _NEGATED = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt", "eq": "ne", "ne": "eq"}

@@ -12,24 +12,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cep.lang.checked import (
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
     Expr,
     FieldRef,
     GroupCapture,
-    Kind,
     LatestRef,
     Op,
-    Rule,
-    RuleSet,
     Source,
-    Step,
-    Template,
-    When,
-    groups,
 )
+from cep.lang.checked.rules import Rule, Step, Template, When, groups
+from cep.lang.checked.ruleset import RuleSet
+from cep.lang.checked.schema import Kind
 from cep.lang.names import parts
 from cep.lang.spelling import duration
 

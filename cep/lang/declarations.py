@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cep.lang import ast, outside, templates
-from cep.lang.checked import Event, Field, Kind, Stream
+from cep.lang.checked.schema import Event, Field, Kind, Stream
 from cep.lang.contradiction import impossible
 from cep.lang.functions import AGGREGATES, FUNCTIONS
 from cep.lang.infer import Inference, Scope

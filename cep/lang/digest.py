@@ -9,7 +9,8 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from cep.lang.checked import Event, Rule
+from cep.lang.checked.rules import Rule
+from cep.lang.checked.schema import Event
 
 
 def version(rule: Rule, events: Sequence[Event]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 
-from cep.lang.checked import Aggregate, CaptureAggregate, Const, Expr, Kind, Op
+from cep.lang.checked.expressions import Aggregate, CaptureAggregate, Const, Expr, Op
+from cep.lang.checked.schema import Kind
 from cep.lang.operators import KindError, article, to_number, unify
 
 PERCENTILES = frozenset(f"p{percent}" for percent in range(1, 100))

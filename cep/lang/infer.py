@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from cep.lang import ast, lookups, operators
 from cep.lang.aggregates import aggregate
 from cep.lang.build import DEEPEST
-from cep.lang.checked import CaptureRef, Const, Expr, FieldRef, GroupCapture, KeyRef, Kind, LatestRef, Op, Source
+from cep.lang.checked.expressions import CaptureRef, Const, Expr, FieldRef, GroupCapture, KeyRef, LatestRef, Op, Source
+from cep.lang.checked.schema import Kind
 from cep.lang.functions import AGGREGATES, CALENDAR, FUNCTIONS, apply, text_operator
 from cep.lang.names import Keys, NamedLet, Names, View, rebase
 from cep.lang.operators import KindError

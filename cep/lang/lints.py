@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 from cep.errors import Diagnostic
-from cep.lang.checked import Rule, RuleSet, Step, When, While
+from cep.lang.checked.rules import Rule, Step, When, While
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.contradiction import implies
 from cep.lang.cost import costs
 from cep.lang.spelling import duration

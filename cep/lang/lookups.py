@@ -9,17 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cep.lang import ast
-from cep.lang.checked import (
-    Aggregate,
-    CaptureAggregate,
-    CaptureRef,
-    Const,
-    Expr,
-    Kind,
-    LatestRef,
-    Op,
-    Outside,
-)
+from cep.lang.checked.expressions import Aggregate, CaptureAggregate, CaptureRef, Const, Expr, LatestRef, Op
+from cep.lang.checked.schema import Kind, Outside
 from cep.lang.names import Names, parts
 from cep.lang.operators import KindError, article
 from cep.lang.report import Page, nearest

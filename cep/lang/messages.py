@@ -6,7 +6,8 @@ import re
 
 from cep.lang import ast
 from cep.lang.build import unescape
-from cep.lang.checked import Expr, Template
+from cep.lang.checked.expressions import Expr
+from cep.lang.checked.rules import Template
 from cep.lang.infer import Inference, Scope
 from cep.lang.parse import parse_expression
 from cep.lang.rewrite import written_out

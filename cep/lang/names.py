@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
-from cep.lang.checked import Aggregate, Const, Event, Expr, FieldRef, Kind, LatestRef, Op, Outside, Stream, Table
+from cep.lang.checked.expressions import Aggregate, Const, Expr, FieldRef, LatestRef, Op
+from cep.lang.checked.schema import Event, Kind, Outside, Stream, Table
 from cep.lang.report import Page, Report, nearest
 from cep.lang.tables import Keyed
 from cep.lang.text import Place, Text

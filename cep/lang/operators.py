@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
-from cep.lang.checked import Const, Expr, Kind, Op
+from cep.lang.checked.expressions import Const, Expr, Op
+from cep.lang.checked.schema import Kind
 
 MONEY_UNITS = 10_000
 _INT64 = 2**63

@@ -10,7 +10,7 @@ import re
 
 from cep.cron import parse
 from cep.lang import ast
-from cep.lang.checked import Kind, Outside
+from cep.lang.checked.schema import Kind, Outside
 from cep.lang.functions import FUNCTIONS, known_zone
 from cep.lang.names import Names, Schedule
 from cep.lang.report import Page, listed, nearest

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 
-from cep.lang.checked import (
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
-    Event,
     Expr,
     FieldRef,
-    Key,
     KeyRef,
-    Kind,
     LatestRef,
     Op,
     Source,
 )
+from cep.lang.checked.rules import Key
+from cep.lang.checked.schema import Event, Kind
 
 Privacy = str | None  # None, "hash" or "mask"
 _STRICTEST = ("mask", "hash", None)

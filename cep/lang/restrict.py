@@ -10,7 +10,9 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, cast
 
 from cep.lang import ast
-from cep.lang.checked import Const, Expr, FieldRef, Kind, Op, Rule, Source
+from cep.lang.checked.expressions import Const, Expr, FieldRef, Op, Source
+from cep.lang.checked.rules import Rule
+from cep.lang.checked.schema import Kind
 from cep.lang.names import Names
 from cep.lang.operators import KindError, conjunction
 from cep.lang.report import Page, nearest

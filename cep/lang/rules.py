@@ -7,21 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
 from cep.lang.bounds import longest_gap
-from cep.lang.checked import (
-    KEYS_MAX,
-    PARTS_MAX,
-    Aggregate,
-    AlertClause,
-    Const,
-    Expr,
-    Kind,
-    Limit,
-    Rule,
-    Template,
-    When,
-    While,
-)
-from cep.lang.checked import Key as CheckedKey
+from cep.lang.checked.expressions import Aggregate, Const, Expr
+from cep.lang.checked.rules import AlertClause, Limit, Rule, Template, When, While
+from cep.lang.checked.rules import Key as CheckedKey
+from cep.lang.checked.schema import KEYS_MAX, PARTS_MAX, Kind
 from cep.lang.contradiction import impossible
 from cep.lang.digest import version
 from cep.lang.infer import Inference, Scope

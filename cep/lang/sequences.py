@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from cep.lang import ast
 from cep.lang.bounds import check_bound, check_shape
-from cep.lang.checked import Expr, Group, Item, Resume, Source, Step, When
+from cep.lang.checked.expressions import Expr, Source
+from cep.lang.checked.rules import Group, Item, Resume, Step, When
 from cep.lang.contradiction import impossible
 from cep.lang.infer import Bound, Inference, Scope
 from cep.lang.names import View, asks_status

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cep.lang import ast
-from cep.lang.checked import Kind, Table, Value
+from cep.lang.checked.schema import Kind, Table, Value
 from cep.lang.operators import KindError, read_as
 from cep.lang.report import Page, nearest
 

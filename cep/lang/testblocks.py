@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cep.lang import ast
-from cep.lang.checked import Const, Expect, Expr, Given, Kind, Rule, Test, While
+from cep.lang.checked.expressions import Const, Expr
+from cep.lang.checked.rules import Rule, While
+from cep.lang.checked.ruleset import Expect, Given, Test
+from cep.lang.checked.schema import Kind
 from cep.lang.infer import Inference, Scope
 from cep.lang.names import Names
 from cep.lang.operators import KindError, article, money_units, time_us

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cep.lang import ast
-from cep.lang.checked import FieldRef, Source, Window
+from cep.lang.checked.expressions import FieldRef, Source, Window
 
 if TYPE_CHECKING:
     from cep.lang.infer import Inference, Scope

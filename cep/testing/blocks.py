@@ -12,7 +12,7 @@ from cep.engine.snapshot import dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
 from cep.errors import Span
-from cep.lang.checked import Expect, Given, RuleSet, Test
+from cep.lang.checked.ruleset import Expect, Given, RuleSet, Test
 from cep.layout.program import Program
 from cep.testing.events import VirtualEvent, batch_of
 from cep.testing.expectations import Judge

@@ -12,7 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cep.compile import compile_rules
-from cep.lang.checked import Const, Kind, Rule, RuleSet, Step, Test, When
+from cep.lang.checked.expressions import Const
+from cep.lang.checked.rules import Rule, Step, When
+from cep.lang.checked.ruleset import RuleSet, Test
+from cep.lang.checked.schema import Kind
 from cep.layout.program import Program
 from cep.testing.blocks import Observed, observe
 from cep.testing.ways import Way

@@ -8,7 +8,8 @@ from itertools import zip_longest
 
 from cep.alerting import Alert
 from cep.engine.values import Value, duration, in_text
-from cep.lang.checked import Expect, Rule, RuleSet, When
+from cep.lang.checked.rules import Rule, When
+from cep.lang.checked.ruleset import Expect, RuleSet
 from cep.testing.near import Waiting
 
 

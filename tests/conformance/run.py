@@ -15,7 +15,8 @@ from cep.compile import compile_rules
 from cep.engine.state import EngineState
 from cep.engine.step import END_OF_TIME, drain, step
 from cep.lang import check_texts
-from cep.lang.checked import RuleSet, When
+from cep.lang.checked.rules import When
+from cep.lang.checked.ruleset import RuleSet
 from cep.testing import batch_of
 from tests import oracle
 from tests.conformance.expressions import said

@@ -5,25 +5,21 @@ from __future__ import annotations
 import pytest
 
 from cep.lang import check_texts, load
-from cep.lang.checked import (
+from cep.lang.checked.expressions import (
     Aggregate,
     CaptureAggregate,
     CaptureRef,
     Const,
-    Expect,
     Expr,
     FieldRef,
-    Given,
     KeyRef,
-    Kind,
     LatestRef,
     Op,
-    Rule,
-    RuleSet,
     Source,
-    When,
-    While,
 )
+from cep.lang.checked.rules import Rule, When, While
+from cep.lang.checked.ruleset import Expect, Given, RuleSet
+from cep.lang.checked.schema import Kind
 
 SCHEMA = """\
 stream s time meta.ts late 30s idle 5s

@@ -11,7 +11,7 @@ from cep.engine.graph import GraphState
 from cep.engine.sequences import ChainState, ProbeState
 from cep.engine.state import EngineState
 from cep.lang import check_texts
-from cep.lang.checked import RuleSet
+from cep.lang.checked.ruleset import RuleSet
 from cep.lang.codes import SCHEMA
 from cep.lang.cost import Cost, costs
 from tests.generate import random_case
