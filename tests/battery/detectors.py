@@ -64,10 +64,17 @@ def _is_commit(arguments: tuple[Any, ...]) -> bool:
 
 
 def _serve(
-    arguments: list[str], folder: str, journal: str, crash: tuple[str, int] | None, file_bytes: int | None
+    arguments: list[str],
+    folder: str,
+    journal: str,
+    crash: tuple[str, int] | None,
+    file_bytes: int | None,
+    forgets: bool,
 ) -> None:
     os.chdir(folder)
     os.dup2(os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    if not forgets:
+        RedisLog.trim = lambda *_: None  # type: ignore[method-assign]
     if crash is not None:
         plant(*crash)
     if file_bytes is not None:
@@ -91,7 +98,10 @@ def prepare() -> None:
 
 
 class Detector:
-    """One `cep run`. arguments: all but `run`. folder: where it runs. file_bytes: no file it writes may be longer."""
+    """One `cep run`. arguments: all but `run`. folder: where it runs. file_bytes: no file it writes may be longer.
+
+    forgets: whether the journal is shortened.
+    """
 
     def __init__(
         self,
@@ -100,11 +110,14 @@ class Detector:
         journal: Path,
         crash: tuple[str, int] | None = None,
         file_bytes: int | None = None,
+        forgets: bool = True,
     ) -> None:
         journal.touch()
         self.journal, self._from = journal, journal.stat().st_size
         self.process = nursery().Process(
-            target=_serve, args=(["run", *arguments], str(folder), str(journal), crash, file_bytes), daemon=True
+            target=_serve,
+            args=(["run", *arguments], str(folder), str(journal), crash, file_bytes, forgets),
+            daemon=True,
         )
         self.process.start()
 

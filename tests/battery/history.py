@@ -27,7 +27,7 @@ def check_history(
     """How many commits were checked. Raises AssertionError. sent: streams without tags, all entries ever, in order."""
     names = keys.of_streams(streams)
     outputs = [_outputs(client, key) for key in keys.outputs()]
-    turns = list(_turns(client, keys, names))
+    turns = turns_of(client, keys, names)
     last = int(client.hget(keys.meta, "seq") or 0)
     assert [turn.point.seq for turn in turns] == list(range(last - len(turns) + 1, last + 1)), "the journal has holes"
     assert all(seq <= last for part in outputs for seq in part), "there is output of a commit that never was"
@@ -51,6 +51,11 @@ def _outputs(client: redis.Redis, key: str) -> Outputs:
             found[int(seq)].append(fields)
         last = b"(" + part[-1][0]
     return found
+
+
+def turns_of(client: redis.Redis, keys: Keys, names: Sequence[str]) -> list[Turn]:
+    """The commits that the journal knows, in order."""
+    return list(_turns(client, keys, names))
 
 
 def _turns(client: redis.Redis, keys: Keys, names: Sequence[str]) -> Iterator[Turn]:

@@ -180,6 +180,7 @@ class World:
         crash: tuple[str, int] | None = None,
         file_bytes: int | None = None,
         snapshots: bool = True,
+        forgets: bool = True,
     ) -> Detector:
         """One more `cep run`."""
         arguments = ["more.cep", "--redis", url or self.server.url, "--group", group, "--alerts", group]
@@ -190,7 +191,7 @@ class World:
         defaults = [word for name, value in DETECTOR_OPTIONS.items() if name not in options for word in (name, value)]
         arguments += [*defaults, *options]
         self.detectors = [old for old in self.detectors if old.process.exitcode is None]
-        detector = Detector(arguments, self.rules, self.folder / f"{group}.log", crash, file_bytes)
+        detector = Detector(arguments, self.rules, self.folder / f"{group}.log", crash, file_bytes, forgets)
         self.detectors.append(detector)
         return detector
 
