@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url, self._folder = f"redis://127.0.0.1:{self.port}/0", folder
         self._command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
         self._command += ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes", *options]
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,6 +40,19 @@ class Server:
                 assert self._process.poll() is None, "the server has ended"
                 assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.01)
+
+    def written(self) -> tuple[Path, int]:
+        """The file that it appends to, and how long it is."""
+        path = max(self._folder.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
+        return path, path.stat().st_size
+
+    def go_back(self, written: tuple[Path, int]) -> bool:
+        """Forget what was appended since, as a disk may that was behind; a killed server only. Whether it could be."""
+        path, size = written
+        if self.written()[0] != path:  # it has been rewritten meanwhile
+            return False
+        os.truncate(path, size)
+        return True
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port)
