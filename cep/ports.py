@@ -267,7 +267,10 @@ class SnapshotStore(Protocol):
         """Keep a snapshot durably."""
 
     def points(self) -> Sequence[Point]:
-        """Of the snapshots that are kept, newest first."""
+        """Of the snapshots that are kept, newest first; some may turn out to be damaged."""
+
+    def oldest(self) -> Point | None:
+        """The oldest point whose snapshot is kept and known to be whole."""
 
     def load(self, point: Point) -> bytes | None:
         """The snapshot of a point; None where it is damaged or gone."""

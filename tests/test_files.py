@@ -150,6 +150,39 @@ def test_damaged_snapshots_are_refused(tmp_path: Path) -> None:
     assert found() == [(point(1), b"old")]
 
 
+@pytest.mark.parametrize("is_new_process", [False, True])
+def test_only_a_whole_snapshot_counts_as_the_oldest(tmp_path: Path, is_new_process: bool) -> None:
+    """What it covers is trimmed, so no bit of it may be another."""
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    assert store.oldest() is None
+    for n in (1, 2, 3):
+        store.save(point(n), b"state")
+    assert store.oldest() == point(1)
+    path = min(tmp_path.iterdir())
+    content = path.read_bytes()
+    for at in range(len(content) if is_new_process else content.index(b"state")):
+        for bit in range(8):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+            if is_new_process:
+                store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+            assert store.oldest() == point(2)
+    path.write_bytes(content)
+    assert store.oldest() == point(1)
+
+
+def test_a_damaged_snapshot_is_not_the_one_that_stays(tmp_path: Path) -> None:
+    DirectorySnapshots(tmp_path, "mine", ["a", "b"]).save(point(1), b"damaged")
+    DirectorySnapshots(tmp_path, "mine", ["a", "b"]).save(point(2), b"whole")
+    first, second = sorted(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes().replace(b"damaged", b"changed"))
+    for path in (first, second):
+        os.utime(path, (0, 0))
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    for n in range(3, 9):
+        store.save(point(n), b"")
+    assert [kept.seq for kept in store.points()] == [8, 7, 6, 2]
+
+
 def test_snapshots_of_another_history_drive_none_of_this_one_out(tmp_path: Path) -> None:
     store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
     for n in (80, 90, 100):

@@ -183,6 +183,9 @@ class MemorySnapshots:
     def points(self) -> Sequence[Point]:
         return [point for point, _ in reversed(self.kept)]
 
+    def oldest(self) -> Point | None:
+        return next(reversed(self.points()), None)
+
     def load(self, point: Point) -> bytes | None:
         return next((data for kept, data in reversed(self.kept) if kept == point), None)
 
@@ -272,6 +275,19 @@ def test_a_snapshot_that_is_gone_at_once_stops_nothing() -> None:
     log.on_end = stop.set
     Runtime(log, Chain(), Forgetful(), options=IMPATIENT, stop=stop).run()
     assert log.at == 300
+
+
+def test_the_log_is_trimmed_up_to_what_is_kept_for_sure() -> None:
+    class Damaged(MemorySnapshots):
+        def oldest(self) -> Point | None:
+            return self.points()[0] if len(self.kept) > 2 else None
+
+    log, snapshots, stop = FlakyLog([b"x"] * 300, random.Random(1), fault=0), Damaged(), threading.Event()
+    log.on_end, trimmed = stop.set, list[Point]()
+    log.trim = trimmed.append
+    Runtime(log, Chain(), snapshots, options=IMPATIENT, stop=stop).run()
+    assert trimmed == [point for point, _ in snapshots.kept[2:]]
+    assert trimmed
 
 
 def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:

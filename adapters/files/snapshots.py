@@ -62,6 +62,7 @@ class DirectorySnapshots:
     ) -> None:
         self._directory, self._identity, self._streams = Path(directory), identity, list(streams)
         self._key = key
+        self._whole: dict[str, bytes] = {}  # by file: how it began when it was known to be whole
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -90,11 +91,13 @@ class DirectorySnapshots:
         path = self._path(point)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            _write(temporary, [MAGIC, self._digest(head, data), head, data])
+            digest = self._digest(head, data)
+            _write(temporary, [MAGIC, digest, head, data])
             os.replace(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)  # half a snapshot would take the room that the next one needs
             raise
+        self._whole[path.name] = digest + head
         for old in self._superseded(point):
             self.discard(old)
         self._sync()
@@ -104,24 +107,42 @@ class DirectorySnapshots:
         found = [point for path in self._directory.glob(f"*{_SUFFIX}") if (point := self._point_of(path)) is not None]
         return sorted(found, key=lambda point: -point.seq)
 
+    def oldest(self) -> Point | None:
+        """Of the snapshots that are kept and whole, header and data."""
+        return next(filter(self._is_whole, reversed(self.points())), None)
+
     def load(self, point: Point) -> bytes | None:
         """The snapshot of a point; None where it is damaged, gone or another's."""
+        path = self._path(point)
         try:
-            with _opened(self._path(point)) as file:
+            with _opened(path) as file:
                 head = _head(file)
                 if head is None or not _fits(file, head.header.data_bytes):
                     return None
                 data = file.read()
         except (OSError, ValueError, msgspec.MsgspecError):
             return None
-        return data if hmac.compare_digest(self._digest(head.raw, data), head.digest) else None
+        if self._stands_for(path, head) != point or not hmac.compare_digest(self._digest(head.raw, data), head.digest):
+            return None
+        self._whole[path.name] = head.digest + head.raw
+        return data
 
     def discard(self, point: Point) -> None:
         """Drop a snapshot."""
-        self._path(point).unlink(missing_ok=True)
+        path = self._path(point)
+        self._whole.pop(path.name, None)
+        path.unlink(missing_ok=True)
+
+    def _is_whole(self, point: Point) -> bool:
+        """Whether a file is what it says. Its data are read once; how it begins is compared each time."""
+        path = self._path(point)
+        head = _head_of(path)
+        if head is None or self._stands_for(path, head) != point:
+            return False
+        return self._whole.get(path.name) == head.digest + head.raw or self.load(point) is not None
 
     def _superseded(self, newest: Point) -> Sequence[Point]:
-        """All but the newest. One that has settled stays: it stands for a history that a server cannot lose.
+        """All but the newest. A whole one that has settled stays: it stands for a history that a server cannot lose.
 
         Those beyond the one that was kept just now are of another history, or this process has lost the log.
         """
@@ -134,22 +155,23 @@ class DirectorySnapshots:
 
     def _has_settled(self, point: Point) -> bool:
         try:
-            return self._path(point).stat().st_mtime < time.time() - SETTLED_S
+            is_old = self._path(point).stat().st_mtime < time.time() - SETTLED_S
         except OSError:
             return False
+        return is_old and self._is_whole(point)
 
     def _path(self, point: Point) -> Path:
         return self._directory / f"{point.seq:012d}-{point.chain}{_SUFFIX}"
 
     def _point_of(self, path: Path) -> Point | None:
         """What a file says of itself; None where it is none of ours."""
+        head = _head_of(path)
+        return None if head is None else self._stands_for(path, head)
+
+    def _stands_for(self, path: Path, head: _Head) -> Point | None:
+        """The point that a file of this name with this head is of."""
         named = _NAME.fullmatch(path.name)
-        try:
-            with _opened(path) as file:
-                head = _head(file)
-        except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: text that is no UTF-8
-            return None
-        if named is None or head is None or head.header.identity != self._identity:
+        if named is None or head.header.identity != self._identity:
             return None
         header = head.header
         if (header.seq, header.chain) != (int(named[1]), named[2]):
@@ -184,6 +206,15 @@ class _Head(NamedTuple):
     digest: bytes
     raw: bytes
     header: _Header
+
+
+def _head_of(path: Path) -> _Head | None:
+    """What stands before the data of a file; None where nobody can read it."""
+    try:
+        with _opened(path) as file:
+            return _head(file)
+    except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: text that is no UTF-8
+        return None
 
 
 def _head(file: BinaryIO) -> _Head | None:

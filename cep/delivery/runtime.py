@@ -383,7 +383,8 @@ class Runtime:
         except OSError as error:
             self._report(f"no snapshot could be written: {error}")
         else:
-            for oldest in self._snapshots.points()[-1:]:  # none where somebody else has taken it away
+            oldest = self._snapshots.oldest()  # none where somebody else has taken it away
+            if oldest is not None:
                 self._log.trim(oldest)
         self._snapshot_time, self._since_snapshot = self._clock(), 0
 

@@ -79,8 +79,8 @@ RETRY = Change(
 NO_HOLD = Change("RedisLog.hold", 'self._call("renew", *self._lease)', "pass")
 CHECKSUM = Change(
     "DirectorySnapshots.load",
-    "return data if hmac.compare_digest(self._digest(head.raw, data), head.digest) else None",
-    "return data",
+    "not hmac.compare_digest(self._digest(head.raw, data), head.digest)",
+    "False",
 )
 
 ALL = (
@@ -205,7 +205,7 @@ ALL = (
     Mutant("a damaged snapshot is loaded", (CHECKSUM,), needs=("flip",)),
     Mutant(
         "trimmed up to the newest snapshot",
-        (Change("Runtime._snapshot", "self._snapshots.points()[-1:]", "self._snapshots.points()[:1]"),),
+        (Change("DirectorySnapshots.oldest", "reversed(self.points())", "self.points()"),),
         "a trim is lost with the commits behind which it came",
         needs=FAILOVER,
     ),
