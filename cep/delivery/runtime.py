@@ -244,7 +244,7 @@ class Runtime:
             self._point, pending = pending.before, None  # it is counted anew: a failover may have undone it
         if self._point is not None and self._point.chain == standing.point.chain:
             if pending is not None:  # its commit was applied, only the answer was lost
-                self.counters.count(pending.outcome)
+                self._count(pending)
         elif pending is not None and not standing.gaps and self._is_next(pending, standing.point):
             self._commit(pending)
         else:
@@ -297,7 +297,6 @@ class Runtime:
         numbers = {stream: lost for stream, (lost, _) in standing.gaps.items()}
         commit = Commit({stream: at for stream, (_, at) in standing.gaps.items()}, gaps=numbers)
         self._commit(_Pending(self._point, commit, following(self._point, commit), Outcome()))
-        self.counters.lost += sum(lost or 0 for lost in numbers.values())
         self._snapshot()
 
     # --------------------------------------------------------------------------------------- turns
@@ -353,7 +352,12 @@ class Runtime:
         self._pending, self._point = pending, pending.after
         self._log.commit(pending.before, pending.commit, pending.after)
         self._pending = None
+        self._count(pending)
+
+    def _count(self, pending: _Pending) -> None:
+        """What a commit has caused, once it is known to have been applied."""
         self.counters.count(pending.outcome)
+        self.counters.lost += sum(lost or 0 for lost in pending.commit.gaps.values())
 
     # ------------------------------------------------------------------------- rules and snapshots
 
