@@ -401,6 +401,21 @@ def test_lost_entries_stop_the_loop_or_are_counted(goes_on: bool) -> None:
             runtime.run()
 
 
+def test_lost_entries_are_counted_once_where_the_answer_to_their_commit_is_lost() -> None:
+    class Unanswered(FlakyLog):
+        def commit(self, before: Point, commit: Commit, after: Point) -> None:
+            super().commit(before, commit, after)
+            if commit.gaps:
+                raise LogError("cut")
+
+    log, stop = Unanswered([b"%d" % n for n in range(50)], random.Random(1), fault=0), threading.Event()
+    log.gaps = {0: (7, Position(ordinal=7))}
+    log.on_end = stop.set
+    runtime = Runtime(log, Chain(), options=Options(goes_on=True, backoff_s=(0,)), stop=stop)
+    runtime.run()
+    assert (runtime.counters.lost, runtime.counters.sessions) == (7, 2)
+
+
 def test_what_was_lost_and_came_back_is_not_written_down_as_lost() -> None:
     """As when a failover undoes a trimming while its loss is on the way into the journal."""
 

@@ -32,7 +32,7 @@ PARTS = [
     Part("Workers come and go", owners.rebalances, 0.05),
     Part("Trim races", trims.trim_races, 0.02),
     Part("Halts at a gap", lambda s, seed: trims.halts(max(3, int(s / 4)), seed), 0.02),
-    Part("Overload", load.overload, 0.02),
+    Part("Overload", lambda s, seed: load.overload(min(s, load.OVERLOAD_S), seed), 0.02),
     Part("Soak", load.soak, 0.05),
     Part("Spoilt snapshots", lambda s, seed: damage.spoilt_snapshots(10_000, seed)),
     Part("Starts with spoilt snapshots", lambda s, seed: damage.starts_with_spoilt_snapshots(20, seed)),
