@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from cep.adapters.redis.keys import Keys
 from tests.battery import damage, failover, full, kills, load, net, owners, poison, startup, trims
 from tests.battery.detectors import prepare
 from tests.battery.history import check_history
+from tests.battery.ledger import balance
 from tests.battery.world import World
 from tests.test_kill import STREAMS, Entry
 
@@ -136,3 +139,28 @@ def test_the_history_shows_what_is_wrong(what: str, tmp_path: Path) -> None:
         spoilt = _spoil(world, list(sent), what)
         with pytest.raises(AssertionError):
             check_history(client, keys, STREAMS, spoilt)
+
+
+def test_the_ledger_shows_an_entry_that_is_unaccounted_for(tmp_path: Path) -> None:
+    with World(tmp_path / "w", 30, 1, rate=3000) as world:
+        detector = world.start("--on-gap", "continue", forgets=False)
+        world.feed.start()
+        world.wait_for_work(detector)
+        detector.signal(signal.SIGSTOP)
+        sent = world.feed.sent
+        detector.wait(lambda: world.feed.sent > sent + 500, "given entries")
+        taken = trims.take_away(world, "deleted", 20, STREAMS[0])
+        detector.signal(signal.SIGCONT)
+        world.wait_for_work(detector)
+        given = world.feed.stop()
+        world.wait_for_end(detector)
+        detector.stop()
+        client, keys = world.server.client(), Keys("test", "test")
+        books = balance(client, keys, STREAMS, given, [taken])
+        assert books["lost"] == books["lost, counted"] == len(taken.ids) > 0
+        applied = next(entry for stream, entry, _ in given if stream == STREAMS[0] and entry not in taken.ids)
+        for wrong in (frozenset(list(taken.ids)[1:]), taken.ids | {applied}):
+            with pytest.raises(AssertionError):
+                balance(client, keys, STREAMS, given, [replace(taken, ids=wrong)])
+        with pytest.raises(AssertionError):
+            balance(client, keys, STREAMS, given[:-1], [taken])

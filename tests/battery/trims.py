@@ -80,7 +80,7 @@ def _races(seconds: float, seed: int, ways: Sequence[str]) -> Counter[str]:
         while time.monotonic() - began < seconds:
             time.sleep(rng.expovariate(8))
             way = rng.choice(ways)
-            taken.append(_take_away(world, way, rng.choice((1, 30, 300)), rng.choice(STREAMS)))
+            taken.append(take_away(world, way, rng.choice((1, 30, 300)), rng.choice(STREAMS)))
             found[f"{way}, with loss" if taken[-1].ids else f"{way}, of what was applied"] += 1
         _wait_for_streams(world, detector)
         sent = world.feed.stop()
@@ -116,7 +116,8 @@ def _accounted(
     return books
 
 
-def _take_away(world: World, way: str, count: int, stream: str) -> Taken:
+def take_away(world: World, way: str, count: int, stream: str) -> Taken:
+    """Some entries of a stream, in one of the ways."""
     seq, end, *gone = world.server.client().eval(_WAITING + WAYS[way] + _TAKEN, 2, stream, META, count)
     is_deleted = way == "deleted and begun anew" and end
     return Taken(stream, int(seq), frozenset(map(bytes.decode, gone)), entry_id(end.decode()) if is_deleted else None)
@@ -132,7 +133,7 @@ def halts(rounds: int, seed: int) -> Counter[str]:
             world.wait_for_work(detector)
             way, stream, gone = list(WAYS)[number % len(WAYS)], rng.choice(STREAMS), frozenset[str]()
             while not gone:
-                gone = _take_away(world, way, rng.choice((5, 50)), stream).ids
+                gone = take_away(world, way, rng.choice((5, 50)), stream).ids
                 time.sleep(0.005)
             if number % 2:
                 world.feed.pause()
