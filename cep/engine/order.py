@@ -43,6 +43,8 @@ def take_in(program: Program, order: Order, batch: Batch, ended: frozenset[int])
 
     As a rule a batch stands in order and begins behind all that came before: then none is late, which one look tells.
     """
+    if not len(batch):
+        return release(program, order, batch, ended), np.empty(0, np.intp)
     if _follows(order, batch):
         ok.move_on(batch.stream, batch.time_us, order.max_us)
         return release(program, order, batch, ended, in_order=not len(order.held)), np.empty(0, np.intp)
@@ -55,9 +57,7 @@ def take_in(program: Program, order: Order, batch: Batch, ended: frozenset[int])
 
 
 def _follows(order: Order, batch: Batch) -> bool:
-    """Whether a batch stands in order and begins behind all that came before."""
-    if not len(batch):
-        return False
+    """Whether a batch, of one event at least, stands in order and begins behind all that came before."""
     first = int(batch.time_us[0]), int(batch.stream[0])
     behind = first[0] >= int(order.max_us.max()) and first >= (order.released_us, order.released_stream)
     return behind and ok.stands_in_order(batch.stream, batch.time_us)
