@@ -167,6 +167,7 @@ def overload(seconds: float, seed: int, times: float = 3.0) -> Counter[str]:
             "peak RSS, MB": int(probe.peak_mb),
         }
         assert probe.peak_mb < min(RSS_MAX_MB, calm.peak_mb + OVERLOAD_MAX_MB), found
+        assert added_per_s > before.wall, f"no overload came about, the machine has too much else to do: {found}"
         assert drain.cpu >= DRAIN_MIN * top, found
         return Counter(found)
 
