@@ -125,6 +125,7 @@ def pop(c: Chain, slot: int, s: int) -> int:
     """Take the oldest run out of a stage's FIFO."""
     run = c.slots[slot, HEAD + 2 * s]
     c.slots[slot, HEAD + 2 * s] = c.run[run, AFTER]
+    fetch(c.run, c.run[run, AFTER], 0)
     if c.run[run, AFTER] < 0:
         c.slots[slot, TAIL + 2 * s] = -1
     return np.int64(run)
