@@ -49,7 +49,7 @@ class Session:
             )
         except ValueError as error:
             raise ConfigurationError(f"{self.name} is not a Redis URL: {error}") from error
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer, self._is_over = bytearray(BUFFER_BYTES), False
         self._connection = cast(Any, pool.make_connection())
         try:
             self._connection.connect()
@@ -69,6 +69,8 @@ class Session:
 
     def send(self, commands: Sequence[Sequence[bytes | str | int]]) -> None:
         """Send some commands; each reply is to be received."""
+        if self._is_over:  # redis-py would connect again, and wait for a server that may hang
+            raise LogError(f"{self.name}: the session has ended")
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
         except (RedisError, OSError) as error:
@@ -121,6 +123,7 @@ class Session:
 
     def close(self) -> None:
         """Let go. May be called more than once."""
+        self._is_over = True
         self._connection.disconnect()
 
 

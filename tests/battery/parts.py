@@ -43,6 +43,7 @@ PARTS = [
     Part("No memory left", lambda s, seed: full.no_room_in_memory(seed)),
     *(Part(f"An entry that {way}", lambda s, seed, way=way: poison.poison(way, seed)) for way in poison.WAYS),
     Part("Ends", lambda s, seed: startup.ends(20, seed)),
+    Part("Ends while the server hangs", lambda s, seed: startup.ends_without_answer(seed)),
     Part("Refusals", lambda s, seed: startup.refusals(seed)),
     Part("A server that is loading", lambda s, seed: startup.loading(seed)),
 ]

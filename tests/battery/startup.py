@@ -40,6 +40,23 @@ def ends(rounds: int, seed: int) -> Counter[str]:
         return found + world.check(sent)
 
 
+def ends_without_answer(seed: int) -> Counter[str]:
+    """SIGTERM while the server hangs, as when its disk does: it is not waited for again and again."""
+    with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed, 3, rate=4000) as world:
+        world.feed.start()
+        detector = world.start()
+        world.wait_for_work(detector)
+        with world.server.hanging():
+            took = detector.stop()
+        assert took < END_S_MAX, f"{took} s"
+        detector = world.start()
+        world.wait_for_work(detector)
+        sent = world.feed.stop()
+        world.wait_for_end(detector)
+        detector.stop()
+        return Counter({"ends while the server hangs": 1, "end, ms": int(1000 * took)}) + world.check(sent)
+
+
 def refusals(seed: int) -> Counter[str]:
     """A server that cannot keep the promise is refused with the remedy, and no password is shown."""
     found = Counter[str]()

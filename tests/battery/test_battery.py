@@ -51,6 +51,7 @@ QUICK: dict[str, tuple[Callable[[], Counter[str]], str]] = {
     "poison": (lambda: poison.poison("exits", 18), "poison: exits"),
     "a loop": (lambda: poison.poison("loops", 19), "poison: loops"),
     "ends": (lambda: startup.ends(2, 20), "ends by SIGTERM under load"),
+    "ends while the server hangs": (lambda: startup.ends_without_answer(29), "ends while the server hangs"),
     "refusals": (lambda: startup.refusals(21), "refused: old version"),
     "loading": (lambda: startup.loading(22), "servers that were loading, waited for"),
 }
