@@ -188,7 +188,7 @@ class SimulatedSession(Session):
     """The session that ships, over a connection that does not."""
 
     def __init__(self, server: Server, process: Process, faults: list[str]) -> None:
-        self.name, self._buffer = "redis://simulated", bytearray(BUFFER_BYTES)
+        self.name, self._buffer, self._is_over = "redis://simulated", bytearray(BUFFER_BYTES), False
         process.step("connects")
         if not server.is_up or "lost" in faults[-1:]:
             del faults[-1:]
