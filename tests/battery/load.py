@@ -36,6 +36,7 @@ RSS_MAX_MB = 600  # at any moment; about 200 the interpreter with its kernels, 1
 OVERLOAD_MAX_MB = 96  # more than without it: a reply that is read and one under way, and the events made of them
 SNAPSHOTS = ("--snapshot-seconds", "5")  # they take time and memory, so there are as many in each phase
 OVERLOAD_S = 12.0  # beyond that there is more of the same, which has to be held to be compared
+SLICE_S = 5.0  # of a soak, whose events are made beforehand
 DRAIN_MIN = 0.9  # of the top rate
 KEYS = Keys("test", "test")
 
@@ -249,11 +250,10 @@ def soak(seconds: float, seed: int) -> Counter[str]:
         detector.wait(lambda: world.server.client().exists(KEYS.meta), "there")
         _work_off(world, detector, blocks.next(PLATEAU))
         rate = int(_work_off(world, detector, blocks.next(TOP)).wall / 2)
-        world.feed = Feed(world.server.client, blocks.next(int(rate * seconds * 1.05)), rate // LINES)
-        world.feed.start()
+        sent, began = 0, time.monotonic()
         with _Probe(world, detector) as probe:
-            time.sleep(seconds)
-        sent = len(world.feed.stop())
+            while (left_s := seconds - (time.monotonic() - began)) > 0:  # an hour's events would fill the memory
+                sent += len(_send(world, blocks, rate, min(SLICE_S, left_s))[0])
         world.wait_for_end(detector)
         detector.stop()
         settled = [(at, mb) for at, mb in probe.rss_mb if at > seconds / 3]

@@ -1,4 +1,4 @@
-"""Faults that drafts of such a protocol had, each a planted bug in a world that brings it out soon."""
+"""Planted bugs with a world that brings them out soon: faults that drafts of such a protocol had, and rare ones."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ _BASE = Plan(
     grain_ms=1000,
 )
 _ALONE = replace(_BASE, workers=("w",), hosts=(0,), snapshot_entries=10**6, trouble=("save", "fail over", "unanswered"))
+_TAKEN_OVER = replace(
+    _BASE,
+    workers=("w", "w", "w"),
+    hosts=(0, 0, 0),
+    trims=True,
+    entries=60,
+    snapshot_entries=2,
+    trouble=("pause", "pause", "kill"),
+    rate=0.15,
+    turns=350,
+)
 _BY_NAME = {mutant.name: mutant for mutant in ALL}
 
 FAULTS: dict[str, tuple[Mutant, Plan]] = {
@@ -38,24 +49,22 @@ FAULTS: dict[str, tuple[Mutant, Plan]] = {
         _BY_NAME["a snapshot belongs by its seq, no digest"],
         replace(_BASE, hosts=(0, 1), turns=350),
     ),
+    "a snapshot of any history is loaded": (
+        _BY_NAME["any snapshot belongs, no digest"],
+        replace(_BASE, hosts=(0, 1), turns=350),
+    ),
     "the log is trimmed up to a snapshot of a lost history": (
         _BY_NAME["only the newest snapshots are kept"],
         replace(_BASE, trims=True, entries=80, turns=350, snapshot_entries=1, trouble=("save", "fail over")),
     ),
-    "a zombie says that entries are lost": (
-        _BY_NAME["a zombie says what is lost"],
-        replace(
-            _BASE,
-            workers=("w", "w", "w"),
-            hosts=(0, 0, 0),
-            trims=True,
-            entries=60,
-            snapshot_entries=2,
-            trouble=("pause", "pause", "kill"),
-            rate=0.15,
-            turns=350,
-        ),
-    ),
+    "a zombie says that entries are lost": (_BY_NAME["a zombie says what is lost"], _TAKEN_OVER),
+    "a zombie drops what its successor needs": (_BY_NAME["a zombie drops the snapshots of its successor"], _TAKEN_OVER),
     "a batch is sent again without reading it again": (_BY_NAME["a lost commit is sent again unread"], _ALONE),
+    "a batch is sent again though other entries came under its ids": (
+        _BY_NAME["a lost commit is sent again if as many entries are there"],
+        replace(_ALONE, entries=60, rate=0.15),
+    ),
     "commands are sent again underneath": (_BY_NAME["commands are sent again, as redis-py does"], _ALONE),
 }
+
+WORLDS = {mutant.name: plan for mutant, plan in FAULTS.values()}  # where a planted bug is sought if it has one

@@ -141,6 +141,7 @@ ALL = (
                 "Runtime._open", "self._point.chain == standing.point.chain", "self._point.seq == standing.point.seq"
             ),
         ),
+        "the chain is compared at each commit",
         needs=FAILOVER,
     ),
     Mutant(
@@ -200,7 +201,8 @@ ALL = (
     # ----------------------------------------------------------------------- recovery and snapshots
     Mutant("a snapshot belongs by its seq", (LINEAGE,), "the digest of what was applied", needs=FAILOVER),
     Mutant("a snapshot belongs by its seq, no digest", (LINEAGE, DIGEST), needs=FAILOVER),
-    Mutant("any snapshot belongs", (NO_LINEAGE,), needs=FAILOVER),
+    Mutant("any snapshot belongs", (NO_LINEAGE,), "the digest of what was applied", needs=FAILOVER),
+    Mutant("any snapshot belongs, no digest", (NO_LINEAGE, DIGEST), needs=FAILOVER),
     Mutant("no digest of what was applied", (DIGEST,), "the lineage of snapshots", needs=FAILOVER),
     Mutant("a damaged snapshot is loaded", (CHECKSUM,), needs=("flip",)),
     Mutant(
