@@ -15,14 +15,18 @@ from cep.engine.step import step
 from cep.layout.program import Program
 
 NEVER = 2**62
-HALVES_BATCH_EVENTS = 4 * BATCH_EVENTS  # threads wait for each other some times in a batch, which takes a while
+SHARED_BATCH_EVENTS = 4 * BATCH_EVENTS
 
 
 class EngineRun:
-    """Rules over one stream, again and again, each time from an empty state whose keys are in so many shards."""
+    """Rules over one stream, again and again, each time from an empty state whose keys are in so many shards.
 
-    def __init__(self, program: Program, events: Decoded, batch_events: int = BATCH_EVENTS, shards: int = 1) -> None:
-        self._program, self._events, self._batch_events, self._shards = program, events, batch_events, shards
+    Batches for several shards are longer unless said, for their threads wait for each other some times in each.
+    """
+
+    def __init__(self, program: Program, events: Decoded, shards: int = 1, batch_events: int | None = None) -> None:
+        self._program, self._events, self._shards = program, events, shards
+        self._batch_events = batch_events or (BATCH_EVENTS if shards == 1 else SHARED_BATCH_EVENTS)
         self.matches = -1
 
     def prepare(self) -> tuple[EngineState, list[Batch]]:
@@ -77,8 +81,7 @@ def compare(
     name: str, events: Events, reference_rows: Sequence[Event] | None = None, rounds: int = PASSES
 ) -> Comparison:
     """A workload beside its reference; the two must find as many matches."""
-    engine = EngineRun(compile_workload(name), events)
-    halves = EngineRun(compile_workload(name), events, HALVES_BATCH_EVENTS, shards=2)
+    engine, halves = (EngineRun(compile_workload(name), events, shards) for shards in (1, 2))
     reference = ReferenceRun(REFERENCES[name], reference_rows if reference_rows is not None else rows(events))
     passes = [engine.timed, halves.timed, reference.timed]
     engine_s, halves_s, reference_s = side_by_side(len(events), passes, rounds)

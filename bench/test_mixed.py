@@ -12,7 +12,7 @@ from cep.engine.step import step
 def _found(rules: int, size: int) -> Counter[str]:
     """The matches of each rule."""
     program = compile_mixed(rules)
-    state, stream = EngineRun(program, generate_mixed(10_000), size).prepare()
+    state, stream = EngineRun(program, generate_mixed(10_000), batch_events=size).prepare()
     found: Counter[str] = Counter()
     for batch in stream:
         for matches in step(program, state, batch).matches:
