@@ -6,17 +6,20 @@ side first: of the program's columns only those that the plan can ask for, and n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from cep.engine.plans import Taken
 from cep.kernels.runs import Machine
 from cep.layout.columns import TIME_SLOT
 from cep.layout.expressions import Opcode
 from cep.layout.patterns import Guard, SequencePlan, StepSpec
 
 Ints = npt.NDArray[np.int64]
+
+Feed = Callable[[Machine, Ints, Ints, Ints, int], int]  # a machine, rows, bits and slots, and where to begin
 
 STRETCH = 4096  # rows
 
@@ -30,7 +33,15 @@ class Columns:
         self._words = np.empty((0, STRETCH), np.int64)
         self._real = self._words.view(np.float64)
 
-    def stretches(self, machine: Machine, rows: Ints) -> Iterator[tuple[slice, Machine]]:
+    def offer(self, machine: Machine, taken: Taken, feed: Feed, grow: Callable[[], None]) -> None:
+        """Feed the rows to a kernel, which says which place it has reached when it lacks room."""
+        for stretch, own in self._stretches(machine, taken.rows):
+            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
+            reached = 0
+            while (reached := feed(own, of, bits, slots, reached)) < len(of):
+                grow()
+
+    def _stretches(self, machine: Machine, rows: Ints) -> Iterator[tuple[slice, Machine]]:
         """Some of the rows after the other, and a machine whose columns hold them from 0 on."""
         if self._read is None:
             self._read = sorted(read_by(self._plan, machine.code))

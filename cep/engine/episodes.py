@@ -18,7 +18,7 @@ from cep.engine.plans import ALL_BITS, Ints, Keep, Keyed, Referring, Rows
 from cep.engine.waits import of_episodes
 from cep.kernels import episodes as ek
 from cep.kernels.elements import CUT, WORD
-from cep.kernels.keys import HASH, KEY, NEVER, TOP, begin_sweep
+from cep.kernels.keys import HASH, KEY, NEVER, TOP
 from cep.kernels.runs import Machine
 from cep.layout.patterns import EpisodePlan
 
@@ -95,10 +95,11 @@ class EpisodeState(Keyed):
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
-        begin_sweep(self.keys, until_us)
-        while not ek.sweep(self.episodes, machine, self.keys, self.windows, self.matches, until_us):
-            self._grow()
-            begin_sweep(self.keys, until_us)
+        self.visit_due(
+            lambda: ek.sweep(self.episodes, machine, self.keys, self.windows, self.matches, until_us),
+            self._grow,
+            until_us,
+        )
 
     def references(self) -> list[Referring]:
         """Where the ordinals of all captured events stand that the state still refers to."""

@@ -23,7 +23,7 @@ from cep.engine.waits import of_graph
 from cep.kernels import graph as gk
 from cep.kernels import paths as pk
 from cep.kernels import runs as rk
-from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
+from cep.kernels.keys import KEY, NEVER, KeySpace
 from cep.kernels.runs import Machine
 from cep.layout.columns import NAN_WORD, NULL
 from cep.layout.patterns import Capture, CaptureWord, Compare, Edge, EdgeKind, Graph, Guard, SequencePlan
@@ -227,24 +227,18 @@ class GraphState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        for stretch, own in self._columns.stretches(machine, taken.rows):
-            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
-            reached = 0
-            while True:
-                reached = gk.feed(self.paths, own, self.keys, self.matches, of, bits, slots, keep, base, reached)
-                if reached == len(of):
-                    break
-                self._grow()
+
+        def offer(own: Machine, of: Ints, bits: Ints, slots: Ints, begin_at: int) -> int:
+            return gk.feed(self.paths, own, self.keys, self.matches, of, bits, slots, keep, base, begin_at)
+
+        self._columns.offer(machine, taken, offer, self._grow)
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
         if not self.paths.plan[pk.DEADLINES]:
             gk.tidy(self.paths, self.keys, self.matches, until_us)
             return
-        begin_sweep(self.keys, until_us)
-        while not gk.sweep(self.paths, self.keys, self.matches, until_us):
-            self._grow()
-            begin_sweep(self.keys, until_us)
+        self.visit_due(lambda: gk.sweep(self.paths, self.keys, self.matches, until_us), self._grow, until_us)
 
     def references(self) -> list[Referring]:
         """Where the ordinals of all captured events stand that the state still refers to."""
@@ -253,7 +247,7 @@ class GraphState(Keyed):
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
         p = self.paths
-        words = p.run[self._live_rows(), pk.WORD : p.plan[pk.REFS]]
+        words = p.run[self.live_rows(p.slots), pk.WORD : p.plan[pk.REFS]]
         return [self.keys.slots[:, KEY:], words, p.node[: p.count[pk.NODE_TOP], pk.NODE_VALUE :]]
 
     def waiting_at(self, slot: int, now_us: int) -> set[int]:
@@ -267,14 +261,6 @@ class GraphState(Keyed):
     def dropped(self) -> int:
         """How many runs the bound has cost."""
         return int(self.paths.count[rk.DROPPED])
-
-    def _live_rows(self) -> Ints:
-        """The rows of the run pool that hold a run."""
-        slots = self.paths.slots[self.keys.slots[:, HASH] >= 0]
-        lengths = slots[:, rk.RUNS]
-        first = slots[:, rk.BLOCK] + slots[:, rk.BEGIN] - (np.cumsum(lengths) - lengths)
-        rows: Ints = np.arange(lengths.sum()) + np.repeat(first, lengths)
-        return rows
 
     def _grow_slots(self, slots: int) -> None:
         self.paths = self.paths._replace(slots=grown_copies(self.paths.slots, self._blank, slots))

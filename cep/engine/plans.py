@@ -13,7 +13,7 @@ from cep.engine.arrays import grow_keys, reach_directly
 from cep.kernels import keys as kk
 from cep.kernels.keys import KeySpace
 from cep.kernels.matches import Matches
-from cep.kernels.runs import Machine
+from cep.kernels.runs import BEGIN, BLOCK, RUNS, Machine
 
 Ints = npt.NDArray[np.int64]
 Keep = npt.NDArray[np.uint8]
@@ -114,3 +114,18 @@ class Keyed:
         grouped = np.empty((3, len(slots)), np.int64)
         kk.group(slots, rows.rows, rows.bits, np.zeros(top + 2, np.int32), grouped)
         return Taken(*grouped)
+
+    def visit_due(self, sweep: Callable[[], bool], grow: Callable[[], None], until_us: int) -> None:
+        """See to all that is due by `until_us`; `sweep` says whether it had room for it."""
+        kk.begin_sweep(self.keys, until_us)
+        while not sweep():
+            grow()
+            kk.begin_sweep(self.keys, until_us)
+
+    def live_rows(self, slots: Ints) -> Ints:
+        """The rows of a pool of blocks that hold a run. slots: where each key's block is, see kernels.runs."""
+        live = slots[self.keys.slots[:, kk.HASH] >= 0]
+        lengths = live[:, RUNS]
+        first = live[:, BLOCK] + live[:, BEGIN] - (np.cumsum(lengths) - lengths)
+        rows: Ints = np.arange(lengths.sum()) + np.repeat(first, lengths)
+        return rows

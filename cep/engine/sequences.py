@@ -29,7 +29,7 @@ from cep.kernels import chain as ck
 from cep.kernels import fifos as fk
 from cep.kernels import probe as pk
 from cep.kernels import runs as rk
-from cep.kernels.keys import HASH, KEY, NEVER, KeySpace, begin_sweep
+from cep.kernels.keys import KEY, NEVER, KeySpace
 from cep.kernels.runs import Machine
 from cep.layout.patterns import Capture, Guard, SequencePlan, StepSpec
 
@@ -208,10 +208,7 @@ class ChainState(Keyed):
         if not self.chain.plan[fk.TRAILING]:
             ck.tidy(self.chain, self.keys, self.matches, until_us)
             return
-        begin_sweep(self.keys, until_us)
-        while not ck.sweep(self.chain, self.keys, self.matches, until_us):
-            self._grow()
-            begin_sweep(self.keys, until_us)
+        self.visit_due(lambda: ck.sweep(self.chain, self.keys, self.matches, until_us), self._grow, until_us)
 
     def references(self) -> list[Referring]:
         """Where the ordinals of all captured events stand that the state still refers to."""
@@ -310,24 +307,18 @@ class ProbeState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        for stretch, own in self._columns.stretches(machine, taken.rows):
-            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
-            reached = 0
-            while True:
-                reached = pk.feed(self.probe, own, self.keys, self.matches, of, bits, slots, keep, base, reached)
-                if reached == len(of):
-                    break
-                self._grow()
+
+        def offer(own: Machine, of: Ints, bits: Ints, slots: Ints, begin_at: int) -> int:
+            return pk.feed(self.probe, own, self.keys, self.matches, of, bits, slots, keep, base, begin_at)
+
+        self._columns.offer(machine, taken, offer, self._grow)
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""
         if not self.probe.plan[rk.TRAILING]:
             pk.tidy(self.probe, self.keys, self.matches, until_us)
             return
-        begin_sweep(self.keys, until_us)
-        while not pk.sweep(self.probe, self.keys, self.matches, until_us):
-            self._grow()
-            begin_sweep(self.keys, until_us)
+        self.visit_due(lambda: pk.sweep(self.probe, self.keys, self.matches, until_us), self._grow, until_us)
 
     def references(self) -> list[Referring]:
         """Where the ordinals of all captured events stand that the state still refers to."""
@@ -335,20 +326,12 @@ class ProbeState(Keyed):
         refs = int(p.plan[rk.REFS])
         singles = [refs + k for k in range(len(p.loop)) if not p.loop[k]]
         nodes = Referring(p.node[: p.count[rk.NODE_TOP]], (rk.ORDINAL,))
-        return [Referring(p.run, (rk.START, *singles), self._live_rows()), nodes]
-
-    def _live_rows(self) -> Ints:
-        """The rows of the run pool that hold a run."""
-        slots = self.probe.slots[self.keys.slots[:, HASH] >= 0]
-        lengths = slots[:, rk.RUNS]
-        first = slots[:, rk.BLOCK] + slots[:, rk.BEGIN] - (np.cumsum(lengths) - lengths)
-        rows: Ints = np.arange(lengths.sum()) + np.repeat(first, lengths)
-        return rows
+        return [Referring(p.run, (rk.START, *singles), self.live_rows(p.slots)), nodes]
 
     def words(self) -> list[Ints]:
         """Every array in which the id of a text may stand."""
         p = self.probe
-        words = p.run[self._live_rows(), rk.WORD : p.plan[rk.REFS]]
+        words = p.run[self.live_rows(p.slots), rk.WORD : p.plan[rk.REFS]]
         return [self.keys.slots[:, KEY:], words, p.node[: p.count[rk.NODE_TOP], rk.NODE_WORD :]]
 
     def waiting_at(self, slot: int, now_us: int) -> set[int]:
