@@ -78,7 +78,7 @@ def rebalances(seconds: float, seed: int) -> Counter[str]:
                 count += 1
                 found["workers that came"] += 1
             elif rng.random() < 0.6:
-                workers.pop(rng.randrange(len(workers))).stop()
+                workers.pop(rng.randrange(len(workers))).stop(may_be_young=True)
                 found["workers that went"] += 1
             else:
                 workers.pop(rng.randrange(len(workers))).kill()
@@ -88,7 +88,7 @@ def rebalances(seconds: float, seed: int) -> Counter[str]:
             workers[0].wait(lambda n=number: world.is_at_end(Keys("test", "test", n)), f"at the end of {number}")
         watch.stop()
         for worker in workers:
-            worker.stop()
+            worker.stop(may_be_young=True)
         own = [[(e[0].partition(":")[0], *e[1:]) for e in sent if number_of[e[1]] == n] for n in range(PARTITIONS)]
         for number, part in enumerate(own):
             found += world.check(part, partition=number)
