@@ -135,9 +135,11 @@ def halts(rounds: int, seed: int) -> Counter[str]:
             while not gone:
                 gone = take_away(world, way, rng.choice((5, 50)), stream).ids
                 time.sleep(0.005)
+            is_unknown = way == "deleted and begun anew"
+            while is_unknown and not world.server.client().exists(stream):
+                time.sleep(0.005)  # a stream that stays away is waited for
             if number % 2:
                 world.feed.pause()
-            is_unknown = way == "deleted and begun anew"
             found += _ended(world, detector, stream, "an unknown number of" if is_unknown else str(len(gone)))
             world.feed.go_on()
             time.sleep(0.2)
