@@ -319,6 +319,25 @@ def test_what_a_stream_has_lost_is_counted(server: Server, name: str, is_open: b
         assert Owner(server, ("a",)).standing.gaps == {}
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_stream_that_is_begun_anew_before_anything_of_it_was_applied_is_missed(server: Server, is_open: bool) -> None:
+    client = server.client()
+    fill(server, "a", 1, 10)
+    owner = Owner(server, ("a",))
+    begin_anew(client, 3)
+    if is_open:
+        with pytest.raises(LogError, match="CEPGAP a was begun anew"):
+            owner.apply(2)
+    owner = Owner(server, ("a",))
+    lost, position = owner.standing.gaps[0]
+    assert (lost, position) == (None, Position(EntryId(0, 0), 0, 0))
+    assert Owner(server, ("a",)).standing.gaps == {0: (None, position)}  # as long as nobody has committed it
+    owner = Owner(server, ("a",))
+    owner.commit(Commit({0: position}, gaps={0: lost}))
+    assert owner.apply(3) == 3
+    assert Owner(server, ("a",)).standing.gaps == {}
+
+
 def test_what_is_deleted_before_a_deletion_that_was_counted_is_counted_too(server: Server) -> None:
     """A server says only up to where entries were deleted."""
     client = server.client()

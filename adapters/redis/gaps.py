@@ -39,23 +39,25 @@ class Stream:
 
 
 def find_gap(
-    session: Session, key: str, stream: Stream, at: Position, is_in_doubt: bool = False
+    session: Session, key: str, stream: Stream, at: Position, seen: int = 0, is_in_doubt: bool = False
 ) -> tuple[int | None, Position] | None:
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
-    Where the stream was begun anew nobody knows how many. is_in_doubt: all that waits is counted, whatever the stream
-    says of itself: one that was begun anew may look like one that goes on.
+    Where the stream was begun anew nobody knows how many. seen: how many entries it was known to have had. is_in_doubt:
+    all that waits is counted, whatever the stream says of itself: one that was begun anew may look like one that goes on.
     """
+    is_anew = stream.added < max(at.ordinal, seen)
     if stream.first is None or at.entry < stream.first:
         waiting = stream.length
-    elif is_in_doubt or stream.added < at.ordinal or at.entry < stream.deleted:
+    elif is_in_doubt or is_anew or at.entry < stream.deleted:
         waiting = _waiting(session, key, at.entry, stream.last)
     else:
         return None
     ordinal = stream.added - waiting
-    if ordinal == at.ordinal:
+    if ordinal == at.ordinal and not is_anew:
         return None
-    lost = ordinal - at.ordinal if ordinal > at.ordinal else None  # begun anew, and longer than before by now
+    is_known = ordinal > at.ordinal and not is_anew  # or it is longer than before by now
+    lost = ordinal - at.ordinal if is_known else None
     return lost, at._replace(ordinal=ordinal)
 
 

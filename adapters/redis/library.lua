@@ -5,8 +5,8 @@
 -- KEYS of every function: 1 meta, 2 alerts, 3 dead letters, 4 late events, 5 shadow alerts, 6 journal, 7 lease, and
 -- behind them the input streams.
 -- meta is a hash: token, lease (its time in ms), epoch, seq, chain, failures, suspect, marked, and for each stream
--- "offset:<key>" (the last entry applied), "count:<key>" (its ordinal), "digest:<key>" and "gone:<key>" (what is known
--- to have left it).
+-- "offset:<key>" (the last entry applied), "count:<key>" (its ordinal), "digest:<key>", "gone:<key>" (what is known to
+-- have left it) and "seen:<key>" (how many entries it was known to have had: one that has had fewer was begun anew).
 
 local META, JOURNAL, LEASE, STREAMS = 1, 6, 7, 7
 
@@ -105,6 +105,8 @@ local function acquire(keys, args)
       redis.call('HSET', keys[META], 'offset:' .. keys[i], '0-0', 'count:' .. keys[i], count, 'digest:' .. keys[i], 0)
     end
     redis.call('HSET', keys[META], 'gone:' .. keys[i], gone_of(stream))  -- whoever takes over counts what it means
+    local seen = tonumber(redis.call('HGET', keys[META], 'seen:' .. keys[i]) or '0')
+    if tonumber(stream[2]) > seen then redis.call('HSET', keys[META], 'seen:' .. keys[i], stream[2]) end
   end
   return { meta, streams }
 end
@@ -135,15 +137,13 @@ end
 
 -- Whether some entries, the last of which is `offset`, the `count`th ever, are not just what stands behind the last
 -- offset, or are gone meanwhile.
-local function stream_refuses(meta, key, entries, offset, count)
-  if not is_a('stream', key) then return redis.error_reply('CEPTYPE ' .. key .. ' is not a stream') end
+local function stream_refuses(meta, key, info, entries, offset, count)
   local function gap(what) return redis.error_reply('CEPGAP ' .. key .. ' ' .. what) end
-  local info = info_of(key)
   if not info or #redis.call('XRANGE', key, offset, offset) == 0 then return gap('no longer has ' .. offset) end
-  local known = redis.call('HMGET', meta, 'offset:' .. key, 'gone:' .. key)
+  local known = redis.call('HMGET', meta, 'offset:' .. key, 'gone:' .. key, 'seen:' .. key)
   local last = known[1] or '0-0'
   local added, trimmed = tonumber(info['entries-added']), tonumber(info['entries-added']) - tonumber(info['length'])
-  if added < count then return gap('was begun anew') end
+  if added < math.max(count, tonumber(known[3] or '0')) then return gap('was begun anew') end
   if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then
     return gap(trimmed > count - entries and 'has lost entries' or 'was begun anew')
   end
@@ -167,9 +167,12 @@ local function moved_streams(keys, args, first, final)
   for i = first, final, 6 do
     local number, entries, offset, count, digest, is_gap = unpack(args, i, i + 5)
     local key = keys[STREAMS + number]
-    local refusal = is_gap ~= '1' and stream_refuses(keys[META], key, tonumber(entries), offset, tonumber(count))
+    if not is_a('stream', key) then return nil, redis.error_reply('CEPTYPE ' .. key .. ' is not a stream') end
+    local info = info_of(key)
+    local refusal = is_gap ~= '1' and stream_refuses(keys[META], key, info, tonumber(entries), offset, tonumber(count))
     if refusal then return nil, refusal end
-    for name, value in pairs({ offset = offset, count = count, digest = digest }) do
+    local seen = info and info['entries-added'] or 0
+    for name, value in pairs({ offset = offset, count = count, digest = digest, seen = seen }) do
       fields[#fields + 1] = name .. ':' .. key
       fields[#fields + 1] = value
     end

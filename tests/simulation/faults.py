@@ -64,6 +64,10 @@ FAULTS: dict[str, tuple[Mutant, Plan]] = {
         _BY_NAME["a lost commit is sent again if as many entries are there"],
         replace(_ALONE, entries=60, rate=0.15),
     ),
+    "a state is rebuilt from the entries though not all were applied": (
+        _BY_NAME["the beginning will do though turns are not plain"],
+        replace(_BASE, hosts=(0, 1), has_deadly=True, trouble=("kill", "kill host")),
+    ),
     "commands are sent again underneath": (_BY_NAME["commands are sent again, as redis-py does"], _ALONE),
 }
 

@@ -41,7 +41,7 @@ COMPARE = lua("if last ~= seq - 1 or chain ~= before then", "if false then")
 COMPARE_SEQ = lua("if last ~= seq - 1 or chain ~= before then", "if last ~= seq - 1 then")
 OUTPUT_IDS = lua("return not info or tonumber((parts_of(info['last-generated-id']))) < seq", "return true")
 EXISTS = lua("or #redis.call('XRANGE', key, offset, offset) == 0 then", "then")
-ANEW = lua("if added < count then return gap('was begun anew') end", "")
+ANEW = lua("if added < math.max(count, tonumber(known[3] or '0')) then return gap('was begun anew') end", "")
 TRIMMED = lua("if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then", "if false then")
 DELETED = lua(
     "if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then", "if false then"
@@ -94,7 +94,7 @@ ALL = (
     Mutant("a new owner gets no new token", (lua("'token', token, 'lease', ttl", "'lease', ttl"),), needs=ZOMBIE),
     Mutant("no lease", (LEASE,), "the fence; a lease only spares the others the trouble"),
     Mutant("the last entry may be gone", (EXISTS,), "the counts", needs=("delete entries",)),
-    Mutant("a stream may be begun anew", (ANEW,), "the first entry's ordinal", needs=("delete entries",)),
+    Mutant("a stream may be begun anew", (ANEW,), "the first entry's ordinal", needs=("delete stream",)),
     Mutant("entries may be trimmed unseen", (TRIMMED,), needs=("trim entries",)),
     Mutant("entries may be deleted unseen", (DELETED,), needs=("delete entries",)),
     Mutant("nothing that is gone is seen", (EXISTS, ANEW, TRIMMED, DELETED), needs=("delete entries",)),
@@ -174,7 +174,7 @@ ALL = (
         (
             Change(
                 "RedisLog.open",
-                "if gap := find_gap(session, key, stream, point.offsets[number], self._is_in_doubt):",
+                "if gap := find_gap(session, key, stream, point.offsets[number], seen, self._is_in_doubt):",
                 "if gap := None:",
             ),
         ),

@@ -27,6 +27,7 @@ from tests.simulation.streams import after
 
 KEYS = Keys("g")
 LAST = "last"
+MISSING = "is missing in the state from now on"
 PATIENCE = 40_000  # turns in which everything has to come to rest once the trouble is over
 RESTART_S = 0.5
 SOON = 40  # turns
@@ -57,7 +58,8 @@ class World:
         self.server = Server(self.hub, KEYS.own("journal").encode(), self.plan.grain_ms)
         self.disk = Disk(self.hub)
         self.places = [Place(n, host) for n, host in zip(self.plan.workers, self.plan.hosts, strict=True)]
-        self.goes_on, self.is_torn = self.plan.goes_on, False
+        self.goes_on = self.plan.goes_on
+        self.is_torn = self.is_partial = False  # others took entries away; a state had to be given up
         self.counts, self.tokens = Counter[str](), 0
         self.unsent, self.saved_at = self.plan.entries, 0.0
         self.deadly: bytes | None = None
@@ -144,11 +146,16 @@ class World:
             DirectorySnapshots(f"/host{place.host}", "g", streams),
             options=options,
             stop=place.stop,
-            report=lambda message: self.hub.note(f"{process.name} reports: {message}"),
+            report=lambda message: self._reported(process, message),
             clock=lambda: self.hub.now,
             changed=lambda: self._changed(place),
         )
         process._target = runtime.run
+
+    def _reported(self, process: Process, message: str) -> None:
+        self.hub.note(f"{process.name} reports: {message}")
+        if message.endswith(MISSING):
+            halts.judge_missing(self, message)
 
     def _detector(self, process: Process) -> Detector:
         def look(content: bytes) -> None:
