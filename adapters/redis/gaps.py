@@ -44,7 +44,7 @@ def find_gap(
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
     Where the stream was begun anew nobody knows how many. seen: how many entries it was known to have had. is_in_doubt:
-    all that waits is counted, whatever the stream says of itself: one that was begun anew may look like one that goes on.
+    all that waits is counted, whatever the stream says of itself: one begun anew may look like one that goes on.
     """
     is_anew = stream.added < max(at.ordinal, seen)
     if stream.first is None or at.entry < stream.first:

@@ -55,7 +55,7 @@ def waiting(data: Data, streams: Sequence[bytes]) -> bool:
 
 
 class Account:
-    """Goes through the turns of a log. Without a detector it looks at what was applied and lost, not at what came out."""
+    """Goes through the turns of a log; without a detector, through what was applied and lost, not what came out."""
 
     def __init__(self, data: Data, detector: Detector | None, streams: int) -> None:
         self.data, self.detector = data, detector
