@@ -319,12 +319,15 @@ def test_what_a_stream_has_lost_is_counted(server: Server, name: str, is_open: b
         assert Owner(server, ("a",)).standing.gaps == {}
 
 
+@pytest.mark.parametrize("entries", [3, 14])
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_stream_that_is_begun_anew_before_anything_of_it_was_applied_is_missed(server: Server, is_open: bool) -> None:
+def test_a_stream_that_is_begun_anew_before_anything_of_it_was_applied_is_missed(
+    server: Server, is_open: bool, entries: int
+) -> None:
     client = server.client()
     fill(server, "a", 1, 10)
     owner = Owner(server, ("a",))
-    begin_anew(client, 3)
+    begin_anew(client, entries)
     if is_open:
         with pytest.raises(LogError, match="CEPGAP a was begun anew"):
             owner.apply(2)
@@ -334,7 +337,7 @@ def test_a_stream_that_is_begun_anew_before_anything_of_it_was_applied_is_missed
     assert Owner(server, ("a",)).standing.gaps == {0: (None, position)}  # as long as nobody has committed it
     owner = Owner(server, ("a",))
     owner.commit(Commit({0: position}, gaps={0: lost}))
-    assert owner.apply(3) == 3
+    assert owner.apply() == entries
     assert Owner(server, ("a",)).standing.gaps == {}
 
 

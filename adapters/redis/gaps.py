@@ -19,19 +19,24 @@ _COUNT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a stream is like: `length` entries of the `added` ones; `first`: None where it is empty."""
+    """What a stream is like: `length` entries of the `added` ones; `first`: None where it is empty.
+
+    is_another: whether it was begun anew since it was last looked at.
+    """
 
     length: int
     added: int
     first: EntryId | None
     last: EntryId
     deleted: EntryId
+    is_another: bool = False
 
     @classmethod
     def of(cls, words: Sequence[bytes]) -> Stream:
         """As our function tells it."""
-        length, added, first, last, deleted = (word.decode() for word in words)
-        return cls(int(length), int(added), entry_id(first) if first else None, entry_id(last), entry_id(deleted))
+        length, added, first, last, deleted, *another = (word.decode() for word in words)
+        begin = entry_id(first) if first else None
+        return cls(int(length), int(added), begin, entry_id(last), entry_id(deleted), bool(another))
 
     def beginning(self) -> Position:
         """Where somebody stands who has applied nothing yet."""
@@ -39,24 +44,24 @@ class Stream:
 
 
 def find_gap(
-    session: Session, key: str, stream: Stream, at: Position, seen: int = 0, is_in_doubt: bool = False
+    session: Session, key: str, stream: Stream, at: Position, is_in_doubt: bool = False
 ) -> tuple[int | None, Position] | None:
     """What a stream has lost behind a position, and the position from which it goes on; None where it has lost nothing.
 
-    Where the stream was begun anew nobody knows how many. seen: how many entries it was known to have had. is_in_doubt:
-    all that waits is counted, whatever the stream says of itself: one begun anew may look like one that goes on.
+    Where the stream was begun anew nobody knows how many. is_in_doubt: all that waits is counted, whatever the stream
+    says of itself: one that was begun anew may look like one that goes on.
     """
-    is_anew = stream.added < max(at.ordinal, seen)
+    is_another = stream.is_another or stream.added < at.ordinal
     if stream.first is None or at.entry < stream.first:
         waiting = stream.length
-    elif is_in_doubt or is_anew or at.entry < stream.deleted:
+    elif is_in_doubt or is_another or at.entry < stream.deleted:
         waiting = _waiting(session, key, at.entry, stream.last)
     else:
         return None
     ordinal = stream.added - waiting
-    if ordinal == at.ordinal and not is_anew:
+    if ordinal == at.ordinal and not is_another:
         return None
-    is_known = ordinal > at.ordinal and not is_anew  # or it is longer than before by now
+    is_known = ordinal > at.ordinal and not is_another  # or it is longer than before by now
     lost = ordinal - at.ordinal if is_known else None
     return lost, at._replace(ordinal=ordinal)
 

@@ -6,7 +6,7 @@
 -- behind them the input streams.
 -- meta is a hash: token, lease (its time in ms), epoch, seq, chain, failures, suspect, marked, and for each stream
 -- "offset:<key>" (the last entry applied), "count:<key>" (its ordinal), "digest:<key>", "gone:<key>" (what is known to
--- have left it) and "seen:<key>" (how many entries it was known to have had: one that has had fewer was begun anew).
+-- have left it) and "seen:<key>" (how many entries had been added when it was last looked at, and the last id).
 
 local META, JOURNAL, LEASE, STREAMS = 1, 6, 7, 7
 
@@ -77,8 +77,21 @@ local function gone_of(stream)
   return stream[5] .. ' ' .. string.format('%.0f', stream[2] - stream[1])
 end
 
+local function seen_of(stream)
+  return stream[2] .. ' ' .. stream[4]
+end
+
+-- Whether a stream was begun anew since it was seen: entries have been added to it fewer times, or all that it has came
+-- later, and is more than was added since.
+local function is_another(stream, seen)
+  if not seen then return false end
+  local added, last = string.match(seen, '^(%d+) (%S+)$')
+  local since = stream[2] - added
+  return since < 0 or stream[3] ~= '' and is_before(last, stream[3]) and tonumber(stream[1]) > since
+end
+
 -- ARGV: token, worker, time of the lease in ms, "1" where a process begins. Takes the log over; returns meta as a flat
--- list, and each stream's description.
+-- list, and each stream's description with "1" behind it where it was begun anew.
 local function acquire(keys, args)
   local token, worker, ttl, begins = args[1], args[2], args[3], args[4]
   local seq = is_a('hash', keys[META]) and tonumber(redis.call('HGET', keys[META], 'seq') or '0') or 0
@@ -105,8 +118,11 @@ local function acquire(keys, args)
       redis.call('HSET', keys[META], 'offset:' .. keys[i], '0-0', 'count:' .. keys[i], count, 'digest:' .. keys[i], 0)
     end
     redis.call('HSET', keys[META], 'gone:' .. keys[i], gone_of(stream))  -- whoever takes over counts what it means
-    local seen = tonumber(redis.call('HGET', keys[META], 'seen:' .. keys[i]) or '0')
-    if tonumber(stream[2]) > seen then redis.call('HSET', keys[META], 'seen:' .. keys[i], stream[2]) end
+    if is_another(stream, redis.call('HGET', keys[META], 'seen:' .. keys[i])) then
+      stream[6] = '1'  -- until the gap is committed
+    else
+      redis.call('HSET', keys[META], 'seen:' .. keys[i], seen_of(stream))
+    end
   end
   return { meta, streams }
 end
@@ -137,17 +153,17 @@ end
 
 -- Whether some entries, the last of which is `offset`, the `count`th ever, are not just what stands behind the last
 -- offset, or are gone meanwhile.
-local function stream_refuses(meta, key, info, entries, offset, count)
+local function stream_refuses(meta, key, stream, entries, offset, count)
   local function gap(what) return redis.error_reply('CEPGAP ' .. key .. ' ' .. what) end
-  if not info or #redis.call('XRANGE', key, offset, offset) == 0 then return gap('no longer has ' .. offset) end
+  if #redis.call('XRANGE', key, offset, offset) == 0 then return gap('no longer has ' .. offset) end
   local known = redis.call('HMGET', meta, 'offset:' .. key, 'gone:' .. key, 'seen:' .. key)
   local last = known[1] or '0-0'
-  local added, trimmed = tonumber(info['entries-added']), tonumber(info['entries-added']) - tonumber(info['length'])
-  if added < math.max(count, tonumber(known[3] or '0')) then return gap('was begun anew') end
-  if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then
+  local trimmed = stream[2] - stream[1]
+  if tonumber(stream[2]) < count or is_another(stream, known[3]) then return gap('was begun anew') end
+  if is_before(last, stream[3]) and trimmed ~= count - entries then
     return gap(trimmed > count - entries and 'has lost entries' or 'was begun anew')
   end
-  if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then
+  if is_before(last, stream[5]) and known[2] ~= gone_of(stream) then
     return gap('has lost entries')
   end
 end
@@ -168,11 +184,10 @@ local function moved_streams(keys, args, first, final)
     local number, entries, offset, count, digest, is_gap = unpack(args, i, i + 5)
     local key = keys[STREAMS + number]
     if not is_a('stream', key) then return nil, redis.error_reply('CEPTYPE ' .. key .. ' is not a stream') end
-    local info = info_of(key)
-    local refusal = is_gap ~= '1' and stream_refuses(keys[META], key, info, tonumber(entries), offset, tonumber(count))
+    local stream = described(key)
+    local refusal = is_gap ~= '1' and stream_refuses(keys[META], key, stream, tonumber(entries), offset, tonumber(count))
     if refusal then return nil, refusal end
-    local seen = info and info['entries-added'] or 0
-    for name, value in pairs({ offset = offset, count = count, digest = digest, seen = seen }) do
+    for name, value in pairs({ offset = offset, count = count, digest = digest, seen = seen_of(stream) }) do
       fields[#fields + 1] = name .. ':' .. key
       fields[#fields + 1] = value
     end

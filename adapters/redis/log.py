@@ -83,8 +83,7 @@ class RedisLog:
                 point.offsets[number] = stream.beginning()
                 continue
             self._check_end(session, key, stream.last, point.offsets[number].entry)
-            seen = int(meta.get(f"seen:{key}", 0))
-            if gap := find_gap(session, key, stream, point.offsets[number], seen, self._is_in_doubt):
+            if gap := find_gap(session, key, stream, point.offsets[number], self._is_in_doubt):
                 gaps[number] = gap
         self._is_in_doubt = False
         suspect, tries = self._suspect_of(meta.get("suspect", ""))

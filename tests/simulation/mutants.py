@@ -40,12 +40,10 @@ FENCE = lua("if redis.call('HGET', keys[META], 'token') ~= token then", "if fals
 COMPARE = lua("if last ~= seq - 1 or chain ~= before then", "if false then")
 COMPARE_SEQ = lua("if last ~= seq - 1 or chain ~= before then", "if last ~= seq - 1 then")
 OUTPUT_IDS = lua("return not info or tonumber((parts_of(info['last-generated-id']))) < seq", "return true")
-EXISTS = lua("or #redis.call('XRANGE', key, offset, offset) == 0 then", "then")
-ANEW = lua("if added < math.max(count, tonumber(known[3] or '0')) then return gap('was begun anew') end", "")
-TRIMMED = lua("if is_before(last, info['first-entry'][1]) and trimmed ~= count - entries then", "if false then")
-DELETED = lua(
-    "if is_before(last, info['max-deleted-entry-id']) and known[2] ~= gone_of(described(key)) then", "if false then"
-)
+EXISTS = lua("if #redis.call('XRANGE', key, offset, offset) == 0 then", "if false then")
+ANEW = lua("if tonumber(stream[2]) < count or is_another(stream, known[3]) then return gap('was begun anew') end", "")
+TRIMMED = lua("if is_before(last, stream[3]) and trimmed ~= count - entries then", "if false then")
+DELETED = lua("if is_before(last, stream[5]) and known[2] ~= gone_of(stream) then", "if false then")
 LEASE = lua("if holder and holder ~= worker and left <= tonumber(given) then", "if false then")
 LINEAGE = Change("RedisLog.turns", "(first, entries[0][1]) != (since.seq, since.chain)", "first != since.seq")
 NO_LINEAGE = Change(
@@ -174,7 +172,7 @@ ALL = (
         (
             Change(
                 "RedisLog.open",
-                "if gap := find_gap(session, key, stream, point.offsets[number], seen, self._is_in_doubt):",
+                "if gap := find_gap(session, key, stream, point.offsets[number], self._is_in_doubt):",
                 "if gap := None:",
             ),
         ),

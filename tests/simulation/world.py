@@ -60,6 +60,7 @@ class World:
         self.places = [Place(n, host) for n, host in zip(self.plan.workers, self.plan.hosts, strict=True)]
         self.goes_on = self.plan.goes_on
         self.is_torn = self.is_partial = False  # others took entries away; a state had to be given up
+        self.renewed = set[bytes]()  # streams that were deleted
         self.counts, self.tokens = Counter[str](), 0
         self.unsent, self.saved_at = self.plan.entries, 0.0
         self.deadly: bytes | None = None
@@ -378,6 +379,7 @@ class World:
         if not isinstance(stream, Stream) or not self.server.data.turns():
             return False
         self.is_torn = True
+        self.renewed.add(key)
         return self.execute("DEL", key)
 
 
