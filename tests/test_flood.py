@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
+import subprocess
+import sys
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from cep.adapters.cli.detector import build
@@ -13,6 +18,7 @@ from cep.compile import compile_rules
 from cep.decoding.vocabulary import Vocabulary
 from cep.detector import RuleDetector
 from cep.engine.snapshot import dump, load
+from cep.kernels import cells as ck
 from cep.kernels import scan as sk
 from cep.kernels.keys import HASH, SEED, KeySpace
 from cep.lang import check_texts
@@ -106,20 +112,54 @@ def test_a_detector_of_the_service_has_a_seed_that_nobody_knows() -> None:
     assert 0 not in seeds
 
 
+def learnt(spelled: list[bytes]) -> Vocabulary:
+    """A vocabulary that has met some texts, which stand for 0, 1, …."""
+    data = np.frombuffer(b"".join(spelled) + bytes(16), np.uint8)
+    count, ends = len(spelled), np.cumsum([len(text) for text in spelled])
+    cells = np.zeros((count, 1, 3), np.int32)
+    cells[:, 0, sk.WHAT] = sk.TEXT
+    cells[:, 0, sk.BEGIN], cells[:, 0, sk.END] = ends - [len(text) for text in spelled], ends
+    words, number = np.zeros(count, np.int64), itertools.count()
+    vocabulary = Vocabulary(lambda texts: [next(number) for _ in texts])
+    vocabulary.words(data, cells, 0, np.arange(count), words, np.zeros(count, np.bool_))
+    assert words.tolist() == list(range(count))
+    return vocabulary
+
+
 @pytest.mark.parametrize("count", [100, 3000])
 def test_texts_stand_elsewhere_in_every_vocabulary(count: int) -> None:
-    def learnt() -> Vocabulary:
-        spelled = [b"text %d" % n for n in range(count)]
-        data = np.frombuffer(b"".join(spelled) + bytes(16), np.uint8)
-        ends = np.cumsum([len(text) for text in spelled])
-        cells = np.zeros((count, 1, 3), np.int32)
-        cells[:, 0, sk.WHAT] = sk.TEXT
-        cells[:, 0, sk.BEGIN], cells[:, 0, sk.END] = ends - [len(text) for text in spelled], ends
-        words = np.zeros(count, np.int64)
-        vocabulary = Vocabulary(lambda texts: [int(text.split()[1]) for text in texts])
-        vocabulary.words(data, cells, 0, np.arange(count), words, np.zeros(count, np.bool_))
-        assert words.tolist() == list(range(count))
-        return vocabulary
+    spelled = [b"text %d" % n for n in range(count)]
+    assert learnt(spelled)._texts.table.tolist() != learnt(spelled)._texts.table.tolist()
 
-    first, second = learnt(), learnt()
-    assert first._texts.table.tolist() != second._texts.table.tolist()
+
+ALIKE = {  # texts that a weaker hash would put into one place, whatever its seed
+    "numbered": [b"c%07d" % n for n in range(3000)],
+    "halves that change together": [b"c%03d" % n + b"d%03d" % n for n in range(1000)],
+    "long and alike at the end": [b"%016d" % n + b"x" * 40 for n in range(1000)],
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_texts_that_resemble_each_other_stand_apart(kind: str) -> None:
+    texts = learnt(ALIKE[kind])._texts
+    places, mask = np.flatnonzero(texts.table >= 0), len(texts.table) - 1
+    hashes = np.array([text_hash(text, texts.count[ck.SECRET :]) for text in ALIKE[kind]])
+    homes = hashes[texts.table[places]] & mask
+    assert ((places - homes) % len(texts.table)).max() < 60
+
+
+def text_hash(text: bytes, key: npt.NDArray[np.int64]) -> int:
+    """The hash of one text."""
+    data = np.frombuffer(text + bytes(8), np.uint8)
+    words, cells = np.zeros(1, np.int64), np.array([[[0, len(text), sk.TEXT]]], np.int32)
+    ck.hashes(data, cells, 0, np.arange(1), words, np.zeros(1, np.bool_), False, key)
+    return int(words[0])
+
+
+@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes texts otherwise")
+def test_the_hash_of_texts_is_that_of_python() -> None:
+    spelled = [b"payment"[:n] * 3 for n in range(1, 8)] + [bytes(range(65, 65 + n)) for n in (7, 8, 9, 15, 16, 17)]
+    code = f"print([hash(text) for text in {spelled!r}])"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "0"}, capture_output=True, check=True)
+    theirs = [number % 2**64 >> 1 for number in json.loads(done.stdout)]
+    assert [text_hash(text, np.zeros(2, np.int64)) for text in spelled] == theirs

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from cep.kernels import cells as ck
 from cep.kernels.scan import Bytes, Places
-from cep.layout.columns import NULL
 
 Ints = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
@@ -36,15 +35,14 @@ class Vocabulary:
 
     def __init__(self, meaning: Meaning, integers_too: bool = False, is_json: bool = True) -> None:
         self._meaning, self._integers_too, self._is_json = meaning, integers_too, is_json
-        self._seed = int.from_bytes(os.urandom(7))
+        self._secret = np.frombuffer(os.urandom(16), np.int64)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self._texts = _room(_FIRST_TEXTS, _FIRST_BYTES)
-        self._texts.count[ck.SEED] = self._seed
-        self._words = np.zeros(_FIRST_TEXTS, np.int64)
-        self._known = 0
+        self._texts.count[ck.SECRET :] = self._secret
+        self._known = 0  # how many have their word
         ck.enter(self._texts)  # nothing yet, but no kernel may be compiled later than at the first use
 
     def words(self, data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks) -> None:
@@ -52,14 +50,14 @@ class Vocabulary:
 
         Marks those in which something else stands. data, cells: as `cep.kernels.scan` leaves them, UTF-8 throughout.
         """
-        ck.hashes(data, cells, cell, rows, words, refused, self._integers_too, self._seed)
-        likely = np.empty(len(rows), np.int32)
+        ck.hashes(data, cells, cell, rows, words, refused, self._integers_too, self._secret)
+        fresh = np.empty((2, len(rows)), np.int32)
         while len(rows):
-            done = ck.number(data, cells, cell, rows, words, self._texts, likely)
+            done, n = ck.known(data, cells, cell, rows, words, self._texts, self._known, fresh)
             self._learn()
-            part, rows = rows[:done], rows[done:]
-            numbers = words[part]
-            words[part] = np.where(numbers == NULL, NULL, self._words.take(numbers, mode="clip"))
+            new = fresh[0, :n]
+            words[new] = self._texts.entries[words[new], ck.WORD]
+            rows = rows[done:]
             if len(rows):
                 self._make_room()
 
@@ -68,8 +66,9 @@ class Vocabulary:
         first, end = self._known, int(self._texts.count[ck.TEXTS])
         if first == end:
             return
-        ends = np.cumsum(self._texts.entries[first:end, ck.LENGTH])
-        begin = int(self._texts.entries[first, ck.FIRST])
+        spans = self._texts.entries[first:end, ck.SPAN]
+        ends = np.cumsum(spans & ck.LENGTHS)
+        begin = int(spans[0]) >> ck.LENGTH_BITS
         spelled = self._texts.spelled[begin : begin + int(ends[-1])].tobytes()
         places = pairwise([0, *ends.tolist()])
         if spelled.isascii() and not (self._is_json and b"\\" in spelled):
@@ -78,7 +77,7 @@ class Vocabulary:
         else:
             written = [spelled[a:b] for a, b in places]
             texts = list(map(_text, written)) if self._is_json else [text.decode() for text in written]
-        self._words[first:end] = self._meaning(texts)
+        self._texts.entries[first:end, ck.WORD] = self._meaning(texts)
         self._known = end
 
     def _make_room(self) -> None:
@@ -88,21 +87,19 @@ class Vocabulary:
         if texts > TEXTS_MAX or size > BYTES_MAX:
             self.clear()
             return
-        self._texts, words = _room(texts, size), np.zeros(texts, np.int64)
+        self._texts = _room(texts, size)
         self._texts.entries[: len(old.entries)] = old.entries
         self._texts.spelled[: len(old.spelled)] = old.spelled
         self._texts.count[:] = old.count
-        words[: len(self._words)] = self._words
-        self._words = words
         ck.enter(self._texts)
 
 
 def _room(texts: int, size: int) -> ck.Texts:
     return ck.Texts(
         np.full(2 * texts, -1, np.int32),
-        np.zeros((texts, ck.NEXT + 1), np.int64),
+        np.zeros((texts, ck.WORD + 1), np.int64),
         np.zeros(size, np.uint8),
-        np.zeros(3, np.int64),
+        np.zeros(ck.SECRET + 2, np.int64),
     )
 
 

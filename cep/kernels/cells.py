@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, kernel
+from cep.kernels.ahead import LATER, fetch
 from cep.kernels.eight import word
 from cep.kernels.scan import (
     ABSENT,
@@ -42,14 +43,17 @@ SECONDS_BELOW, MILLISECONDS_BELOW = 10**11, 10**14  # an epoch number's unit is 
 TIME_LIMIT_US = 7_258_118_400_000_000  # the year 2200
 US_PER_DAY = 86_400_000_000
 
-FIRST, LENGTH, HEAD, NEXT = range(4)  # the columns of a text; HEAD and NEXT: its first sixteen bytes
-TEXTS, BYTES, SEED = range(3)  # the places of Texts.count
+SPAN, HEAD, NEXT, WORD = range(4)  # the columns of a text: where it stands, its first sixteen bytes, what it stands for
+LENGTH_BITS = 32  # of a span, which is first << LENGTH_BITS | length
+LENGTHS = (1 << LENGTH_BITS) - 1
+TEXTS, BYTES, SECRET = range(3)  # the places of Texts.count
 
 
 class Texts(NamedTuple):
     """Texts as they are written, numbered from 0. table: number or -1, twice as long as there is room for texts.
 
-    entries: (texts, 4) of FIRST …; spelled: their bytes; count: (3,) TEXTS, BYTES, SEED.
+    entries: (texts, 4) of SPAN …; spelled: their bytes; count: (4,) TEXTS, BYTES, and from SECRET on two words, the
+    key of their hashes.
     """
 
     table: Places
@@ -256,32 +260,57 @@ def times(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refuse
 
 
 @inline
-def hash_of(data: Bytes, begin: int, end: int, seed: int) -> int:
-    """A 63-bit hash of some bytes, eight at a time: shift, multiply and shift, after SplitMix64.
+def rotated(value: int, bits: int) -> int:
+    """A 64-bit number, its top bits moved to its end."""
+    return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
-    Who does not know the seed cannot make up texts that all stand in one place.
+
+@inline
+def round_of(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
+    """A round of SipHash over its state."""
+    a += b
+    c += d
+    b = rotated(b, 13) ^ a
+    d = rotated(d, 16) ^ c
+    a = rotated(a, 32) + d
+    c += b
+    return a, rotated(b, 17) ^ c, rotated(c, 32), rotated(d, 21) ^ a
+
+
+@inline
+def hash_of(data: Bytes, begin: int, end: int, key: Ints) -> int:
+    """A 63-bit hash of some bytes: SipHash-1-3 (Aumasson and Bernstein 2012), as Python has it for texts.
+
+    Who does not know the key, two words, cannot make up texts that all stand in one place.
     """
-    h = np.uint64(end - begin) ^ np.uint64(seed)
-    while begin < end:
-        stop = min(begin + 8, end)
-        h ^= word(data, begin, stop)
-        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
-        h ^= h >> np.uint64(29)
-        begin = stop
-    return np.int64(h >> np.uint64(1))
+    first, second = np.uint64(key[0]), np.uint64(key[1])
+    a, b = first ^ np.uint64(0x736F6D6570736575), second ^ np.uint64(0x646F72616E646F6D)
+    c, d = first ^ np.uint64(0x6C7967656E657261), second ^ np.uint64(0x7465646279746573)
+    length = np.uint64(end - begin)
+    while end - begin >= 8:
+        eight = word(data, begin, begin + 8)
+        a, b, c, d = round_of(a, b, c, d ^ eight)
+        a ^= eight
+        begin += 8
+    rest = (length << np.uint64(56)) | word(data, begin, end)
+    a, b, c, d = round_of(a, b, c, d ^ rest)
+    a, b, c, d = round_of(a ^ rest, b, c ^ np.uint64(0xFF), d)
+    a, b, c, d = round_of(a, b, c, d)
+    a, b, c, d = round_of(a, b, c, d)
+    return np.int64((a ^ b ^ c ^ d) >> np.uint64(1))
 
 
 @inline
 def is_spelled(data: Bytes, begin: int, end: int, texts: Texts, number: int) -> bool:
     """Whether a text is the one of a number."""
-    length = end - begin
-    if texts.entries[number, LENGTH] != length:
+    length, span = end - begin, texts.entries[number, SPAN]
+    if span & LENGTHS != length:
         return False
     if texts.entries[number, HEAD] != np.int64(word(data, begin, min(end, begin + 8))):
         return False
     if length <= 16:
         return texts.entries[number, NEXT] == np.int64(word(data, begin + 8, end))
-    first = texts.entries[number, FIRST]
+    first = span >> LENGTH_BITS
     for i in range(8, length):
         if texts.spelled[first + i] != data[begin + i]:
             return False
@@ -302,7 +331,7 @@ def number_of(data: Bytes, begin: int, end: int, h: int, texts: Texts) -> int:
     if number == len(texts.entries) or first + (end - begin) > len(texts.spelled):
         return np.int64(-1)
     texts.table[at] = number
-    texts.entries[number, FIRST], texts.entries[number, LENGTH] = first, end - begin
+    texts.entries[number, SPAN] = (first << LENGTH_BITS) | (end - begin)
     texts.entries[number, HEAD] = np.int64(word(data, begin, min(end, begin + 8)))
     texts.entries[number, NEXT] = np.int64(word(data, begin + 8, min(end, begin + 16)))
     for i in range(end - begin):
@@ -319,29 +348,33 @@ def is_canonical(data: Bytes, begin: int, end: int) -> bool:
 
 @kernel
 def hashes(
-    data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool, seed: int
+    data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, refused: Marks, integers_too: bool, key: Ints
 ) -> None:
-    """Hash the texts, null being NULL."""
+    """Hash the texts, null being NULL. key: (2,)."""
     for row in rows:
         what, begin, end = cells[row, cell, WHAT], np.int64(cells[row, cell, BEGIN]), np.int64(cells[row, cell, END])
         words[row] = NULL
         if what == TEXT or what == ESCAPED or (integers_too and what == INTEGER and is_canonical(data, begin, end)):
-            words[row] = hash_of(data, begin, end, seed)
+            words[row] = hash_of(data, begin, end, key)
         elif what != ABSENT:
             refused[row] = True
 
 
 @kernel
-def number(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts: Texts, likely: Places) -> int:
-    """Numbers in place of `hashes`. Returns how many of `rows` are done: fewer where `texts` has no more room.
+def known(
+    data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts: Texts, most: int, fresh: Places
+) -> tuple[int, int]:
+    """Words in place of `hashes`, and the number of a text that is not one of the first `most`, whose words are known.
 
-    First all are looked up where they would stand if nothing were in their way, so that the memory is waited for once
-    and not once for each. likely: (rows,), for use by the kernel alone.
+    Returns how many of `rows` are done, fewer where `texts` has no more room, and how many of these got numbers; they
+    are the first of fresh[0]. First all are looked up where they would stand if nothing were in their way, so that the
+    memory is waited for once and not once for each. fresh: (2, rows).
     """
-    mask = len(texts.table) - 1
+    mask, n, likely = len(texts.table) - 1, 0, fresh[1]
     for place in range(len(rows)):
         likely[place] = texts.table[words[rows[place]] & mask]
     for place in range(len(rows)):
+        fetch(texts.entries, np.int64(likely[min(place + LATER, len(rows) - 1)]), 0)
         row = rows[place]
         if words[row] == NULL:
             continue
@@ -350,18 +383,23 @@ def number(data: Bytes, cells: Places, cell: int, rows: Ints, words: Ints, texts
         if found < 0 or not is_spelled(data, begin, end, texts, found):
             found = number_of(data, begin, end, words[row], texts)
         if found < 0:
-            return place
-        words[row] = found
-    return len(rows)
+            return place, n
+        words[row] = texts.entries[found, WORD]
+        if found >= most:
+            words[row] = found
+            fresh[0, n] = row
+            n += 1
+    return len(rows), n
 
 
 @kernel
 def enter(texts: Texts) -> None:
     """Fill the table of texts that have been moved into a larger one."""
-    mask = len(texts.table) - 1
+    mask, key = len(texts.table) - 1, texts.count[SECRET:]
     for text in range(texts.count[TEXTS]):
-        first = texts.entries[text, FIRST]
-        at = hash_of(texts.spelled, first, first + texts.entries[text, LENGTH], texts.count[SEED]) & mask
+        span = texts.entries[text, SPAN]
+        first = span >> LENGTH_BITS
+        at = hash_of(texts.spelled, first, first + (span & LENGTHS), key) & mask
         while texts.table[at] >= 0:
             at = (at + 1) & mask
         texts.table[at] = text
