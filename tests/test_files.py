@@ -183,6 +183,22 @@ def test_a_damaged_snapshot_is_not_the_one_that_stays(tmp_path: Path) -> None:
     assert [kept.seq for kept in store.points()] == [8, 7, 6, 2]
 
 
+def test_a_snapshot_that_was_whole_and_is_found_damaged_does_not_stay_either(tmp_path: Path) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
+    for n in (1, 2):
+        store.save(point(n), b"state")
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    second = max(tmp_path.iterdir())
+    second.write_bytes(second.read_bytes()[:-1] + b"!")
+    os.utime(second, (0, 0))
+    assert store.load(point(2)) is None
+    for n in (3, 4):
+        store.save(point(n), b"state")
+    assert [kept.seq for kept in store.points()] == [4, 3, 2, 1]
+    assert store.oldest() == point(1)
+
+
 def test_snapshots_of_another_history_drive_none_of_this_one_out(tmp_path: Path) -> None:
     store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
     for n in (80, 90, 100):

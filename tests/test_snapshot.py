@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +27,26 @@ def test_a_restore_anywhere_changes_nothing(block: int) -> None:
         cuts = sorted(random.Random(seed).sample(range(len(case.events)), 3))
         made = engine_outcomes(case, cuts, cuts, shards=1 + seed % 3)
         assert made == expected, difference(case, cuts, made, expected)
+
+
+RESTORES = """
+from tests import oracle
+from tests.generate import random_case
+from tests.test_engine import engine_outcomes
+
+for seed in range(12):
+    case = random_case(seed)
+    cuts = [len(case.events) // 3, 2 * len(case.events) // 3]
+    expected = oracle.run(case.ruleset, case.events, case.until_us)
+    assert engine_outcomes(case, cuts, cuts, shards=1 + seed % 3) == expected, seed
+"""
+
+
+def test_it_is_so_without_compiling_too() -> None:
+    """Kernels are Python as well, in which a debugger can stop; its numbers are of other classes."""
+    root, environment = Path(__file__).parents[1], {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", RESTORES], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_damage_is_refused() -> None:

@@ -114,6 +114,7 @@ class DirectorySnapshots:
     def load(self, point: Point) -> bytes | None:
         """The snapshot of a point; None where it is damaged, gone or another's."""
         path = self._path(point)
+        self._whole.pop(path.name, None)  # until it is read, whatever it was before
         try:
             with _opened(path) as file:
                 head = _head(file)

@@ -83,7 +83,7 @@ class Selection:
             rows, bits = _with(rows, bits, self._pass(feed.predicate), feed.bits | PRESENT)
         made = blank(len(key), len(rows))
         columns = np.array(key, np.int64)
-        count = ek.gather(self._machine.words, columns, rows, bits, made.rows, made.bits, made.key)
+        count = int(ek.gather(self._machine.words, columns, rows, bits, made.rows, made.bits, made.key))
         self.without_key += len(rows) - count
         return made.first(count)
 
