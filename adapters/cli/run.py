@@ -147,6 +147,7 @@ class _Maker:
             trims=service.trims,
             replicas=service.replicas,
             allow_volatile=service.allow_volatile,
+            in_background=True,
         )
         options = Options(
             snapshot_s=service.snapshot_s,

@@ -35,7 +35,7 @@ class RedisLog:
 
     connect: a new connection to the server. keys: whose it is. worker: who we are; the lease of a worker of the same
     name is ours as well, so that a process that has died is replaced at once. trims: whether streams are trimmed up to
-    the oldest snapshot. replicas: that have to have a commit before there is another.
+    the oldest snapshot. replicas: that have to have a commit before there is another. in_background: see `Reader`.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class RedisLog:
         trims: bool = False,
         replicas: int = 0,
         allow_volatile: bool = False,
+        in_background: bool = False,
         clock: Callable[[], float] = time.monotonic,
         token: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
@@ -58,7 +59,7 @@ class RedisLog:
         self._all = [*keys.all_own(), *self._streams]
         self._wording = Wording(self._streams)
         self._session: Session | None = None
-        self._reader = Reader(connect, self._streams)
+        self._reader = Reader(connect, self._streams, in_background=in_background)
         self._lease: tuple[str, int] = (worker or "one", int(lease_s * 1000))
         self._token, self._begins, self._is_marked = "", True, False
         self._is_in_doubt = False  # whether a commit was refused because a stream is not what it was

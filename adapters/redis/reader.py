@@ -1,8 +1,11 @@
-"""Reading streams behind our own positions: as they grow, with the next reply under way, or up to where we were."""
+"""Reading streams behind our own positions: as they grow, the next reply read ahead, or up to where we were."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 from cep.adapters.redis.reply import of_range, of_streams
 from cep.adapters.redis.session import BLOCK_S, Session
@@ -15,13 +18,36 @@ COUNT_FIRST = 1000
 ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
 
 
-class Reader:
-    """Reads the streams with some keys, by their places among these. The session `past` is for what is over."""
+Answer = tuple[list[Entries], int]  # the entries of each stream, and how many bytes they were on the wire
 
-    def __init__(self, connect: Callable[[], Session], keys: Sequence[str], count: int = COUNT_FIRST) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the live session has been asked for: what stands behind some positions; and how to have it."""
+
+    behind: list[Position]
+    answer: Callable[[], Answer]
+
+
+class Reader:
+    """Reads the streams with some keys, by their places among these. The session `past` is for what is over.
+
+    in_background: a thread of its own receives what is read ahead and takes it apart; otherwise that is done when it is
+    wanted.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        keys: Sequence[str],
+        count: int = COUNT_FIRST,
+        *,
+        in_background: bool = False,
+    ) -> None:
         self._connect, self._keys = connect, keys
         self._live: Session | None = None  # of its own, so that no commit waits behind a read that waits for entries
-        self._asked: list[str] | None = None  # what the live session has been asked for
+        self._ahead: _Question | None = None
+        self._pool = ThreadPoolExecutor(1, "reader") if in_background else None
         self.count = count
 
     def read(self, past: Session, after: Offsets, upto: Offsets | None, limit: int | None) -> list[Entries]:
@@ -41,40 +67,47 @@ class Reader:
         is_full = any(len(entries) >= count for entries in batch)
         self._adapt(size, sum(map(len, batch)))
         if upto is None and is_full and limit is None:  # there is more, which else would come entry by entry
-            at = {e.stream: after.get(e.stream, Position())._replace(entry=e.id(-1)) for e in batch}
-            self._ask(after | at, self.count)
+            self._read_ahead(after | {e.stream: Position(e.id(-1), digest=e.digest) for e in batch})
         return batch
 
     def close(self) -> None:
         """Let go of the connection. May be called more than once."""
         if self._live is not None:
             self._live.close()
-        self._live = self._asked = None
+        self._live = self._ahead = None
 
-    def _read_live(self, after: Offsets, count: int) -> tuple[list[Entries], int]:
-        """What has been asked for when the entries before were read, so that the server had it ready meanwhile."""
-        if self._asked is not None and self._asked != self._behind(after):
+    def _read_live(self, after: Offsets, count: int) -> Answer:
+        """What has been asked for when the entries before were read, so that it was ready meanwhile."""
+        if self._ahead is not None and self._ahead.behind != self._positions(after):
             self.close()  # with the answer to another question
-        if self._asked is None:
-            self._ask(after, count)
-        assert self._live is not None
-        self._asked = None
-        reply = self._live.receive_bytes()
-        digests = [after.get(number, Position()).digest for number in range(len(self._keys))]
-        return of_streams(reply, self._keys, digests), len(reply)
+        question = self._ahead or self._ask(after, count)
+        self._ahead = None
+        return question.answer()
 
-    def _ask(self, after: Offsets, count: int) -> None:
+    def _read_ahead(self, after: Offsets) -> None:
+        question = self._ask(after, self.count)
+        if self._pool is not None:
+            question = _Question(question.behind, self._pool.submit(question.answer).result)
+        self._ahead = question
+
+    def _ask(self, after: Offsets, count: int) -> _Question:
         """Ask for the entries behind `after`."""
         if self._live is None:
             self._live = self._connect()
-        last, block = self._behind(after), int(BLOCK_S * 1000)
+        behind, block = self._positions(after), int(BLOCK_S * 1000)
+        last = [str(at.entry) for at in behind]
         self._live.send([("XREAD", "COUNT", count, "BLOCK", block, "STREAMS", *self._keys, *last)])
-        self._asked = last
+        return _Question(behind, partial(self._answer, self._live, [at.digest for at in behind]))
 
-    def _behind(self, after: Offsets) -> list[str]:
-        return [str(after.get(number, Position()).entry) for number in range(len(self._keys))]
+    def _answer(self, live: Session, digests: Sequence[int]) -> Answer:
+        reply = live.receive_bytes()
+        return of_streams(reply, self._keys, digests), len(reply)
 
-    def _read_upto(self, past: Session, after: Offsets, upto: Offsets, count: int) -> tuple[list[Entries], int]:
+    def _positions(self, after: Offsets) -> list[Position]:
+        """Where reading goes on in each stream; how many entries were before does not matter."""
+        return [after.get(number, Position())._replace(ordinal=0) for number in range(len(self._keys))]
+
+    def _read_upto(self, past: Session, after: Offsets, upto: Offsets, count: int) -> Answer:
         batch, size = [], 0
         for number, last in upto.items():
             at = after.get(number, Position())

@@ -98,10 +98,11 @@ class Session:
         from cep.kernels import resp as rp
 
         state, have = np.array([0, 1]), 0
+        # redis-py has no other way to its socket, which it hands to parsers alike. It has none when it is closed.
+        socket = self._connection._sock
         try:
-            while True:
-                # redis-py has no other way to its socket, which it hands to parsers alike.
-                have += self._connection._sock.recv_into(memoryview(self._buffer)[have:]) or _ended()
+            while socket is not None or _ended():
+                have += socket.recv_into(memoryview(self._buffer)[have:]) or _ended()
                 rp.follow(np.frombuffer(self._buffer, np.uint8), have, state)
                 if not state[rp.PENDING] and state[rp.AT] <= have:
                     reply = bytes(memoryview(self._buffer)[:have])

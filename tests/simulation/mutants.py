@@ -127,7 +127,9 @@ ALL = (
         "an answer to another question is taken",
         (
             Change(
-                "Reader._read_live", "if self._asked is not None and self._asked != self._behind(after):", "if False:"
+                "Reader._read_live",
+                "if self._ahead is not None and self._ahead.behind != self._positions(after):",
+                "if False:",
             ),
         ),
         "the loop applies all that it reads",
