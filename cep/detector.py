@@ -49,6 +49,10 @@ class RuleDetector:
         self.load(None)
         self.anew: list[str] = []
 
+    def prepare(self, entries: Entries) -> None:
+        """Do what can be done with entries that are to be applied, without the state, in any thread."""
+        self._decoder.prepare(entries)
+
     def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         """Move the state over some entries. `idle`: streams that hold nothing back, be it that they have ended."""
         parts = [self._decoder.decode(entries) for entries in batch]

@@ -6,7 +6,7 @@ position, and a `Commit` moves the position and appends what the events up to it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, overload
 
@@ -92,7 +92,7 @@ class Entries:
     """Entries of one stream in log order.
 
     ms, seq: shape (n,), their ids. `fields[i]` is the flat list [name, value, name, value, …] of entry i. digest: that
-    of the position behind them, where they come from a log.
+    of the position behind them, where they come from a log. prepared: what a detector has made of them ahead.
     """
 
     stream: int
@@ -100,6 +100,7 @@ class Entries:
     seq: Ints
     fields: Sequence[Sequence[bytes]]
     digest: int = 0
+    prepared: object = None
 
     @classmethod
     def of(cls, stream: int, entries: Iterable[tuple[EntryId, Sequence[bytes]]]) -> Entries:
@@ -232,10 +233,17 @@ class Log(Protocol):
     def open(self) -> Standing:
         """Take the log over. Raises OwnedError while another process holds it."""
 
-    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> Sequence[Entries]:
+    def read(
+        self,
+        after: Offsets,
+        upto: Offsets | None,
+        limit: int | None = None,
+        prepare: Callable[[Entries], object] | None = None,
+    ) -> Sequence[Entries]:
         """The next entries behind `after`, at most up to and including `upto`; may wait a while, may be empty.
 
-        With `upto`, only its streams are read, and nothing is waited for. limit: of entries of each stream.
+        With `upto`, only its streams are read, and nothing is waited for. limit: of entries of each stream. prepare:
+        what may be done with those that are read ahead, in any thread.
         """
 
     def commit(self, before: Point, commit: Commit, after: Point) -> None:

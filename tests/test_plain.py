@@ -197,7 +197,7 @@ def test_a_kernel_reads_what_is_ordinary() -> None:
     lines = Lines.of(
         [b'{"type":"pay","ts":1,"card":"a\\n","amount":"1.50","geo":{"lat":2e0}}', b'{"type":4624,"ts":2}']
     )
-    read = plain.read(lines.data, lines.spans, np.zeros(2, np.int64))
+    read = plain.read(plain.scan(lines.data, lines.spans), np.zeros(2, np.int64))
     assert (len(read.rest), read.events.tolist()) == (0, [0, 1])
     assert read.documents[:, sk.FATE].tolist() == [sk.PLAIN, sk.PLAIN]
 

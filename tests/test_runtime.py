@@ -54,6 +54,9 @@ class Chain:
     def __init__(self) -> None:
         self.state = b""
 
+    def prepare(self, entries: Entries) -> None:
+        pass
+
     def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         outcome, shadow = Outcome(), set()
         for entries in batch:
@@ -126,7 +129,9 @@ class FlakyLog:
         self.maybe_fail()
         return Standing(self.history[-1].point, self.failures, self.named, self.tries, self.gaps)
 
-    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
+    def read(
+        self, after: Offsets, upto: Offsets | None, limit: int | None = None, prepare: object = None
+    ) -> list[Entries]:
         self.maybe_fail()
         at = after.get(0, Position())
         final = len(self.events) if upto is None else upto[0].entry.ms
@@ -489,7 +494,9 @@ def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> 
         deadly = frozenset({events[7000]})
 
     class Long(FlakyLog):
-        def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> list[Entries]:
+        def read(
+            self, after: Offsets, upto: Offsets | None, limit: int | None = None, prepare: object = None
+        ) -> list[Entries]:
             return super().read(after, upto, limit or 8000)
 
     log, deaths = Long(events, random.Random(1), fault=0), 0

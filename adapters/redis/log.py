@@ -18,7 +18,7 @@ from typing import Any
 
 from cep.adapters.redis.gaps import Stream, find_gap
 from cep.adapters.redis.keys import Keys
-from cep.adapters.redis.reader import Reader
+from cep.adapters.redis.reader import Prepare, Reader
 from cep.adapters.redis.server import LIBRARY, check_server, check_streams, load_library
 from cep.adapters.redis.session import ReplyError, Session
 from cep.adapters.redis.words import Wording, entry_id
@@ -90,9 +90,15 @@ class RedisLog:
         suspect, tries = self._suspect_of(meta.get("suspect", ""))
         return Standing(point, int(meta.get("failures", 0)), suspect, tries, gaps)
 
-    def read(self, after: Offsets, upto: Offsets | None, limit: int | None = None) -> Sequence[Entries]:
+    def read(
+        self,
+        after: Offsets,
+        upto: Offsets | None,
+        limit: int | None = None,
+        prepare: Prepare | None = None,
+    ) -> Sequence[Entries]:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
-        batch = self._reader.read(self._opened(), after, upto, limit)
+        batch = self._reader.read(self._opened(), after, upto, limit, prepare)
         if self._clock() - self._renewed > self._lease[1] / 3000:
             self.hold()
         return batch

@@ -19,6 +19,7 @@ ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this r
 
 
 Answer = tuple[list[Entries], int]  # the entries of each stream, and how many bytes they were on the wire
+Prepare = Callable[[Entries], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,14 @@ class Reader:
         self._pool = ThreadPoolExecutor(1, "reader") if in_background else None
         self.count = count
 
-    def read(self, past: Session, after: Offsets, upto: Offsets | None, limit: int | None) -> list[Entries]:
+    def read(
+        self,
+        past: Session,
+        after: Offsets,
+        upto: Offsets | None,
+        limit: int | None,
+        prepare: Prepare | None = None,
+    ) -> list[Entries]:
         """The next entries of each stream: after waiting half a second at most, or up to `upto` without waiting."""
         count = self.count if limit is None else min(limit, self.count)
         try:
@@ -67,7 +75,7 @@ class Reader:
         is_full = any(len(entries) >= count for entries in batch)
         self._adapt(size, sum(map(len, batch)))
         if upto is None and is_full and limit is None:  # there is more, which else would come entry by entry
-            self._read_ahead(after | {e.stream: Position(e.id(-1), digest=e.digest) for e in batch})
+            self._read_ahead(after | {e.stream: Position(e.id(-1), digest=e.digest) for e in batch}, prepare)
         return batch
 
     def close(self) -> None:
@@ -84,10 +92,10 @@ class Reader:
         self._ahead = None
         return question.answer()
 
-    def _read_ahead(self, after: Offsets) -> None:
+    def _read_ahead(self, after: Offsets, prepare: Prepare | None) -> None:
         question = self._ask(after, self.count)
         if self._pool is not None:
-            question = _Question(question.behind, self._pool.submit(question.answer).result)
+            question = _Question(question.behind, self._pool.submit(_prepared, question.answer, prepare).result)
         self._ahead = question
 
     def _ask(self, after: Offsets, count: int) -> _Question:
@@ -122,3 +130,11 @@ class Reader:
         """Let COUNT follow the size of entries: less at once, more step by step."""
         if entries:
             self.count = max(COUNT_MIN, min(COUNT_MAX, REPLY_BYTES * entries // size, self.count * 2))
+
+
+def _prepared(answer: Callable[[], Answer], prepare: Prepare | None) -> Answer:
+    batch, size = answer()
+    if prepare is not None:
+        for entries in batch:
+            prepare(entries)
+    return batch, size

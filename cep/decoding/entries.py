@@ -32,7 +32,7 @@ from cep.decoding.documents import (
     readable,
     tables_among,
 )
-from cep.decoding.plain import TYPE_NAME_MAX, PlainReader, reads
+from cep.decoding.plain import TYPE_NAME_MAX, PlainReader, Scanned, reads
 from cep.decoding.projection import loose
 from cep.decoding.streams import Schema, Stream
 from cep.decoding.values import column, describe
@@ -64,6 +64,20 @@ class Decoded:
         return as_json(self.documents[row])
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Entries before any of them is judged. by: who will decode them. rows: those whose values are in `lines`, and have
+    been `scanned` if that can be; tables: others, with their values; left: the rest, to be read with care.
+    """
+
+    by: Decoder
+    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    lines: Lines = field(default_factory=lambda: Lines.of(()))
+    tables: Sequence[tuple[int, bytes]] = ()
+    left: Sequence[int] = ()
+    scanned: Scanned | None = None
+
+
 class Decoder:
     """Decodes for one program; texts get their ids from `strings`, which belongs to the state."""
 
@@ -73,6 +87,11 @@ class Decoder:
         self._streams = [Stream(program, number) for number in range(len(program.streams))]
         self._plain = [PlainReader(stream, self._texts) if reads(stream) else None for stream in self._streams]
         self._arrow = [ArrowReader(stream, strings) for stream in self._streams]
+
+    def prepare(self, entries: Entries) -> None:
+        """Do what of their decoding needs no state: in another thread, and before others are decoded, if need be."""
+        if not isinstance(entries.fields, Table):
+            entries.prepared = self._prepared(entries)
 
     def decode(self, entries: Entries) -> Decoded:
         """The events of some entries of one stream, in their order."""
@@ -85,30 +104,36 @@ class Decoder:
         if isinstance(entries.fields, Table):
             rows = np.arange(len(entries))
             return _decoded(careful, [self._tables(careful, entries.fields, rows, np.zeros(len(rows), np.int32))], b"")
+        found = entries.prepared
+        if not isinstance(found, _Prepared) or found.by is not self:
+            found = self._prepared(entries)
+        parts = self._entries_of_tables(careful, found.tables)
+        careful.split(found.left)
+        if found.scanned is not None:
+            parts.append(self._read(careful, found.rows, found.lines, found.scanned))
+        return _decoded(careful, [*parts, *careful.run()], found.lines.data)
+
+    def _prepared(self, entries: Entries) -> _Prepared:
         joined = readable(entries)
         if joined is None:
-            careful.split(range(len(entries)))
-            return _decoded(careful, careful.run(), b"")
+            return _Prepared(self, left=range(len(entries)))
         rows, lines = joined
-        parts = []
-        if tables := tables_among(lines):
-            parts = self._entries_of_tables(careful, [(int(rows[at]), lines[at][1]) for at in tables])
-            kept = np.delete(np.arange(len(rows)), tables)
-            lines = Lines.of([lines[at][1] for at in kept.tolist()])
-            careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
-            rows = rows[kept]
-        elif len(rows) < len(entries):
-            careful.split(np.setdiff1d(np.arange(len(entries)), rows).tolist())
-        parts += self._read(careful, rows, lines)
-        return _decoded(careful, [*parts, *careful.run()], lines.data)
+        left: list[int] = np.setdiff1d(np.arange(len(entries)), rows).tolist() if len(rows) < len(entries) else []
+        places = tables_among(lines)
+        tables = [(int(rows[at]), lines[at][1]) for at in places]
+        if places:
+            rows = np.delete(rows, places)
+            lines = Lines.of([entries.fields[row][1] for row in rows.tolist()])
+        plain = self._plain[entries.stream]
+        if plain is None:
+            return _Prepared(self, rows, lines, tables, [*left, *rows.tolist()])
+        return _Prepared(self, rows, lines, tables, left, plain.scan(lines.data, lines.spans))
 
-    def _read(self, careful: _Pass, rows: Ints, lines: Lines) -> list[_Part]:
+    def _read(self, careful: _Pass, rows: Ints, lines: Lines, scanned: Scanned) -> _Part:
         """What is plain of entries of JSON; the rest is left to `careful`."""
         plain = self._plain[careful.stream.number]
-        if plain is None:
-            careful.split(rows.tolist())
-            return []
-        read = plain.read(lines.data, lines.spans, careful.entries.ms[rows])
+        assert plain is not None, "it has scanned them"
+        read = plain.read(scanned, careful.entries.ms[rows])
         careful.count(read.unknown)
         for entry, place, start, stop, fate in read.rest.tolist():
             if fate == sk.ODD_ENTRY:
@@ -117,9 +142,9 @@ class Decoder:
                 careful.lines.add(int(rows[entry]), place, lines.data[start:stop])
         found = read.documents
         spans = found[:, sk.START : sk.STOP + 1]
-        return [_Part(rows[found[:, sk.ENTRY]], found[:, sk.PLACE], read.events, read.words, spans)]
+        return _Part(rows[found[:, sk.ENTRY]], found[:, sk.PLACE], read.events, read.words, spans)
 
-    def _entries_of_tables(self, careful: _Pass, values: list[tuple[int, bytes]]) -> list[_Part]:
+    def _entries_of_tables(self, careful: _Pass, values: Sequence[tuple[int, bytes]]) -> list[_Part]:
         """Entries that are tables; those of one schema are read as one."""
         by_schema: dict[Any, list[tuple[int, Any]]] = {}
         for row, value in values:

@@ -27,6 +27,19 @@ _POWERS = np.array([10.0**power for power in range(ck.EXACT_POWER + 1)], np.floa
 _KERNELS = {"integer": ck.integers, "money": ck.moneys, "flag": ck.flags, "time": ck.times}
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Where in the data documents stand, and what is wanted of them.
+
+    documents: (n, 5) and cells: (n, cells, 3) of `cep.kernels.scan`; refused: those in which something is not plain.
+    """
+
+    data: sk.Bytes
+    documents: npt.NDArray[np.int32]
+    cells: npt.NDArray[np.int32]
+    refused: npt.NDArray[np.bool_]
+
+
 @dataclass(slots=True)
 class Read:
     """What could be read, and what could not.
@@ -49,8 +62,6 @@ class PlainReader:
         self._stream, self._texts = stream, texts
         self._cell = {path: cell for cell, path in enumerate(dict.fromkeys(path for path, _ in stream.fields))}
         self._shape = _shape(self._cell)
-        self._is_open = np.zeros((2, sk.DEPTH), np.int64)
-        self._before = np.zeros((sk.MEMBERS, sk.NAME + 1), np.int64)
         self._unknown: list[str] = []
         self._types = Vocabulary(lambda names: list(map(self._type, names)), integers_too=True)
 
@@ -61,22 +72,31 @@ class PlainReader:
         self._unknown.append(name[:TYPE_NAME_MAX])
         return -1 - len(self._unknown)
 
-    def read(self, data: bytes, spans: Ints, entry_ms: Ints) -> Read:
-        """Read entries, each of which stands in the data where `spans`, shape (entries, 2), says; see `Lines`."""
-        if len(self._unknown) >= TEXTS_MAX:
-            self._types.clear()
-            self._unknown.clear()
+    def scan(self, data: bytes, spans: Ints) -> Scanned:
+        """Find the documents of entries, and what is wanted of them. spans: where entries stand in the data, see `Lines`.
+
+        It needs no state and leaves none behind, so any thread may do it.
+        """
         view = np.frombuffer(data, np.uint8)
         whole = slice(int(spans[0, 0]), int(spans[-1, 1]) + 2) if len(spans) else slice(0)
         room = int(np.count_nonzero(view[whole] == ord("\n")))
         found = sk.Found(np.empty((room, sk.FATE + 1), np.int32), np.empty((room, len(self._cell), 3), np.int32))
-        n = sk.scan(view, spans, self._shape, found, self._is_open, self._before)
-        documents, cells = found.documents[:n], found.cells[:n]
+        is_open, before = np.zeros((2, sk.DEPTH), np.int64), np.zeros((sk.MEMBERS, sk.NAME + 1), np.int64)
+        n = sk.scan(view, spans, self._shape, found, is_open, before)
+        documents = found.documents[:n]
         fate = documents[:, sk.FATE]
         refused = fate >= sk.ODD
         if (fate == sk.FAR).any():
             _check_encoding(data, whole, documents, refused)
-        column = _Column(view, cells, refused, self._texts)
+        return Scanned(view, documents, found.cells[:n], refused)
+
+    def read(self, scanned: Scanned, entry_ms: Ints) -> Read:
+        """Read the documents of entries. entry_ms: (entries,), of their ids."""
+        if len(self._unknown) >= TEXTS_MAX:
+            self._types.clear()
+            self._unknown.clear()
+        documents, refused, n = scanned.documents, scanned.refused.copy(), len(scanned.documents)
+        column = _Column(scanned.data, scanned.cells, refused, self._texts)
         events = self._events(column)
         words = np.empty((self._stream.slots, n), np.int64)
         words[TIME_SLOT + 1 :] = self._stream.nulls

@@ -72,6 +72,9 @@ class Outcome:
 class Detector(Protocol):
     """The state machine. `cep.detector` has the real one."""
 
+    def prepare(self, entries: Entries) -> None:
+        """Do what can be done with entries that are to be applied, without the state, in any thread."""
+
     def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         """Move the state over some entries. `idle`: streams that hold nothing back."""
 
@@ -304,7 +307,7 @@ class Runtime:
     def _turn(self) -> None:
         """Read, apply, commit; or let time move on where nothing comes."""
         assert self._point is not None, "a session begins with recovery"
-        batch = self._log.read(self._point.offsets, None, self._caution.limit)
+        batch = self._log.read(self._point.offsets, None, self._caution.limit, self._detector.prepare)
         batch = [entries for entries in self._caution.first(batch) if len(entries)]
         self._silence.heard({entries.stream for entries in batch}, self._clock())
         idle = self._silence.idle(self._point.idle)

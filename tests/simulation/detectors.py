@@ -41,13 +41,16 @@ class Digests:
         self.state: dict[int, bytes] = {}
         self.time = b""
 
+    def prepare(self, entries: Entries) -> None:
+        pass
+
     def apply(self, batch: Sequence[Entries], idle: frozenset[int] = frozenset()) -> Outcome:
         outcome, shadow = Outcome(), set()
+        for stream in {entries.stream for entries in batch} if idle else ():  # once, in however many parts they come
+            self.state[stream] = _digest(self.state.get(stream, self.time) + repr(sorted(idle)).encode())
         for entries in batch:
             stream = entries.stream
             state = self.state.get(stream, self.time)
-            if idle:
-                state = _digest(state + repr(sorted(idle)).encode())
             for row, fields in enumerate(entries.fields):
                 self._look(fields[1])
                 state = _digest(state + fields[1])
