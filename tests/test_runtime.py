@@ -11,17 +11,21 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cep.adapters.files.snapshots import DirectorySnapshots
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
+from cep.adapters.redis.reader import COUNT_MAX
 from cep.adapters.redis.session import Session
+from cep.delivery.caution import Caution
 from cep.delivery.history import following
 from cep.delivery.recovery import HistoryError
 from cep.delivery.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, Options, Outcome, Runtime
@@ -488,16 +492,16 @@ def test_what_is_lost_is_told_before_the_state_is_rebuilt(goes_on: bool) -> None
 
 def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> None:
     """Short turns that go well before they come to where their predecessor died prove nothing."""
-    events = [b"%d" % n for n in range(9000)]
+    events = [b"%d" % n for n in range(COUNT_MAX + 1000)]
 
     class Mortal(Chain):
-        deadly = frozenset({events[7000]})
+        deadly = frozenset({events[COUNT_MAX - 1000]})
 
     class Long(FlakyLog):
         def read(
             self, after: Offsets, upto: Offsets | None, limit: int | None = None, prepare: object = None
         ) -> list[Entries]:
-            return super().read(after, upto, limit or 8000)
+            return super().read(after, upto, limit or COUNT_MAX)
 
     log, deaths = Long(events, random.Random(1), fault=0), 0
     while log.at < len(events):
@@ -509,7 +513,34 @@ def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> 
         except KeyboardInterrupt:
             deaths += 1
         assert deaths < 10
-    assert [bad.entry for bad in log.done.dead if bad.reason == "poison"] == [EntryId(7001, 0)]
+    assert [bad.entry for bad in log.done.dead if bad.reason == "poison"] == [EntryId(COUNT_MAX - 999, 0)]
+
+
+@pytest.mark.parametrize("deadly", [0, 7, 63, COUNT_MAX - 1])
+@pytest.mark.parametrize("streams", [1, 2, 5])
+def test_a_suspect_is_found_in_whichever_stream_it_stands(streams: int, deadly: int) -> None:
+    """The other streams have more than enough; without a limit a turn takes so much of each."""
+    last, at, failures = streams - 1, Counter[int](), 0
+    named = list[tuple[int, EntryId, int]]()
+    log = SimpleNamespace(suspect=lambda stream, entry, tries: named.append((stream, entry, tries)))
+    for _ in range(20):
+        caution, failures = Caution(), failures + 1
+        suspect = {"suspect": named[-1][:2], "tries": named[-1][2]} if named else {}
+        caution.begin(Standing(Point(), failures, **suspect))
+        is_alive = True
+        while is_alive:
+            room = range(caution.limit or COUNT_MAX)
+            waiting = [Entries.of(s, [(EntryId(at[s] + n + 1, 0), ()) for n in room]) for s in range(streams)]
+            batch = caution.first(waiting)
+            if caution.is_suspect(batch):
+                assert (batch[0].stream, batch[0].id(0)) == (last, EntryId(deadly + 1, 0))
+                return
+            caution.before(batch, log)
+            is_alive = not any(e.stream == last and e.id(0).ms <= deadly + 1 <= e.id(-1).ms for e in batch)
+            if is_alive:
+                at.update({entries.stream: len(entries) for entries in batch})
+                failures = 0 if caution.after(batch) else failures
+    pytest.fail("not found in 20 deaths")
 
 
 def test_who_is_killed_for_other_reasons_loses_no_entry() -> None:

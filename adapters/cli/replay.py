@@ -5,6 +5,7 @@ Several streams take turns, the one furthest behind first, so that little has to
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -129,6 +130,7 @@ def replay(paths: Sequence[str], inputs: Inputs, form: str | None, drain: bool, 
     program, detector = build(accepted(paths), shards=shards)
     files = inputs.by_stream(program)
     ensure_warm()
+    gc.freeze()  # what is there by now stays, and need not be looked through again and again
     readable = form == "text" or (form is None and is_terminal(sys.stdout))
     with ExitStack() as stack:
         dead_file = stack.enter_context(open(dead, "w", encoding="utf-8")) if dead is not None else None

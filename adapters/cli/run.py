@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 import threading
@@ -111,6 +112,7 @@ def run(paths: Sequence[str], service: Service, log_format: str | None, report_s
     journal.write("started", began)
     reporter = threading.Thread(target=_report, args=(journal, partitions, stop, report_s), daemon=True)
     reporter.start()
+    gc.freeze()  # what is there by now stays, and need not be looked through again and again
     try:
         partitions.run(stop)
     except (LogError, HistoryError) as error:

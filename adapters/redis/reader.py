@@ -12,8 +12,8 @@ from cep.adapters.redis.session import BLOCK_S, Session
 from cep.errors import ConfigurationError
 from cep.ports import Entries, LogError, Offsets, Position
 
-COUNT_MIN, COUNT_MAX = 1, 8000
-REPLY_BYTES = 4 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
+COUNT_MIN, COUNT_MAX = 1, 16_000
+REPLY_BYTES = 8 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
 COUNT_FIRST = 1000
 ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this reads as this
 

@@ -73,7 +73,7 @@ class PlainReader:
         return -1 - len(self._unknown)
 
     def scan(self, data: bytes, spans: Ints) -> Scanned:
-        """Find the documents of entries, and what is wanted of them. spans: where entries stand in the data, see `Lines`.
+        """Find the documents of entries, and what is wanted of them. spans: where entries stand, see `Lines`.
 
         It needs no state and leaves none behind, so any thread may do it.
         """
