@@ -131,15 +131,15 @@ class _StratumRun:
         if len(self.batch):
             for place in self.stratum.features:
                 shards[0].features[place].begin(self.machine.words)
-            for some in self._stretches(self.stratum.features):
-                self._read(some)
-        made = [matches for some in self._stretches(self.stratum.plans) for matches in self._match(some)]
+            for group in self._groups(self.stratum.features):
+                self._read(group)
+        made = [matches for group in self._groups(self.stratum.plans) for matches in self._match(group)]
         for shard in shards:
             for place in self.stratum.features:
                 shard.features[place].sweep(self.until_us)
         return made
 
-    def _stretches(self, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    def _groups(self, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         """Features or plans to be seen to together: as few as may be, for what enters them is kept until they are."""
         length = 1 if len(self.state.shards) == 1 else TOGETHER
         return (places[at : at + length] for at in range(0, len(places), length))

@@ -45,3 +45,9 @@ def fetch(table: npt.NDArray[np.int64], row: int, column: int) -> None:
     """Ask for the line in which `table[row, column]` stands; nobody minds when there is no such row."""
     if _COMPILED:
         _prefetch(table, row, column)
+
+
+@inline
+def ahead(slots: npt.NDArray[Any], i: int, rows: int) -> int:
+    """The slot of a row that comes so many rows after the ith, or after as many as there are; 0 where it has none."""
+    return max(np.int64(slots[min(i + rows, len(slots) - 1)]), 0)

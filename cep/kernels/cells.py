@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, kernel
-from cep.kernels.ahead import LATER, fetch
+from cep.kernels.ahead import LATER, ahead, fetch
 from cep.kernels.eight import word
 from cep.kernels.scan import (
     ABSENT,
@@ -374,7 +374,7 @@ def known(
     for place in range(len(rows)):
         likely[place] = texts.table[words[rows[place]] & mask]
     for place in range(len(rows)):
-        fetch(texts.entries, np.int64(likely[min(place + LATER, len(rows) - 1)]), 0)
+        fetch(texts.entries, ahead(likely, place, LATER), 0)
         row = rows[place]
         if words[row] == NULL:
             continue

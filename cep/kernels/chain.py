@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.kernels.ahead import LATER, LINE_WORDS, SOON, fetch
+from cep.kernels.ahead import LATER, LINE_WORDS, SOON, ahead, fetch
 from cep.kernels.fifos import (
     AGE_EVENT,
     AGE_STAGE,
@@ -377,12 +377,12 @@ def fetch_runs(c: Chain, slot: int) -> None:
 
 
 @inline
-def approach(c: Chain, slots: Ints, i: int) -> None:
+def fetch_stages(c: Chain, slots: Ints, i: int) -> None:
     """Ask for what rows soon to come will read: of a key its state, and then the first run of each stage."""
-    if i + LATER < len(slots):
-        fetch(c.slots, slots[i + LATER], 0)
-        fetch(c.slots, slots[i + LATER], LINE_WORDS)
-        fetch_runs(c, max(slots[i + SOON], 0))
+    later = ahead(slots, i, LATER)
+    fetch(c.slots, later, 0)
+    fetch(c.slots, later, LINE_WORDS)
+    fetch_runs(c, ahead(slots, i, SOON))
 
 
 @kernel
@@ -405,7 +405,7 @@ def feed(
     match refers to; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
-        approach(c, slots, i)
+        fetch_stages(c, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline
-from cep.kernels.ahead import LATER, SOON, fetch
+from cep.kernels.ahead import LATER, SOON, ahead, fetch
 from cep.layout.aggregates import Form, Function
 
 Ints = npt.NDArray[np.int64]
@@ -126,14 +126,13 @@ def take(windows: Windows, now_us: int, word: int, home: int) -> int:
 
 
 @inline
-def approach(windows: Windows, slots: Ints, i: int) -> None:
+def fetch_windows(windows: Windows, slots: Ints, i: int) -> None:
     """Ask for what rows soon to come will read: of a key its windows, and then the ends of their lists."""
-    if i + LATER < len(slots):
-        fetch(windows.slots, slots[i + LATER], 0)
-        slot = max(slots[i + SOON], 0)
-        for a in range(windows.table.shape[0]):
-            fetch(windows.element, windows.slots[slot, COLUMNS * a + HEAD], 0)
-            fetch(windows.element, windows.slots[slot, COLUMNS * a + TAIL], 0)
+    fetch(windows.slots, ahead(slots, i, LATER), 0)
+    slot = ahead(slots, i, SOON)
+    for a in range(windows.table.shape[0]):
+        fetch(windows.element, windows.slots[slot, COLUMNS * a + HEAD], 0)
+        fetch(windows.element, windows.slots[slot, COLUMNS * a + TAIL], 0)
 
 
 @inline

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.kernels.ahead import LATER, fetch
-from cep.kernels.elements import USED, Windows, approach
+from cep.kernels.ahead import LATER, ahead, fetch
+from cep.kernels.elements import USED, Windows, fetch_windows
 from cep.kernels.keys import DUE, NEVER, KeySpace, next_due, remove, schedule, unlink
 from cep.kernels.machine import evaluate
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, RESOLVED, ROWS, Matches, begin, refer
@@ -307,10 +307,9 @@ def feed(
     base + row.
     """
     for i in range(begin_at, len(rows)):
-        approach(windows, slots, i)
-        if i + LATER < len(slots):
-            fetch(e.state, slots[i + LATER], 0)
-            fetch(keys.slots, slots[i + LATER], 0)
+        fetch_windows(windows, slots, i)
+        fetch(e.state, ahead(slots, i, LATER), 0)
+        fetch(keys.slots, ahead(slots, i, LATER), 0)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if windows.count[USED] + len(e.bits) > len(windows.element) or not can_report(matches):
             return i

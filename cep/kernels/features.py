@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import jit, kernel
-from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, approach, as_float
+from cep.kernels.elements import FUNCTION, NEW, REAL_IN, USED, VALUE, Windows, as_float, fetch_windows
 from cep.kernels.keys import KeySpace, hand, hand_steps, remove
 from cep.kernels.windows import advance, advance_all, arrive, clear, drop_all, empty, estimated, lacks, value
 from cep.layout.aggregates import READ_SHIFT, RESET_SHIFT
@@ -45,7 +45,7 @@ def feed(
     """
     aggregates = windows.table.shape[0]
     for i in range(begin_at, len(rows)):
-        approach(windows, slots, i)
+        fetch_windows(windows, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if windows.count[USED] + aggregates > len(windows.element):
             return i

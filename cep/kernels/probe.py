@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.kernels.ahead import LATER, LINE_WORDS, SOON, fetch
+from cep.kernels.ahead import LATER, LINE_WORDS, SOON, ahead, fetch
 from cep.kernels.keys import NEVER, KeySpace, hand, hand_steps, next_due, remove, schedule
 from cep.kernels.matches import DEADLINE, EVENT, FIRED, REFERENCES, ROWS, Matches, begin
 from cep.kernels.offers import (
@@ -338,15 +338,14 @@ def room(p: Probe, keys: KeySpace, matches: Matches, slot: int) -> bool:
 
 
 @inline
-def approach(p: Probe, slots: Ints, i: int) -> None:
+def fetch_runs(p: Probe, slots: Ints, i: int) -> None:
     """Ask for what rows soon to come will read: of a key its state, and then its first runs."""
-    if i + LATER < len(slots):
-        fetch(p.slots, slots[i + LATER], 0)
-        slot = max(slots[i + SOON], 0)
-        first = first_run(p, slot)
-        for run in range(first, first + min(p.slots[slot, RUNS], FETCHED_RUNS)):
-            fetch(p.run, run, 0)
-            fetch(p.run, run, LINE_WORDS)
+    fetch(p.slots, ahead(slots, i, LATER), 0)
+    slot = ahead(slots, i, SOON)
+    first = first_run(p, slot)
+    for run in range(first, first + min(p.slots[slot, RUNS], FETCHED_RUNS)):
+        fetch(p.run, run, 0)
+        fetch(p.run, run, LINE_WORDS)
 
 
 @kernel
@@ -369,7 +368,7 @@ def feed(
     to; a row's ordinal is base + row.
     """
     for i in range(begin_at, len(rows)):
-        approach(p, slots, i)
+        fetch_runs(p, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue

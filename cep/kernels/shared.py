@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.kernels import inline, jit, kernel
-from cep.kernels.chain import approach, drop_started_by, emit, guarded, may_start, next_fits, offer, settle, start
+from cep.kernels.chain import drop_started_by, emit, fetch_stages, guarded, may_start, next_fits, offer, settle, start
 from cep.kernels.fifos import (
     AFTER,
     EACH,
@@ -237,7 +237,7 @@ def feed(
     """Offer rows[begin_at:], as the chain's `feed` does; `last_bit` is that of the last step."""
     steps = c.plan[STEPS]
     for i in range(begin_at, len(rows)):
-        approach(c, slots, i)
+        fetch_stages(c, slots, i)
         slot, row, row_bits = slots[i], rows[i], bits[i]
         if slot < 0:
             continue
