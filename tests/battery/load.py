@@ -39,6 +39,7 @@ OVERLOAD_MAX_MB = 96  # more than without it: a reply that is read and one under
 SNAPSHOTS = ("--snapshot-seconds", "5")  # they take time and memory, so there are as many in each phase
 OVERLOAD_S = 12.0  # beyond that there is more of the same, which has to be held to be compared
 SLICE_S = 5.0  # of a soak, whose events are made beforehand
+ALERTS_KEPT = 100_000  # of a soak, by whoever reads them: an hour's would fill the memory
 DRAIN_MIN = 0.9  # of the top rate
 KEYS = Keys("test", "test")
 
@@ -249,14 +250,16 @@ def _work_off(world: World, detector: Detector, blocks: list[Entry]) -> _Rate:
 def soak(seconds: float, seed: int) -> Counter[str]:
     """Half of what it can do, with keys that come and go: memory must not grow, nor the time that entries wait."""
     with _world(seed) as world:
+        client = world.server.client()
         blocks, detector = _Blocks(seed), world.start("--trim", *SNAPSHOTS)
-        detector.wait(lambda: world.server.client().exists(KEYS.meta), "there")
+        detector.wait(lambda: client.exists(KEYS.meta), "there")
         _work_off(world, detector, blocks.next(PLATEAU))
         rate = int(_work_off(world, detector, blocks.next(TOP)).wall / 2)
         sent, began = 0, time.monotonic()
         with _Probe(world, detector) as probe:
             while (left_s := seconds - (time.monotonic() - began)) > 0:  # an hour's events would fill the memory
                 sent += len(_send(world, blocks, rate, min(SLICE_S, left_s))[0])
+                client.xtrim(KEYS.outputs()[0], maxlen=ALERTS_KEPT)
         world.wait_for_end(detector)
         detector.stop()
         settled = [(at, mb) for at, mb in probe.rss_mb if at > seconds / 3]
