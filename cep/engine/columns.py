@@ -7,6 +7,7 @@ side first: of the program's columns only those that the plan can ask for, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from cep.layout.patterns import Guard, SequencePlan, StepSpec
 
 Ints = npt.NDArray[np.int64]
 
-Feed = Callable[[Machine, Ints, Ints, Ints, int], int]  # a machine, rows, bits and slots, and where to begin
+Feed = Callable[[Machine, Ints, Ints, Ints, int], int]  # a machine, and what a feed of `Taken` has
 
 STRETCH = 4096  # rows
 
@@ -34,12 +35,10 @@ class Columns:
         self._real = self._words.view(np.float64)
 
     def offer(self, machine: Machine, taken: Taken, feed: Feed, grow: Callable[[], None]) -> None:
-        """Feed the rows to a kernel, which says which place it has reached when it lacks room."""
+        """Feed the rows to a kernel, each time with a machine of their own."""
         for stretch, own in self._stretches(machine, taken.rows):
-            of, bits, slots = taken.rows[stretch], taken.bits[stretch], taken.slots[stretch]
-            reached = 0
-            while (reached := feed(own, of, bits, slots, reached)) < len(of):
-                grow()
+            part = Taken(taken.rows[stretch], taken.bits[stretch], taken.slots[stretch])
+            part.offer(partial(feed, own), grow)
 
     def _stretches(self, machine: Machine, rows: Ints) -> Iterator[tuple[slice, Machine]]:
         """Some of the rows after the other, and a machine whose columns hold them from 0 on."""

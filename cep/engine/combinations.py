@@ -68,23 +68,12 @@ class CombinationState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Offer the rows."""
         taken = self.resolve(rows, self._wakes, self._grow_slots)
-        reached, times = 0, machine.words[0, taken.rows]
-        while True:
-            reached = ck.feed(
-                self.combinations,
-                self.keys,
-                self.matches,
-                taken.rows,
-                taken.bits,
-                taken.slots,
-                times,
-                keep,
-                base,
-                reached,
-            )
-            if reached == len(taken.rows):
-                return
-            self._grow()
+        times = machine.words[0, taken.rows]
+
+        def offer(of: Ints, bits: Ints, slots: Ints, begin_at: int) -> int:
+            return ck.feed(self.combinations, self.keys, self.matches, of, bits, slots, times, keep, base, begin_at)
+
+        taken.offer(offer, self._grow)
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`: nothing is made at a deadline."""

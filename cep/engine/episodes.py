@@ -74,24 +74,12 @@ class EpisodeState(Keyed):
     def feed(self, machine: Machine, rows: Rows, keep: Keep, base: int) -> None:
         """Apply the rows."""
         taken = self.resolve(rows, ALL_BITS, self._grow_slots)
-        reached = 0
-        while True:
-            reached = ek.feed(
-                self.episodes,
-                machine,
-                self.keys,
-                self.windows,
-                self.matches,
-                taken.rows,
-                taken.bits,
-                taken.slots,
-                keep,
-                base,
-                reached,
-            )
-            if reached == len(taken.rows):
-                return
-            self._grow()
+
+        def offer(of: Ints, bits: Ints, slots: Ints, begin_at: int) -> int:
+            state = self.episodes, machine, self.keys, self.windows, self.matches
+            return ek.feed(*state, of, bits, slots, keep, base, begin_at)
+
+        taken.offer(offer, self._grow)
 
     def sweep(self, machine: Machine, until_us: int) -> None:
         """Let time pass up to and including `until_us`."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cep.engine.arrays import grow_windows, new_keys, new_windows
-from cep.engine.plans import Keyed, Rows
+from cep.engine.plans import Ints, Keyed, Rows
 from cep.kernels import features as fk
 from cep.kernels.elements import CUT, WORD
 from cep.kernels.keys import KEY
@@ -35,12 +35,11 @@ class FeatureState(Keyed):
     def feed(self, machine: Machine, rows: Rows) -> None:
         """Fill the columns of the rows that read, and let in those that enter."""
         taken = self.resolve(rows, ENTERS, self._grow_slots)
-        reached = 0
-        while True:
-            reached = fk.feed(self.windows, taken.rows, taken.bits, taken.slots, machine.words, self.outputs, reached)
-            if reached == len(taken.rows):
-                return
-            self._grow_slots(len(self.keys.slots))
+
+        def offer(of: Ints, bits: Ints, slots: Ints, begin_at: int) -> int:
+            return fk.feed(self.windows, of, bits, slots, machine.words, self.outputs, begin_at)
+
+        taken.offer(offer, lambda: self._grow_slots(len(self.keys.slots)))
 
     def _grow_slots(self, slots: int) -> None:
         self.windows = grow_windows(self.windows, slots)

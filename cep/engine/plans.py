@@ -40,6 +40,9 @@ def blank(parts: int, n: int) -> Rows:
     return Rows(np.empty(n, np.int64), np.empty(n, np.int64), np.empty((parts, n), np.int64))
 
 
+Feed = Callable[[Ints, Ints, Ints, int], int]  # rows, bits and slots, and where to begin; where it has ended
+
+
 @dataclass(slots=True)
 class Taken:
     """Rows in the order in which a plan takes them, those of one key in their own order; slot -1: the key has none."""
@@ -47,6 +50,12 @@ class Taken:
     rows: Ints
     bits: Ints
     slots: Ints
+
+    def offer(self, feed: Feed, grow: Callable[[], None]) -> None:
+        """Feed them to a kernel, which says which place it has reached when it lacks room."""
+        reached = 0
+        while (reached := feed(self.rows, self.bits, self.slots, reached)) < len(self.rows):
+            grow()
 
 
 @dataclass(frozen=True, slots=True)
