@@ -69,7 +69,7 @@ def _turns(client: redis.Redis, keys: Keys, names: Sequence[str]) -> Iterator[Tu
 def _commit(before: Point, turn: Turn, outputs: Sequence[Outputs], names: Sequence[str]) -> Commit:
     """The commit that led to a turn, put together from what it left."""
     alerts, dead, late, shadow = (part.get(turn.point.seq, []) for part in outputs)
-    moved = {s: at for s, at in turn.point.offsets.items() if before.offsets.get(s) != at}
+    moved = {s: at for s, at in turn.point.offsets.items() if s in turn.gaps or before.offsets.get(s) != at}
     return Commit(
         moved,
         [fields[b"alert"] for fields in alerts],
