@@ -15,6 +15,7 @@ from tests.servers import BINARIES
 
 ROUND_S = 30.0  # then the streams are compared, and a new server begins
 GROUPS = 3
+DIES_S = 6.0  # that a detector is given to come to the step at which it dies
 
 
 def detector_kills(seconds: float, seed: int, kind: str = "valkey") -> Counter[str]:
@@ -57,7 +58,11 @@ def crash_points(seconds: float, seed: int) -> Counter[str]:
     """The detector dies by its own hand at a named step, at a random time that it comes there."""
     found, began, rng = Counter[str](), time.monotonic(), random.Random(seed)
     while (left := seconds - (time.monotonic() - began)) > 0:
-        with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed := seed + 1, left) as world:
+        supply_s = left + DIES_S * len(CRASH_POINTS)  # a busy machine needs that for one round
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            World(Path(folder) / "w", seed := seed + 1, supply_s, rate=1000) as world,
+        ):
             world.feed.start()
             for point in rng.sample(sorted(CRASH_POINTS), len(CRASH_POINTS)):
                 count = 1 if "release" in point else rng.choice((1, 1, 2, 3))
@@ -76,9 +81,9 @@ def crash_points(seconds: float, seed: int) -> Counter[str]:
     return found
 
 
-def _dies(detector: Detector, patience_s: float = 6.0) -> bool:
+def _dies(detector: Detector) -> bool:
     """Whether it has come to its end; otherwise it is killed."""
-    detector.process.join(patience_s)
+    detector.process.join(DIES_S)
     died = detector.process.exitcode == -signal.SIGKILL
     assert detector.process.exitcode in (None, -signal.SIGKILL), detector.said()
     if not died:
