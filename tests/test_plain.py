@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +71,23 @@ def check(stream: int, values: Sequence[bytes]) -> None:
     assert shown(stream, values, with_kernels=True) == careful
     if not any(b"\n" in value for value in values):
         assert shown(stream, values, with_kernels=True, as_lines=True) == careful
+
+
+CUT = """
+from tests.test_plain import check
+
+whole = b'{"type":"pay","ts":1,"card":"a","amount":"1.50","geo":{"lat":2e0}}'
+for stop in range(1, len(whole)):
+    check(0, [whole, whole[:stop]])
+"""
+
+
+def test_nothing_is_read_beyond_the_end_of_the_data() -> None:
+    """As Python the kernels say so; names are compared with those of the document before, which may be longer."""
+    root, environment = Path(__file__).parents[1], {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", CUT]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def texts(rng: random.Random) -> str:

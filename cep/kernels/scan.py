@@ -226,6 +226,7 @@ def member_as_before(data: Bytes, at: int, owner: int, shape: Shape, before: Int
         n < MEMBERS
         and before[n, SIZE]
         and before[n, OF] == owner
+        and at + before[n, SIZE] <= len(data)
         and are_same(data, at, before[n, AT], before[n, SIZE])
     ):
         return at + before[n, SIZE], before[n, NAME]
