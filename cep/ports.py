@@ -121,6 +121,9 @@ class Entries:
         return EntryId(int(self.ms[row]), int(self.seq[row]))
 
 
+Prepare = Callable[[Entries], object]  # what may be done with entries that are read ahead, in any thread
+
+
 @dataclass(frozen=True, slots=True)
 class BadEvent:
     """An event that could not be read: where it stood, why, where in it, and its first KiB.
@@ -238,12 +241,12 @@ class Log(Protocol):
         after: Offsets,
         upto: Offsets | None,
         limit: int | None = None,
-        prepare: Callable[[Entries], object] | None = None,
+        prepare: Prepare | None = None,
     ) -> Sequence[Entries]:
         """The next entries behind `after`, at most up to and including `upto`; may wait a while, may be empty.
 
         With `upto`, only its streams are read, and nothing is waited for. limit: of entries of each stream. prepare:
-        what may be done with those that are read ahead, in any thread.
+        for those that are read ahead.
         """
 
     def commit(self, before: Point, commit: Commit, after: Point) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +20,7 @@ from cep.engine.strings import Strings
 from cep.kernels import scan as sk
 from cep.layout.columns import ColumnSpec, EventSpec, StreamSpec
 from cep.ports import Entries, EntryId, Lines
+from tests import uncompiled
 
 KINDS = ("text", "number", "integer", "money", "flag", "time")
 PROGRAM = SimpleNamespace(
@@ -84,10 +81,7 @@ for stop in range(1, len(whole)):
 
 def test_nothing_is_read_beyond_the_end_of_the_data() -> None:
     """As Python the kernels say so; names are compared with those of the document before, which may be longer."""
-    root, environment = Path(__file__).parents[1], {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-c", CUT]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    uncompiled.check(CUT)
 
 
 def texts(rng: random.Random) -> str:

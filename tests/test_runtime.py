@@ -11,12 +11,10 @@ import sys
 import threading
 import time
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +23,6 @@ from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.reader import COUNT_MAX
 from cep.adapters.redis.session import Session
-from cep.delivery.caution import Caution
 from cep.delivery.history import following
 from cep.delivery.recovery import HistoryError
 from cep.delivery.runtime import OTHER_TYPES, UNKNOWN_TYPES_MAX, Change, Counters, Options, Outcome, Runtime
@@ -514,33 +511,6 @@ def test_an_entry_that_kills_late_in_a_long_turn_is_put_aside_all_the_same() -> 
             deaths += 1
         assert deaths < 10
     assert [bad.entry for bad in log.done.dead if bad.reason == "poison"] == [EntryId(COUNT_MAX - 999, 0)]
-
-
-@pytest.mark.parametrize("deadly", [0, 7, 63, COUNT_MAX - 1])
-@pytest.mark.parametrize("streams", [1, 2, 5])
-def test_a_suspect_is_found_in_whichever_stream_it_stands(streams: int, deadly: int) -> None:
-    """The other streams have more than enough; without a limit a turn takes so much of each."""
-    last, at, failures = streams - 1, Counter[int](), 0
-    named = list[tuple[int, EntryId, int]]()
-    log = SimpleNamespace(suspect=lambda stream, entry, tries: named.append((stream, entry, tries)))
-    for _ in range(20):
-        caution, failures = Caution(), failures + 1
-        suspect = {"suspect": named[-1][:2], "tries": named[-1][2]} if named else {}
-        caution.begin(Standing(Point(), failures, **suspect))
-        is_alive = True
-        while is_alive:
-            room = range(caution.limit or COUNT_MAX)
-            waiting = [Entries.of(s, [(EntryId(at[s] + n + 1, 0), ()) for n in room]) for s in range(streams)]
-            batch = caution.first(waiting)
-            if caution.is_suspect(batch):
-                assert (batch[0].stream, batch[0].id(0)) == (last, EntryId(deadly + 1, 0))
-                return
-            caution.before(batch, log)
-            is_alive = not any(e.stream == last and e.id(0).ms <= deadly + 1 <= e.id(-1).ms for e in batch)
-            if is_alive:
-                at.update({entries.stream: len(entries) for entries in batch})
-                failures = 0 if caution.after(batch) else failures
-    pytest.fail("not found in 20 deaths")
 
 
 def test_who_is_killed_for_other_reasons_loses_no_entry() -> None:

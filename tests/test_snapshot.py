@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +10,7 @@ from cep.engine.snapshot import SnapshotError, dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import step
 from cep.testing import VirtualEvent, batch_of
-from tests import oracle
+from tests import oracle, uncompiled
 from tests.generate import random_case
 from tests.test_engine import difference, engine_outcomes
 
@@ -44,10 +40,7 @@ for seed in range(12):
 
 def test_it_is_so_without_compiling_too() -> None:
     """Kernels are Python as well, in which a debugger can stop; its numbers are of other classes."""
-    root, environment = Path(__file__).parents[1], {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-c", RESTORES]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    uncompiled.check(RESTORES)
 
 
 def test_damage_is_refused() -> None:

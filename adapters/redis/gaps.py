@@ -61,7 +61,7 @@ def find_gap(
     ordinal = stream.added - waiting
     if ordinal == at.ordinal and not is_another:
         return None
-    is_known = ordinal > at.ordinal and not is_another  # or it is longer than before by now
+    is_known = ordinal > at.ordinal and not is_another  # of another stream's entries nobody knows which are missing
     lost = ordinal - at.ordinal if is_known else None
     return lost, at._replace(ordinal=ordinal)
 

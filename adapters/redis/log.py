@@ -18,12 +18,12 @@ from typing import Any
 
 from cep.adapters.redis.gaps import Stream, find_gap
 from cep.adapters.redis.keys import Keys
-from cep.adapters.redis.reader import Prepare, Reader
+from cep.adapters.redis.reader import Reader
 from cep.adapters.redis.server import LIBRARY, check_server, check_streams, load_library
 from cep.adapters.redis.session import ReplyError, Session
 from cep.adapters.redis.words import Wording, entry_id
 from cep.errors import ConfigurationError
-from cep.ports import Commit, Entries, EntryId, LogError, Offsets, OwnedError, Point, Standing, Turn
+from cep.ports import Commit, Entries, EntryId, LogError, Offsets, OwnedError, Point, Prepare, Standing, Turn
 
 LEASE_S = 10.0
 REPLICAS_MS = 1000  # that a commit may take to reach them

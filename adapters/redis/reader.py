@@ -10,7 +10,7 @@ from functools import partial
 from cep.adapters.redis.reply import of_range, of_streams
 from cep.adapters.redis.session import BLOCK_S, Session
 from cep.errors import ConfigurationError
-from cep.ports import Entries, LogError, Offsets, Position
+from cep.ports import Entries, LogError, Offsets, Position, Prepare
 
 COUNT_MIN, COUNT_MAX = 1, 16_000
 REPLY_BYTES = 8 * 2**20  # what a reply should not exceed: COUNT follows the size of the entries seen
@@ -19,7 +19,6 @@ ID_MAX = 2**63 - 1  # XADD takes any id up to 2^64, and a larger one than this r
 
 
 Answer = tuple[list[Entries], int]  # the entries of each stream, and how many bytes they were on the wire
-Prepare = Callable[[Entries], object]
 
 
 @dataclass(frozen=True, slots=True)
