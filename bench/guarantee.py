@@ -68,7 +68,7 @@ def guarded(url: str, program: Program, events: int) -> tuple[int, RuleDetector]
 
 def keep(detector: RuleDetector, folder: Path) -> None:
     """A snapshot."""
-    DirectorySnapshots(folder, "bench", [FULL]).save(Point(1, "00"), detector.dump())
+    DirectorySnapshots(folder, "bench", [FULL]).save(Point(1, "00"), detector.freeze()())
 
 
 def bare(url: str, program: Program, events: int) -> int:

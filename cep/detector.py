@@ -12,14 +12,14 @@ from itertools import accumulate
 
 from cep.decoding.documents import as_json
 from cep.decoding.entries import EXCERPT_BYTES, Decoded, Decoder
-from cep.delivery.runtime import Outcome
+from cep.delivery.outcome import Outcome
 from cep.engine.batch import concatenate, empty
 from cep.engine.order import BEGINNING
 from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, advance, drain, step
 from cep.layout.program import Program
-from cep.ports import BadEvent, Entries, EntryId, LateEvent
+from cep.ports import BadEvent, Encode, Entries, EntryId, LateEvent
 
 Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 
@@ -27,7 +27,7 @@ Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 class RuleDetector:
     """The detector of a program.
 
-    render: the alerts of a step, as JSON, in order. dump, load: the state to bytes and back. secret: what digests of
+    render: the alerts of a step, as JSON, in order. freeze, load: the state to bytes and back. secret: what digests of
     private values are keyed with. shards: in how many the keys of an empty state stand. seed: of where they stand in
     tables. anew: rules for which the detector that this one took over from had no state.
     """
@@ -36,14 +36,14 @@ class RuleDetector:
         self,
         program: Program,
         render: Render,
-        dump: Callable[[Program, EngineState], bytes],
+        freeze: Callable[[Program, EngineState], Encode],
         load: Callable[[Program, bytes], EngineState],
         secret: bytes = b"",
         shards: int = 1,
         *,
         seed: int = 0,
     ) -> None:
-        self._program, self._render, self._dump, self._load = program, render, dump, load
+        self._program, self._render, self._freeze, self._load = program, render, freeze, load
         self._private, self._secret = [stream.private for stream in program.streams], secret
         self._shards, self._seed = shards, seed
         self.load(None)
@@ -111,12 +111,12 @@ class RuleDetector:
         of = [output.matches[place].rule for place in output.order[:, 0].tolist()]
         outcome.shadow |= {at for at, rule in enumerate(of, first) if self._program.rules[rule].is_shadow}
 
-    def dump(self) -> bytes:
-        """The state."""
-        return self._dump(self._program, self.state)
+    def freeze(self) -> Encode:
+        """What makes bytes of the state as it is now."""
+        return self._freeze(self._program, self.state)
 
     def load(self, data: bytes | None) -> None:
-        """Go back to a state that `dump` returned, or to the beginning."""
+        """Go back to a state whose bytes `freeze` made, or to the beginning."""
         if data is None:
             self.state = EngineState.create(self._program, self._shards)
         else:

@@ -122,6 +122,8 @@ class Entries:
 
 
 Prepare = Callable[[Entries], object]  # what may be done with entries that are read ahead, in any thread
+Data = bytes | memoryview
+Encode = Callable[[], Data]  # what makes bytes of a state that was copied before; to be called once, in any thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +274,12 @@ class Log(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Where snapshots of the state are kept. A snapshot is a cache of the log: losing all of them costs time only."""
+    """Where snapshots of the state are kept. A snapshot is a cache of the log: losing all of them costs time only.
 
-    def save(self, point: Point, data: bytes) -> None:
+    It is used by one thread at a time, not always the same.
+    """
+
+    def save(self, point: Point, data: Data) -> None:
         """Keep a snapshot durably."""
 
     def points(self) -> Sequence[Point]:

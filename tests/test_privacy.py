@@ -10,9 +10,9 @@ from cep.adapters.cli.console import CommandError
 from cep.adapters.cli.detector import build
 from cep.alerting import Alerting
 from cep.compile import compile_rules
-from cep.delivery.runtime import Outcome
+from cep.delivery.outcome import Outcome
 from cep.detector import RuleDetector
-from cep.engine.snapshot import dump, load
+from cep.engine.snapshot import freeze, load
 from cep.engine.state import EngineState
 from cep.engine.step import step
 from cep.lang import check_texts
@@ -66,7 +66,7 @@ def entries(mail: str = "Ann@Example") -> Entries:
 
 def detector(secret: bytes) -> RuleDetector:
     program = compile_rules(ruleset())
-    return RuleDetector(program, Alerting(program).render, dump, load, secret)
+    return RuleDetector(program, Alerting(program).render, freeze, load, secret)
 
 
 def outcome(secret: bytes = b"s" * 16, mail: str = "Ann@Example") -> Outcome:
@@ -129,7 +129,7 @@ def test_a_restored_state_keeps_the_secret() -> None:
     whole = first.apply([entries()]).alerts
     parts = entries()
     second.apply([Entries(0, parts.ms[:2], parts.seq[:2], parts.fields[:2])])
-    data = second.dump()
+    data = bytes(second.freeze()())
     assert b"s" * 16 not in data
     second.load(data)
     assert second.apply([Entries(0, parts.ms[2:], parts.seq[2:], parts.fields[2:])]).alerts == whole

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from cep.adapters.cli.journal import Journal
 from cep.adapters.redis.workers import HEARTBEAT_S, Membership, assigned
-from cep.delivery.runtime import Counters, Runtime
+from cep.delivery.outcome import Counters
+from cep.delivery.runtime import Runtime
 from cep.ports import FencedError, LogError
 
 _LOOK_S = 0.1  # how often a lone runtime's process looks whether it is to end

@@ -22,7 +22,7 @@ from cep.adapters.cli.detector import build
 from cep.adapters.cli.rules import accepted
 from cep.adapters.cli.warmup import ensure_warm
 from cep.adapters.files.source import STDIN, Progress, read_files, total_bytes
-from cep.delivery.runtime import Outcome
+from cep.delivery.outcome import Outcome
 from cep.detector import RuleDetector
 from cep.engine.order import BEGINNING
 from cep.engine.state import Counters

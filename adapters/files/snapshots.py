@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from cep.errors import ConfigurationError
-from cep.ports import EntryId, Point, Position
+from cep.ports import Data, EntryId, Point, Position
 
 MAGIC = b"cepsnap2"
 KEEP = 3
@@ -80,7 +80,7 @@ class DirectorySnapshots:
         except OSError as error:
             raise self._unfit(error) from error
 
-    def save(self, point: Point, data: bytes) -> None:
+    def save(self, point: Point, data: Data) -> None:
         """Keep a snapshot durably, and let the oldest ones go."""
         streams = {
             self._streams[stream]: _Stream(*at.entry, at.ordinal, at.digest, stream in point.idle)
@@ -188,7 +188,7 @@ class DirectorySnapshots:
             "to, on a disk that has room, with --snapshots"
         )
 
-    def _digest(self, head: bytes, data: bytes) -> bytes:
+    def _digest(self, head: bytes, data: Data) -> bytes:
         digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES, key=self._key)
         digest.update(data)
         return digest.digest()
@@ -243,7 +243,7 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-def _write(path: Path, parts: Sequence[bytes]) -> None:
+def _write(path: Path, parts: Sequence[Data]) -> None:
     """Write a file, for nobody else to read, and wait until it is on the disk."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
         file.writelines(parts)

@@ -19,21 +19,23 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cep.delivery.caution import Caution
 from cep.delivery.history import following, missing
+from cep.delivery.keeper import Keeper
+from cep.delivery.outcome import Counters, Outcome
 from cep.delivery.recovery import HistoryError, Recovery, StoppedError, moved
 from cep.delivery.silence import Silence
 from cep.errors import ConfigurationError
 from cep.ports import (
-    BadEvent,
     Commit,
+    Encode,
     Entries,
     FencedError,
-    LateEvent,
     Log,
     LogError,
     OwnedError,
@@ -41,32 +43,6 @@ from cep.ports import (
     SnapshotStore,
     Standing,
 )
-
-UNKNOWN_TYPES_MAX = 100  # that are counted by name; the others are counted together
-OTHER_TYPES = "…"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What some entries caused. `events` counts the ones that were applied or late.
-
-    alerts: all of them, in order. shadow: the places among them of those of shadow rules.
-    """
-
-    events: int = 0
-    alerts: list[bytes] = field(default_factory=list)
-    shadow: frozenset[int] = frozenset()
-    bad: list[BadEvent] = field(default_factory=list)
-    late: list[LateEvent] = field(default_factory=list)
-    unknown: dict[str, int] = field(default_factory=dict)
-
-    def delivered(self) -> list[bytes]:
-        """The alerts that are meant for somebody."""
-        return [alert for place, alert in enumerate(self.alerts) if place not in self.shadow]
-
-    def shadowed(self) -> list[bytes]:
-        """The alerts of rules on trial."""
-        return [alert for place, alert in enumerate(self.alerts) if place in self.shadow]
 
 
 class Detector(Protocol):
@@ -87,11 +63,11 @@ class Detector(Protocol):
     def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
         """What to say of entries that cannot be applied."""
 
-    def dump(self) -> bytes:
-        """The state."""
+    def freeze(self) -> Encode:
+        """What makes bytes of the state as it is now."""
 
     def load(self, data: bytes | None) -> None:
-        """Go back to a state that `dump` returned, or to the beginning."""
+        """Go back to a state whose bytes `freeze` made, or to the beginning."""
 
     def take_over(self, other: Any) -> None:
         """Go on where another detector of the same class stands, which is of no use afterwards."""
@@ -103,37 +79,6 @@ class Change:
 
     detector: Detector
     done: Callable[[], None]
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has happened since the process began; what was replayed does not count again, except in `replayed`."""
-
-    events: int = 0
-    bad: int = 0
-    late: int = 0
-    alerts: int = 0
-    shadow: int = 0
-    batches: int = 0
-    replayed: int = 0
-    snapshots: int = 0
-    changes: int = 0
-    sessions: int = 0
-    lost: int = 0
-    put_aside: int = 0
-    unknown: dict[str, int] = field(default_factory=dict)
-
-    def count(self, outcome: Outcome) -> None:
-        """Add a committed batch."""
-        self.batches += 1
-        self.events += outcome.events
-        self.alerts += len(outcome.alerts) - len(outcome.shadow)
-        self.shadow += len(outcome.shadow)
-        self.late += len(outcome.late)
-        self.bad += sum(bad.count for bad in outcome.bad)
-        for name, number in outcome.unknown.items():
-            known = name if name in self.unknown or len(self.unknown) < UNKNOWN_TYPES_MAX else OTHER_TYPES
-            self.unknown[known] = self.unknown.get(known, 0) + number
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +103,7 @@ class Runtime:
 
     `stop` ends `run` after the turn under way. `report` is told what an operator should know. `changed` is asked
     between turns whether the rules have changed. Entries are applied inside `watched`, which may end the process.
+    `beside` keeps snapshots meanwhile; a thread of its own unless it is given.
     """
 
     def __init__(
@@ -172,6 +118,7 @@ class Runtime:
         clock: Callable[[], float] = time.monotonic,
         changed: Callable[[], Change | None] = lambda: None,
         watched: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        beside: Executor | None = None,
     ) -> None:
         self._log, self._detector, self._snapshots, self._options = log, detector, snapshots, options or Options()
         self._stop, self._report, self._clock = stop or threading.Event(), report, clock
@@ -180,7 +127,8 @@ class Runtime:
         self._pending: _Pending | None = None
         self._silence = Silence(len(self._options.streams), self._options.idle_s)
         self._caution = Caution()
-        self._snapshot_time, self._since_snapshot = clock(), 0
+        often = self._options.snapshot_entries, self._options.snapshot_s
+        self._keeper = Keeper(snapshots, beside or ThreadPoolExecutor(1, "snapshots"), *often, clock, report)
         self._failures, self._said = 0, ""  # since the last session
         self.counters = Counters()
 
@@ -205,6 +153,7 @@ class Runtime:
             self._end()
         finally:
             self._log.close()
+            self._keeper.wait()
 
     def _session(self) -> None:
         """Open the log, and go on until it breaks or `stop` is set."""
@@ -228,7 +177,7 @@ class Runtime:
         """Leave nothing for the next process to do again."""
         if self._pending is None and self._point is not None:
             with contextlib.suppress(LogError):  # then the next process counts one failure too many
-                if self._since_snapshot:
+                if self._keeper.is_behind:
                     self._snapshot()
                 self._log.settle()
 
@@ -236,6 +185,7 @@ class Runtime:
 
     def _open(self) -> None:
         """Begin a session. State in memory that stands where the log does goes on as it is."""
+        self._keeper.wait()  # for a snapshot under way, and let nobody go by what it says
         standing = self._log.open()
         self.counters.sessions += 1
         self._silence.begin()
@@ -281,7 +231,8 @@ class Runtime:
             self._report(f"{error}; what lies between is missing in the state from now on")
         finally:
             self.counters.replayed += recovery.replayed
-        self._point, self._snapshot_time, self._since_snapshot = target, self._clock(), recovery.replayed
+        self._point = target
+        self._keeper.restart(recovery.replayed)
 
     def _stop_if_lost(self, standing: Standing) -> None:
         """Entries are gone that were never applied. Their number is told first, whether or not the state can be had."""
@@ -307,7 +258,7 @@ class Runtime:
     def _turn(self) -> None:
         """Read, apply, commit; or let time move on where nothing comes."""
         assert self._point is not None, "a session begins with recovery"
-        batch = self._log.read(self._point.offsets, None, self._caution.limit, self._detector.prepare)
+        batch = self._log.read(self._point.offsets, None, self._caution.limit, self._prepare)
         batch = [entries for entries in self._caution.first(batch) if len(entries)]
         self._silence.heard({entries.stream for entries in batch}, self._clock())
         idle = self._silence.idle(self._point.idle)
@@ -315,6 +266,10 @@ class Runtime:
             self._apply(batch, idle)
         elif idle:
             self._advance(idle)
+
+    def _prepare(self, entries: Entries) -> None:
+        with self._watched():
+            self._detector.prepare(entries)
 
     def _apply(self, batch: Sequence[Entries], idle: frozenset[int]) -> None:
         assert self._point is not None, "a session begins with recovery"
@@ -331,7 +286,7 @@ class Runtime:
         self._seal(outcome, Commit(offsets, idle=idle, is_aside=is_aside))
         if self._caution.after(batch):
             self._log.settle()
-        self._since_snapshot += sum(map(len, batch))
+        self._keeper.moved(sum(map(len, batch)))
 
     def _advance(self, idle: frozenset[int]) -> None:
         """Let time move on: once for streams that have become idle, and again and again when all are."""
@@ -341,7 +296,7 @@ class Runtime:
             until_us = self._detector.time_after(int(self._silence.of_all() * 1e6))
         if until_us is not None or idle != self._point.idle:
             self._seal(self._detector.advance(idle, until_us), Commit({}, idle=idle, until_us=until_us))
-            self._since_snapshot += 1
+            self._keeper.moved(1)
 
     def _seal(self, outcome: Outcome, commit: Commit) -> None:
         """Commit what a turn has caused."""
@@ -376,24 +331,25 @@ class Runtime:
         change.done()
 
     def _snapshot_if_due(self) -> None:
-        is_late = self._clock() - self._snapshot_time >= self._options.snapshot_s
-        if self._since_snapshot and (is_late or self._since_snapshot >= self._options.snapshot_entries):
-            self._snapshot()
+        if self._keeper.is_due():
+            self._begin_snapshot()
+        self._trim(self._keeper.kept())
 
     def _snapshot(self) -> None:
-        """Keep the committed state. Without room for it the loop goes on: a snapshot only saves time."""
-        if self._snapshots is None or self._point is None or not self._point.seq:
-            return
-        try:
-            self._snapshots.save(self._point, self._detector.dump())
-            self.counters.snapshots += 1
-        except OSError as error:
-            self._report(f"no snapshot could be written: {error}")
-        else:
-            oldest = self._snapshots.oldest()  # none where somebody else has taken it away
-            if oldest is not None:
-                self._log.trim(oldest)
-        self._snapshot_time, self._since_snapshot = self._clock(), 0
+        """Keep the committed state before anything else is done."""
+        self._keeper.wait()
+        self._begin_snapshot()
+        self._trim(self._keeper.wait())
+
+    def _begin_snapshot(self) -> None:
+        if self._snapshots is not None and self._point is not None and self._point.seq:
+            self._keeper.begin(self._point, self._detector.freeze())
+
+    def _trim(self, oldest: Point | None) -> None:
+        """Forget what no snapshot needs."""
+        self.counters.snapshots = self._keeper.count
+        if oldest is not None:
+            self._log.trim(oldest)
 
 
 @dataclass(frozen=True, slots=True)

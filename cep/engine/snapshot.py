@@ -8,6 +8,8 @@ damaged. What it holds of a plan goes to the plan of equal structure, if the pro
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -41,17 +43,37 @@ class _Header(msgspec.Struct):
     arrays: list[_Array]
 
 
+def freeze(program: Program, state: EngineState) -> Callable[[], memoryview]:
+    """What makes a snapshot of the state as it is now, between two steps; to be called once, in any thread.
+
+    The state is copied at once, into one buffer of which large pages are asked for, so that who waits for it waits for
+    little more than the memory; its digest is left for later.
+    """
+    picture = take(program, state)
+    listed = [_Array(name, array.dtype.str, list(array.shape)) for name, array in picture.arrays.items()]
+    header = msgspec.json.encode(_Header(FORMAT, picture.facts(), listed))
+    start = MAGIC + len(header).to_bytes(8, "little") + header
+    at = len(start) + DIGEST_BYTES
+    data = np.empty(at + sum(array.nbytes for array in picture.arrays.values()), np.uint8)
+    data[: len(start)] = np.frombuffer(start, np.uint8)
+    for array in picture.arrays.values():
+        data[at : at + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        at += array.nbytes
+    return partial(_sealed, data.data, len(header))
+
+
+def _sealed(data: memoryview, header: int) -> memoryview:
+    start = len(MAGIC) + 8
+    digest = hashlib.blake2b(data[start : start + header], digest_size=DIGEST_BYTES)
+    body = start + header + DIGEST_BYTES
+    digest.update(data[body:])
+    data[start + header : body] = digest.digest()
+    return data
+
+
 def dump(program: Program, state: EngineState) -> bytes:
     """The state, between two steps."""
-    picture = take(program, state)
-    arrays = picture.arrays
-    body = [np.ascontiguousarray(array).tobytes() for array in arrays.values()]
-    listed = [_Array(name, array.dtype.str, list(array.shape)) for name, array in arrays.items()]
-    header = msgspec.json.encode(_Header(FORMAT, picture.facts(), listed))
-    digest = hashlib.blake2b(header, digest_size=DIGEST_BYTES)
-    for part in body:
-        digest.update(part)
-    return b"".join([MAGIC, len(header).to_bytes(8, "little"), header, digest.digest(), *body])
+    return bytes(freeze(program, state)())
 
 
 def load(program: Program, data: bytes) -> EngineState:

@@ -58,7 +58,7 @@ def _dumped(given: Sequence[Entry]) -> bytes:
         Entries.of(n, [(entry_id(e[1]), [b"event", e[2]]) for e in given if e[0] == s]) for n, s in enumerate(STREAMS)
     ]
     detector.apply(batch)
-    return detector.dump()
+    return bytes(detector.freeze()())
 
 
 def _spoilt(whole: bytes, rng: random.Random, foreign: bytes) -> tuple[str, bytes]:

@@ -12,9 +12,9 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import redis
@@ -22,7 +22,7 @@ import redis
 from cep.adapters.cli.detector import build, detector_of
 from cep.adapters.redis.keys import Keys
 from cep.adapters.redis.words import entry_id
-from cep.delivery.runtime import Outcome
+from cep.delivery.outcome import Outcome
 from cep.lang import check_texts
 from cep.layout.program import Program
 from cep.ports import Entries
@@ -45,16 +45,23 @@ def program() -> Program:
     return build(rules)[0]
 
 
-def uninterrupted(given: Sequence[Entry], streams: Sequence[str] = STREAMS, of: Program | None = None) -> Outcome:
-    """What one detector makes of all entries."""
-    detector, total = detector_of(of or program()), Outcome()
-    for at in range(0, len(given), CHUNK):
-        part = given[at : at + CHUNK]
+def undisturbed(
+    given: Iterable[Entry], streams: Sequence[str] = STREAMS, of: Program | None = None
+) -> Iterator[Outcome]:
+    """What one detector makes of all entries, part by part."""
+    detector, given = detector_of(of or program()), iter(given)
+    while part := list(islice(given, CHUNK)):
         batch = [
             Entries.of(number, [(entry_id(entry), [b"event", text]) for stream, entry, text in part if stream == name])
             for number, name in enumerate(streams)
         ]
-        outcome = detector.apply([entries for entries in batch if len(entries)])
+        yield detector.apply([entries for entries in batch if len(entries)])
+
+
+def uninterrupted(given: Iterable[Entry], streams: Sequence[str] = STREAMS, of: Program | None = None) -> Outcome:
+    """What one detector makes of all entries."""
+    total = Outcome()
+    for outcome in undisturbed(given, streams, of):
         total.events += outcome.events
         total.shadow |= {len(total.alerts) + place for place in outcome.shadow}
         for name in ("alerts", "bad", "late"):

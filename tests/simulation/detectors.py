@@ -10,10 +10,11 @@ from hashlib import blake2b
 
 from cep.adapters.cli.detector import detector_of
 from cep.compile.program import compile_rules
-from cep.delivery.runtime import Detector, Outcome
+from cep.delivery.outcome import Outcome
+from cep.delivery.runtime import Detector
 from cep.lang import check_texts
 from cep.layout.program import Program
-from cep.ports import BadEvent, Entries, LateEvent
+from cep.ports import BadEvent, Encode, Entries, LateEvent
 
 STREAMS = ("payments", "visits")
 _RULES = """
@@ -78,8 +79,9 @@ class Digests:
     def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
         return Outcome(bad=[BadEvent(e.stream, e.id(0), 0, reason, "", "", e.fields[0][1]) for e in batch])
 
-    def dump(self) -> bytes:
-        return repr((sorted(self.state.items()), self.time)).encode()
+    def freeze(self) -> Encode:
+        state = repr((sorted(self.state.items()), self.time)).encode()
+        return lambda: state
 
     def load(self, data: bytes | None) -> None:
         states, self.time = ast.literal_eval(data.decode()) if data else ((), b"")

@@ -11,11 +11,12 @@ import fnmatch
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from cep.adapters.files import snapshots
+from cep.ports import Data
 from tests.simulation.hub import Hub
 
 
@@ -56,7 +57,8 @@ class Disk:
 
     def getpid(self) -> int:
         """Processes in containers often have the same."""
-        return 1 + self._hub.processes.index(self._hub.current())
+        process = self._hub.current()
+        return 1 + self._hub.processes.index(process.owner or process)
 
     def open(self, path: Any, flags: int, mode: int = 0) -> int:
         self.step(f"opens {path}")
@@ -138,12 +140,12 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._disk.close(self._descriptor)
 
-    def writelines(self, pieces: tuple[bytes, ...]) -> None:
+    def writelines(self, pieces: Sequence[Data]) -> None:
         for piece in pieces:
             self._disk.step("writes")
             if self._disk.is_full:
                 raise OSError(errno.ENOSPC, "no space left on device")
-            self._file.content += piece
+            self._file.content += bytes(piece)
             self._file.st_mtime = self._disk.time()
 
     def flush(self) -> None:

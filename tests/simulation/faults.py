@@ -55,7 +55,9 @@ FAULTS: dict[str, tuple[Mutant, Plan]] = {
     ),
     "the log is trimmed up to a snapshot of a lost history": (
         _BY_NAME["only the newest snapshots are kept"],
-        replace(_BASE, trims=True, entries=80, turns=350, snapshot_entries=1, trouble=("save", "fail over")),
+        replace(
+            _BASE, trims=True, entries=200, turns=700, rate=0.04, snapshot_entries=1, trouble=("save", "fail over")
+        ),
     ),
     "a zombie says that entries are lost": (_BY_NAME["a zombie says what is lost"], _TAKEN_OVER),
     "a zombie drops what its successor needs": (_BY_NAME["a zombie drops the snapshots of its successor"], _TAKEN_OVER),

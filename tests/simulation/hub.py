@@ -10,6 +10,8 @@ import contextlib
 import heapq
 import random
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
 
 from greenlet import getcurrent, greenlet
 
@@ -21,10 +23,14 @@ class Crash(BaseException):
 
 
 class Process:
-    """Something that runs. wake: when it goes on; doing: what it is about to do; error: what ended it."""
+    """Something that runs. wake: when it goes on; doing: what it is about to do; error: what ended it.
 
-    def __init__(self, hub: Hub, name: str, target: Callable[[], None]) -> None:
-        self._hub, self.name, self._target = hub, name, target
+    threads: what it does beside, each a `Process` that dies with it. owner: of a thread, whose it is.
+    """
+
+    def __init__(self, hub: Hub, name: str, target: Callable[[], None], owner: Process | None = None) -> None:
+        self._hub, self.name, self._target, self.owner = hub, name, target, owner
+        self.threads: list[Process] = []
         self.wake, self.doing, self.is_dead, self.error = hub.now, "", False, None
         self.greenlet = greenlet(self._run, hub.main)
         hub.processes.append(self)
@@ -52,14 +58,24 @@ class Process:
 
     def die(self) -> None:
         """From within."""
+        for thread in self.threads:
+            self._hub.after(0, thread.kill)
         self.is_dead = True
         raise Crash
 
     def kill(self) -> None:
         """From without: it gets no further than the step at which it stands."""
+        for thread in self.threads:
+            thread.kill()
         self.is_dead = True
-        with contextlib.suppress(Crash):  # which comes back from one that had not begun
-            self.greenlet.throw(Crash)
+        if not self.greenlet.dead:
+            with contextlib.suppress(Crash):  # which comes back from one that had not begun
+                self.greenlet.throw(Crash)
+
+    def pause(self, until: float) -> None:
+        """Let it, and all that it does beside, do nothing before some time."""
+        for process in (self, *self.threads):
+            process.wake = until
 
 
 class Hub:
@@ -123,3 +139,33 @@ class Stop:
         if not self._is_set:
             self._hub.current().sleep(seconds, "waits")
         return self._is_set
+
+
+class Beside(Executor):
+    """Threads of a process, one at a time, whose steps come between its own."""
+
+    def __init__(self, hub: Hub, process: Process) -> None:
+        self._hub, self._process = hub, process
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        done = _Done(self._hub)
+
+        def run() -> None:
+            try:
+                done.set_result(work(*arguments, **options))
+            except Exception as error:  # noqa: BLE001  # whoever asks for the result has it
+                done.set_exception(error)
+
+        self._process.threads = [Process(self._hub, f"{self._process.name} beside", run, self._process)]
+        return done
+
+
+class _Done(Future[Any]):
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    def result(self, timeout: float | None = None) -> Any:
+        while not self.done():
+            self._hub.current().sleep(STEP_S, "waits for what is done beside")
+        return super().result()

@@ -75,6 +75,8 @@ RETRY = Change(
     raise LogError("given up")""",
 )
 NO_HOLD = Change("RedisLog.hold", 'self._call("renew", *self._lease)', "pass")
+ANYWHERE = lua("if not turn or turn[2][2] ~= args[3] then return 'OK' end", "")
+EARLIER = Change("Runtime._open", "self._keeper.wait()", "pass")
 CHECKSUM = Change(
     "DirectorySnapshots.load",
     "not hmac.compare_digest(self._digest(head.raw, data), head.digest)",
@@ -181,8 +183,15 @@ ALL = (
         needs=("delete entries",),
     ),
     Mutant(
+        "trimmed by what was kept in an earlier session",
+        (EARLIER,),
+        "the log is trimmed up to a point of its own history alone",
+        needs=FAILOVER,
+    ),
+    Mutant("trimmed by what was kept in an earlier session, wherever it stands", (EARLIER, ANYWHERE), needs=FAILOVER),
+    Mutant(
         "trimmed up to a point of another history",
-        (lua("if not turn or turn[2][2] ~= args[3] then return 'OK' end", ""),),
+        (ANYWHERE,),
         "a snapshot that is saved drives out none beyond it",
         needs=(*FAILOVER, *ZOMBIE),
     ),

@@ -20,7 +20,7 @@ from tests.simulation.commands import Store
 from tests.simulation.data import Stream
 from tests.simulation.detectors import STREAMS, Digests, event_of, real
 from tests.simulation.disk import Disk, in_place
-from tests.simulation.hub import Hub, Process, Stop
+from tests.simulation.hub import Beside, Hub, Process, Stop
 from tests.simulation.network import Server, SimulatedSession
 from tests.simulation.plan import Plan, plan_of
 from tests.simulation.streams import after
@@ -150,6 +150,7 @@ class World:
             report=lambda message: self._reported(process, message),
             clock=lambda: self.hub.now,
             changed=lambda: self._changed(place),
+            beside=Beside(self.hub, process),
         )
         process._target = runtime.run
 
@@ -303,7 +304,7 @@ class World:
         place = self._somebody()
         if place is None or place.process is None:
             return False
-        place.process.wake = self.hub.now + self.rng.random() * 3 * self.plan.lease_s
+        place.process.pause(self.hub.now + self.rng.random() * 3 * self.plan.lease_s)
         return True
 
     def stop(self) -> object:
