@@ -68,7 +68,8 @@ def guarded(url: str, program: Program, events: int) -> tuple[int, RuleDetector]
 
 def keep(detector: RuleDetector, folder: Path) -> None:
     """A snapshot."""
-    DirectorySnapshots(folder, "bench", [FULL]).save(Point(1, "00"), detector.freeze()())
+    with detector.freeze() as data:
+        DirectorySnapshots(folder, "bench", [FULL]).save(Point(1, "00"), data)
 
 
 def bare(url: str, program: Program, events: int) -> int:

@@ -19,7 +19,7 @@ from cep.engine.picture import restore, take, unknown_to
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput, advance, drain, step
 from cep.layout.program import Program
-from cep.ports import BadEvent, Encode, Entries, EntryId, LateEvent
+from cep.ports import BadEvent, Entries, EntryId, Frozen, LateEvent
 
 Render = Callable[[EngineState, StepOutput], Sequence[bytes]]
 
@@ -36,7 +36,7 @@ class RuleDetector:
         self,
         program: Program,
         render: Render,
-        freeze: Callable[[Program, EngineState], Encode],
+        freeze: Callable[[Program, EngineState], Frozen],
         load: Callable[[Program, bytes], EngineState],
         secret: bytes = b"",
         shards: int = 1,
@@ -111,8 +111,8 @@ class RuleDetector:
         of = [output.matches[place].rule for place in output.order[:, 0].tolist()]
         outcome.shadow |= {at for at, rule in enumerate(of, first) if self._program.rules[rule].is_shadow}
 
-    def freeze(self) -> Encode:
-        """What makes bytes of the state as it is now."""
+    def freeze(self) -> Frozen:
+        """The state as it is now."""
         return self._freeze(self._program, self.state)
 
     def load(self, data: bytes | None) -> None:

@@ -7,6 +7,7 @@ position, and a `Commit` moves the position and appends what the events up to it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, overload
 
@@ -123,7 +124,7 @@ class Entries:
 
 Prepare = Callable[[Entries], object]  # what may be done with entries that are read ahead, in any thread
 Data = bytes | memoryview
-Encode = Callable[[], Data]  # what makes bytes of a state that was copied before; to be called once, in any thread
+Frozen = AbstractContextManager[Data]  # a copy of a state, whose bytes are had by entering it, once, in any thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from typing import Any
 
 from cep.delivery.history import following
@@ -16,9 +17,9 @@ from cep.ports import (
     BadEvent,
     Commit,
     Data,
-    Encode,
     Entries,
     EntryId,
+    Frozen,
     LateEvent,
     LogError,
     Offsets,
@@ -71,9 +72,8 @@ class Chain:
     def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
         return Outcome(bad=[BadEvent(e.stream, e.id(0), 0, reason, "", "", e.fields[0][1]) for e in batch])
 
-    def freeze(self) -> Encode:
-        state = self.state
-        return lambda: state
+    def freeze(self) -> Frozen:
+        return nullcontext(self.state)
 
     def load(self, data: bytes | None) -> None:
         self.state = data or b""

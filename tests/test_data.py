@@ -17,7 +17,7 @@ import pytest
 from cep.adapters.files.source import read_files
 from cep.compile import compile_rules
 from cep.detector import RuleDetector
-from cep.engine.snapshot import freeze, load
+from cep.engine.snapshot import Freezer, load
 from cep.engine.state import EngineState
 from cep.engine.step import StepOutput
 from cep.kernels.matches import STATUS
@@ -63,7 +63,7 @@ class Counting:
     def __init__(self, program: Program) -> None:
         self.fired: Counter[str] = Counter()
         self._rules = program.rules
-        self.detector = RuleDetector(program, self._count, freeze, load)
+        self.detector = RuleDetector(program, self._count, Freezer().freeze, load)
 
     def _count(self, state: EngineState, output: StepOutput) -> list[bytes]:
         for matches in output.matches:

@@ -17,7 +17,7 @@ from cep.alerting import Alerting
 from cep.compile import compile_rules
 from cep.decoding.vocabulary import Vocabulary
 from cep.detector import RuleDetector
-from cep.engine.snapshot import freeze, load
+from cep.engine.snapshot import Freezer, load
 from cep.kernels import cells as ck
 from cep.kernels import scan as sk
 from cep.kernels.keys import HASH, SEED, KeySpace
@@ -55,7 +55,7 @@ def fed(seed: int, keys: list[int]) -> RuleDetector:
     loaded = check_texts({"rules.cep": RULES})
     assert loaded.ruleset is not None
     program = compile_rules(loaded.ruleset)
-    detector = RuleDetector(program, Alerting(program).render, freeze, load, seed=seed)
+    detector = RuleDetector(program, Alerting(program).render, Freezer().freeze, load, seed=seed)
     feed(detector, keys, 1)
     return detector
 
@@ -95,7 +95,8 @@ def test_the_seed_changes_no_alert_and_is_kept_with_the_keys() -> None:
     keys = [n % 300 * 7919 for n in range(KEYS)]
     plain, seeded = fed(0, keys), fed(4711, keys)
     restored = fed(815, [])
-    restored.load(bytes(seeded.freeze()()))
+    with seeded.freeze() as data:
+        restored.load(bytes(data))
     assert key_space(restored).count[SEED] == 4711, "the keys in it stand by that"
     further = [n * 7919 for n in range(400)]
     alerts = feed(plain, further, KEYS + 1)

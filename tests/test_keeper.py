@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from cep.delivery.outcome import Outcome
-from cep.delivery.runtime import Options
+from cep.delivery.runtime import Change, Options
 from cep.ports import (
+    Commit,
     Data,
     Entries,
     EntryId,
@@ -20,7 +21,7 @@ from cep.ports import (
     Point,
     Position,
 )
-from tests.loop import IMPATIENT, Chain, FlakyLog, MemorySnapshots, looped
+from tests.loop import IMPATIENT, Chain, FlakyLog, MemorySnapshots, expected, looped
 
 
 def test_snapshots_shorten_the_replay_and_stopping_takes_one() -> None:
@@ -86,6 +87,70 @@ def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
     runtime.run()
     assert 0 < runtime.counters.replayed < 300
     assert (runtime.counters.batches, snapshots.kept) == (0, [])
+
+
+def test_the_loop_goes_on_while_a_snapshot_is_kept() -> None:
+    log, snapshots, stop = (
+        FlakyLog([b"%d" % n for n in range(900)], random.Random(1), 0),
+        MemorySnapshots(),
+        threading.Event(),
+    )
+    log.on_end, trimmed = stop.set, list[tuple[Point, int]]()
+    log.trim = lambda oldest: trimmed.append((oldest, log.history[-1].point.seq))
+    runtime = looped(log, Chain(), snapshots, times=5, options=IMPATIENT, stop=stop)
+    runtime.run()
+    assert runtime.counters.snapshots == len(snapshots.kept) == len(trimmed) > 4
+    behind = [now - point.seq for (_, now), (point, _) in zip(trimmed, snapshots.kept, strict=True)]
+    assert set(behind[:-1]) == {4}, "turns between its beginning and its end"
+    assert snapshots.kept[-1][0] == log.history[-1].point
+    for point, data in snapshots.kept:
+        want = Chain()
+        want.apply(log.read({}, point.offsets, 900))
+        assert data == want.state, "the state of its point, whatever came after"
+
+
+def test_changed_rules_wait_for_the_snapshot_under_way_and_for_their_own() -> None:
+    log, snapshots, stop = (
+        FlakyLog([b"%d" % n for n in range(200)], random.Random(1), 0),
+        MemorySnapshots(),
+        threading.Event(),
+    )
+    log.on_end, kept = stop.set, list[int]()
+    seqs = iter((3, 9))
+    due = next(seqs)
+
+    def changed() -> Change | None:
+        nonlocal due
+        if runtime.counters.batches != due:
+            return None
+        due = next(seqs, -1)
+        return Change(Chain(), lambda: kept.append(snapshots.kept[-1][0].seq))
+
+    options = Options(snapshot_entries=1, snapshot_s=1e9)
+    runtime = looped(log, Chain(), snapshots, times=4, options=options, stop=stop, changed=changed)
+    runtime.run()
+    assert kept == [3, 9]
+    assert log.done.alerts == expected(log.events).delivered()
+
+
+def test_what_an_earlier_session_kept_trims_nothing() -> None:
+    class Cut(FlakyLog):
+        def commit(self, before: Point, commit: Commit, after: Point) -> None:
+            super().commit(before, commit, after)
+            if after.seq == 5:
+                raise LogError("cut")
+
+    log, snapshots, stop = (
+        Cut([b"%d" % n for n in range(300)], random.Random(1), 0),
+        MemorySnapshots(),
+        threading.Event(),
+    )
+    log.on_end, trimmed = stop.set, list[Point]()
+    log.trim = trimmed.append
+    options = Options(snapshot_entries=1, snapshot_s=1e9, backoff_s=(0,))
+    looped(log, Chain(), snapshots, times=10**6, options=options, stop=stop).run()
+    assert snapshots.kept[0][0].seq == 1, "it is kept, as the session ends"
+    assert trimmed == [snapshots.oldest()] != [], "by the last snapshot alone"
 
 
 def test_snapshots_by_the_clock_and_a_full_disk() -> None:

@@ -12,7 +12,7 @@ from cep.alerting import Alerting
 from cep.compile import compile_rules
 from cep.delivery.outcome import Outcome
 from cep.detector import RuleDetector
-from cep.engine.snapshot import freeze, load
+from cep.engine.snapshot import Freezer, load
 from cep.engine.state import EngineState
 from cep.engine.step import step
 from cep.lang import check_texts
@@ -66,7 +66,7 @@ def entries(mail: str = "Ann@Example") -> Entries:
 
 def detector(secret: bytes) -> RuleDetector:
     program = compile_rules(ruleset())
-    return RuleDetector(program, Alerting(program).render, freeze, load, secret)
+    return RuleDetector(program, Alerting(program).render, Freezer().freeze, load, secret)
 
 
 def outcome(secret: bytes = b"s" * 16, mail: str = "Ann@Example") -> Outcome:
@@ -129,7 +129,8 @@ def test_a_restored_state_keeps_the_secret() -> None:
     whole = first.apply([entries()]).alerts
     parts = entries()
     second.apply([Entries(0, parts.ms[:2], parts.seq[:2], parts.fields[:2])])
-    data = bytes(second.freeze()())
+    with second.freeze() as frozen:
+        data = bytes(frozen)
     assert b"s" * 16 not in data
     second.load(data)
     assert second.apply([Entries(0, parts.ms[2:], parts.seq[2:], parts.fields[2:])]).alerts == whole

@@ -43,6 +43,7 @@ def test_faults_change_nothing(seed: int) -> None:
             log,
             Chain(),
             snapshots if seed % 2 else None,
+            seed % 6,
             options=IMPATIENT,
             stop=stop,
             changed=lambda twist=twist: Change(Chain(), lambda: None) if twist.random() < 0.1 else None,

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from cep.engine.snapshot import SnapshotError, dump, load
+from cep.engine.snapshot import Freezer, SnapshotError, dump, load
 from cep.engine.state import EngineState
 from cep.engine.step import step
+from cep.layout.program import Program
 from cep.testing import VirtualEvent, batch_of
 from tests import oracle, uncompiled
 from tests.generate import random_case
@@ -43,15 +44,33 @@ def test_it_is_so_without_compiling_too() -> None:
     uncompiled.check(RESTORES)
 
 
-def test_damage_is_refused() -> None:
+def grown() -> tuple[Program, EngineState]:
     case = random_case(3)
-    program = case.program
-    state = EngineState.create(program)
-    step(
-        program,
-        state,
-        batch_of(program, state.strings, [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]),
-    )
+    state = EngineState.create(case.program)
+    events = [VirtualEvent(e.event, e.time_us, e.values) for e in case.events]
+    step(case.program, state, batch_of(case.program, state.strings, events))
+    return case.program, state
+
+
+def test_a_frozen_state_is_that_of_its_moment() -> None:
+    program, state = grown()
+    empty = EngineState.create(program)
+    want, freezer = dump(program, state), Freezer()
+    first = freezer.freeze(program, state)
+    second = freezer.freeze(program, empty)  # while the first is still to be had
+    state.next_ordinal += 1
+    state.order.max_us[:] += 1
+    state.captures.ordinal[:] += 1
+    with first as data:
+        assert data == want
+    with second as data:
+        assert data == dump(program, empty)
+    with freezer.freeze(program, empty) as data:
+        assert data == dump(program, empty), "in the room of the longer one"
+
+
+def test_damage_is_refused() -> None:
+    program, state = grown()
     good = dump(program, state)
     assert dump(program, load(program, good)) == good
     rng = random.Random(5)

@@ -12,7 +12,7 @@ from cep.alerting import Alerting
 from cep.compile import compile_rules
 from cep.compile.structure import Known
 from cep.detector import RuleDetector
-from cep.engine.snapshot import freeze, load
+from cep.engine.snapshot import Freezer, load
 from cep.lang.check import Memory
 from cep.lang.checked.ruleset import RuleSet
 from cep.layout.program import Program
@@ -44,7 +44,7 @@ def build(rules: RuleSet, known: Known | None = None, shards: int = 1) -> tuple[
 def detector_of(program: Program, shards: int = 1) -> RuleDetector:
     """One more detector of a program."""
     seed = int.from_bytes(os.urandom(8)) >> 1
-    return RuleDetector(program, Alerting(program).render, freeze, load, _secret(program), shards, seed=seed)
+    return RuleDetector(program, Alerting(program).render, Freezer().freeze, load, _secret(program), shards, seed=seed)
 
 
 def _secret(program: Program) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
-from cep.ports import Encode, Point, SnapshotStore
+from cep.ports import Frozen, Point, SnapshotStore
 
 
 class Keeper:
@@ -52,11 +52,11 @@ class Keeper:
         is_late = self._clock() - self._time >= self._every_s
         return self._underway is None and self.is_behind and (is_late or self._entries >= self._every_entries)
 
-    def begin(self, point: Point, encode: Encode) -> None:
+    def begin(self, point: Point, state: Frozen) -> None:
         """Keep the state that stands at a point. The one before must have been waited for."""
         assert self._store is not None, "who keeps none begins none"
         assert self._underway is None, "one snapshot at a time"
-        self._underway, self._entries = self._beside.submit(_keep, self._store, point, encode), 0
+        self._underway, self._entries = self._beside.submit(_keep, self._store, point, state), 0
 
     def kept(self) -> Point | None:
         """As `wait`, if it need not be waited for."""
@@ -81,6 +81,7 @@ class Keeper:
         return oldest
 
 
-def _keep(store: SnapshotStore, point: Point, encode: Encode) -> Point | None:
-    store.save(point, encode())
+def _keep(store: SnapshotStore, point: Point, state: Frozen) -> Point | None:
+    with state as data:
+        store.save(point, data)
     return store.oldest()

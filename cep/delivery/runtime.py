@@ -33,9 +33,9 @@ from cep.delivery.silence import Silence
 from cep.errors import ConfigurationError
 from cep.ports import (
     Commit,
-    Encode,
     Entries,
     FencedError,
+    Frozen,
     Log,
     LogError,
     OwnedError,
@@ -63,8 +63,8 @@ class Detector(Protocol):
     def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
         """What to say of entries that cannot be applied."""
 
-    def freeze(self) -> Encode:
-        """What makes bytes of the state as it is now."""
+    def freeze(self) -> Frozen:
+        """The state as it is now."""
 
     def load(self, data: bytes | None) -> None:
         """Go back to a state whose bytes `freeze` made, or to the beginning."""
@@ -177,8 +177,11 @@ class Runtime:
         """Leave nothing for the next process to do again."""
         if self._pending is None and self._point is not None:
             with contextlib.suppress(LogError):  # then the next process counts one failure too many
+                oldest = self._keeper.wait()
                 if self._keeper.is_behind:
                     self._snapshot()
+                else:
+                    self._trim(oldest)
                 self._log.settle()
 
     # ------------------------------------------------------------------------------------ sessions

@@ -8,8 +8,8 @@ damaged. What it holds of a plan goes to the plan of equal structure, if the pro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ FORMAT = 5
 DIGEST_BYTES = 32
 
 Arrays = dict[str, npt.NDArray[Any]]
+Bytes = npt.NDArray[np.uint8]
 
 
 class SnapshotError(Exception):
@@ -43,37 +44,49 @@ class _Header(msgspec.Struct):
     arrays: list[_Array]
 
 
-def freeze(program: Program, state: EngineState) -> Callable[[], memoryview]:
-    """What makes a snapshot of the state as it is now, between two steps; to be called once, in any thread.
+class Freezer:
+    """Copies states for snapshots into a buffer that it keeps: fresh memory takes longer to get than to fill."""
 
-    The state is copied at once, into one buffer of which large pages are asked for, so that who waits for it waits for
-    little more than the memory; its digest is left for later.
-    """
-    picture = take(program, state)
-    listed = [_Array(name, array.dtype.str, list(array.shape)) for name, array in picture.arrays.items()]
-    header = msgspec.json.encode(_Header(FORMAT, picture.facts(), listed))
-    start = MAGIC + len(header).to_bytes(8, "little") + header
-    at = len(start) + DIGEST_BYTES
-    data = np.empty(at + sum(array.nbytes for array in picture.arrays.values()), np.uint8)
-    data[: len(start)] = np.frombuffer(start, np.uint8)
-    for array in picture.arrays.values():
-        data[at : at + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        at += array.nbytes
-    return partial(_sealed, data.data, len(header))
+    def __init__(self) -> None:
+        self._spare: list[Bytes] = []
 
+    def freeze(self, program: Program, state: EngineState) -> AbstractContextManager[memoryview]:
+        """A snapshot of the state as it is now, between two steps, to be entered once, in any thread.
 
-def _sealed(data: memoryview, header: int) -> memoryview:
-    start = len(MAGIC) + 8
-    digest = hashlib.blake2b(data[start : start + header], digest_size=DIGEST_BYTES)
-    body = start + header + DIGEST_BYTES
-    digest.update(data[body:])
-    data[start + header : body] = digest.digest()
-    return data
+        Who waits for this waits for the copy alone; the digest is made on entering. The bytes may be used inside.
+        """
+        picture = take(program, state)
+        listed = [_Array(name, array.dtype.str, list(array.shape)) for name, array in picture.arrays.items()]
+        header = msgspec.json.encode(_Header(FORMAT, picture.facts(), listed))
+        start = MAGIC + len(header).to_bytes(8, "little") + header
+        at = len(start) + DIGEST_BYTES
+        size = at + sum(array.nbytes for array in picture.arrays.values())
+        buffer = self._spare.pop() if self._spare else np.empty(0, np.uint8)
+        if size > len(buffer):
+            buffer = np.empty(size + size // 4, np.uint8)
+        buffer[: len(start)] = np.frombuffer(start, np.uint8)
+        for array in picture.arrays.values():
+            buffer[at : at + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            at += array.nbytes
+        return self._sealed(buffer, size, len(header))
+
+    @contextmanager
+    def _sealed(self, buffer: Bytes, size: int, header: int) -> Iterator[memoryview]:
+        data, start = buffer.data[:size], len(MAGIC) + 8
+        body = start + header + DIGEST_BYTES
+        digest = hashlib.blake2b(data[start : start + header], digest_size=DIGEST_BYTES)
+        digest.update(data[body:])
+        data[start + header : body] = digest.digest()
+        try:
+            yield data
+        finally:
+            self._spare = [buffer]
 
 
 def dump(program: Program, state: EngineState) -> bytes:
     """The state, between two steps."""
-    return bytes(freeze(program, state)())
+    with Freezer().freeze(program, state) as data:
+        return bytes(data)
 
 
 def load(program: Program, data: bytes) -> EngineState:

@@ -58,7 +58,8 @@ def _dumped(given: Sequence[Entry]) -> bytes:
         Entries.of(n, [(entry_id(e[1]), [b"event", e[2]]) for e in given if e[0] == s]) for n, s in enumerate(STREAMS)
     ]
     detector.apply(batch)
-    return bytes(detector.freeze()())
+    with detector.freeze() as data:
+        return bytes(data)
 
 
 def _spoilt(whole: bytes, rng: random.Random, foreign: bytes) -> tuple[str, bytes]:

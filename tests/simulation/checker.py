@@ -152,7 +152,8 @@ def check_history(world: World, detector: Detector) -> None:
 def shown(detector: Detector) -> object:
     """What a state is: its bytes, where these do not depend on how it came there, otherwise what follows from it."""
     if isinstance(detector, Digests):
-        return detector.freeze()()
+        with detector.freeze() as data:
+            return data
     rng = random.Random(1)
     more = [(EntryId(2**50 + n, 0), event_of(rng, 80 + n, 0)) for n in range(20)]
     outcome = detector.apply([Entries.of(0, more)])

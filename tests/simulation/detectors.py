@@ -6,6 +6,7 @@ import ast
 import functools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from hashlib import blake2b
 
 from cep.adapters.cli.detector import detector_of
@@ -14,7 +15,7 @@ from cep.delivery.outcome import Outcome
 from cep.delivery.runtime import Detector
 from cep.lang import check_texts
 from cep.layout.program import Program
-from cep.ports import BadEvent, Encode, Entries, LateEvent
+from cep.ports import BadEvent, Entries, Frozen, LateEvent
 
 STREAMS = ("payments", "visits")
 _RULES = """
@@ -79,9 +80,8 @@ class Digests:
     def put_aside(self, batch: Sequence[Entries], reason: str) -> Outcome:
         return Outcome(bad=[BadEvent(e.stream, e.id(0), 0, reason, "", "", e.fields[0][1]) for e in batch])
 
-    def freeze(self) -> Encode:
-        state = repr((sorted(self.state.items()), self.time)).encode()
-        return lambda: state
+    def freeze(self) -> Frozen:
+        return nullcontext(repr((sorted(self.state.items()), self.time)).encode())
 
     def load(self, data: bytes | None) -> None:
         states, self.time = ast.literal_eval(data.decode()) if data else ((), b"")
