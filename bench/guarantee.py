@@ -4,7 +4,7 @@ The pipeline of `cep run` over a stream that is all there: read, decode, step, r
 lease, chained commits, journal, digests and snapshots, and once without any of them: positions are kept in memory, and
 the alerts are appended one by one. Both in this process, in turn, on the same server; the seconds are of this process's
 processor time, the best of some passes. A snapshot of the state is timed apart, and counted as one in 30 seconds, as
-`cep run` takes it by default.
+`cep run` takes it by default, though by the clock it waits for a part of it only.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from cep.delivery.outcome import Outcome
-from cep.delivery.runtime import Change, Options
+from cep.delivery.runtime import Change, Options, Runtime
 from cep.ports import (
     Commit,
     Data,
@@ -151,6 +152,58 @@ def test_what_an_earlier_session_kept_trims_nothing() -> None:
     looped(log, Chain(), snapshots, times=10**6, options=options, stop=stop).run()
     assert snapshots.kept[0][0].seq == 1, "it is kept, as the session ends"
     assert trimmed == [snapshots.oldest()] != [], "by the last snapshot alone"
+
+
+def test_who_ends_by_an_error_waits_for_the_snapshot_under_way_all_the_same() -> None:
+    class Taken(FlakyLog):
+        def commit(self, before: Point, commit: Commit, after: Point) -> None:
+            if after.seq == 5:
+                raise FencedError("taken")
+            super().commit(before, commit, after)
+
+    snapshots, options = MemorySnapshots(), Options(snapshot_entries=1, snapshot_s=1e9)
+    runtime = looped(Taken([b"x"] * 300, random.Random(1), 0), Chain(), snapshots, times=10**6, options=options)
+    with pytest.raises(FencedError):
+        runtime.run()
+    assert runtime.counters.snapshots == len(snapshots.kept) == 1
+
+
+def test_an_error_of_our_own_in_a_snapshot_stops_the_loop() -> None:
+    class Wrong(MemorySnapshots):
+        def save(self, point: Point, data: Data) -> None:
+            raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        looped(FlakyLog([b"x"] * 300, random.Random(1), 0), Chain(), Wrong(), options=IMPATIENT).run()
+
+
+def test_a_snapshot_that_does_not_end_is_told_of_once() -> None:
+    log, stop, said, seconds = FlakyLog([b"x"] * 900, random.Random(1), 0), threading.Event(), list[str](), count(0, 5)
+    log.on_end = stop.set
+    looped(
+        log,
+        Chain(),
+        MemorySnapshots(),
+        times=10**6,
+        options=IMPATIENT,
+        stop=stop,
+        report=said.append,
+        clock=lambda: next(seconds),
+    ).run()
+    assert said == ["a snapshot has been under way for 60 s, and there is none after it until it ends"]
+
+
+def test_threads_end_with_their_runtime() -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        stop = threading.Event()
+        log = FlakyLog([b"x"] * 100, random.Random(1), 0)
+        log.on_end = stop.set
+        Runtime(log, Chain(), MemorySnapshots(), options=IMPATIENT, stop=stop).run()
+        for thread in threading.enumerate():
+            if thread.name.startswith("snapshots"):
+                thread.join(10)
+    assert threading.active_count() == before
 
 
 def test_snapshots_by_the_clock_and_a_full_disk() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from cep.compile import compile_rules
+from cep.engine.arrays import LARGE_BYTES, grown, grown_copies
 from cep.engine.graph import GraphState
 from cep.engine.state import EngineState
 from cep.engine.step import drain, step
@@ -155,3 +157,21 @@ rule r by k within 1m
         held.append(len(state.shards[0].plans[0].combinations.node))
     assert state.shards[0].plans[0].waiting() <= 60
     assert held[0] == held[-1]
+
+
+def test_large_arrays_grow_in_their_place() -> None:
+    array = grown(np.arange(12, dtype=np.int64).reshape(6, 2), LARGE_BYTES // 16)
+    longer = grown(array, 3 * len(array))
+    assert np.shares_memory(array, longer)
+    assert longer[:6].ravel().tolist() == list(range(12))
+    assert not longer[6:].any()
+    filled = grown_copies(longer, np.array([7, 8]), 4 * len(array))
+    assert np.shares_memory(array, filled)
+    assert (filled[3 * len(array) :] == [7, 8]).all()
+
+
+def test_a_part_of_another_array_does_not_grow_into_it() -> None:
+    whole = np.ones((100, 2), np.int64)
+    assert not any(np.shares_memory(whole, grown(part, 20)) for part in (whole[:10], whole[50:60]))
+    large = grown(whole, LARGE_BYTES // 16)
+    assert not any(np.shares_memory(large, grown(part, 2**20)) for part in (large[1:], large.reshape(-1), large[:, :1]))

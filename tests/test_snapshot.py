@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from cep.engine.snapshot import Freezer, SnapshotError, dump, load
@@ -65,8 +66,11 @@ def test_a_frozen_state_is_that_of_its_moment() -> None:
         assert data == want
     with second as data:
         assert data == dump(program, empty)
+    with freezer.freeze(program, state) as data:
+        place = np.frombuffer(data, np.uint8).ctypes.data
     with freezer.freeze(program, empty) as data:
-        assert data == dump(program, empty), "in the room of the longer one"
+        assert data == dump(program, empty)
+        assert np.frombuffer(data, np.uint8).ctypes.data == place, "in the room of the longer one"
 
 
 def test_damage_is_refused() -> None:

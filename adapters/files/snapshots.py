@@ -31,6 +31,7 @@ SETTLED_S = 10.0  # what is older is not lost with the last seconds of a server 
 HEADER_BYTES_MAX = 2**20
 DATA_BYTES_MAX = 2**34
 _DIGEST_BYTES = 32
+_PART_BYTES = 2**20
 _SUFFIX = ".snapshot"
 _NAME = re.compile(r"(\d{12,})-([0-9a-f]+)\.snapshot")
 
@@ -140,7 +141,11 @@ class DirectorySnapshots:
         head = _head_of(path)
         if head is None or self._stands_for(path, head) != point:
             return False
-        return self._whole.get(path.name) == head.digest + head.raw or self.load(point) is not None
+        if self._whole.get(path.name) != head.digest + head.raw:
+            self._whole.pop(path.name, None)
+            if self._digest_in(path) == head.digest:
+                self._whole[path.name] = head.digest + head.raw
+        return path.name in self._whole
 
     def _superseded(self, newest: Point) -> Sequence[Point]:
         """All but the newest. A whole one that has settled stays: it stands for a history that a server cannot lose.
@@ -187,6 +192,20 @@ class DirectorySnapshots:
             f"no snapshot can be kept in {self._directory}: {error.strerror}: give a folder that this user may write "
             "to, on a disk that has room, with --snapshots"
         )
+
+    def _digest_in(self, path: Path) -> bytes | None:
+        """Of what is in a file, which is read bit by bit; None where it is none of ours, or too long or too short."""
+        try:
+            with _opened(path) as file:
+                head = _head(file)
+                if head is None or not _fits(file, head.header.data_bytes):
+                    return None
+                digest = hashlib.blake2b(head.raw, digest_size=_DIGEST_BYTES, key=self._key)
+                while part := file.read(_PART_BYTES):
+                    digest.update(part)
+                return digest.digest()
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return None
 
     def _digest(self, head: bytes, data: Data) -> bytes:
         digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES, key=self._key)

@@ -6,14 +6,18 @@ whoever opens the log anew waits first, so that nothing of a history that was lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
+from cep.delivery.outcome import Counters
 from cep.ports import Frozen, Point, SnapshotStore
+
+LONG_S = 60.0  # after which an operator is told that a snapshot is still under way
 
 
 class Keeper:
-    """Keeps the snapshots of one log, or none. beside: does what takes long. count: of those that were kept.
+    """Keeps the snapshots of one log, or none. beside: does what takes long, and is this keeper's own.
 
     every_entries, every_s: how often one is due, whichever comes first; between two there is at least `every_s`, or so
     many entries.
@@ -25,13 +29,16 @@ class Keeper:
         beside: Executor,
         every_entries: int,
         every_s: float,
+        *,
         clock: Callable[[], float],
         report: Callable[[str], None],
+        counters: Counters,
     ) -> None:
         self._store, self._beside, self._clock, self._report = store, beside, clock, report
+        self._counters = counters
         self._every_entries, self._every_s = every_entries, every_s
         self._underway: Future[Point | None] | None = None
-        self.count = 0
+        self._began = 0.0
         self.restart(0)
 
     def restart(self, entries: int) -> None:
@@ -56,11 +63,19 @@ class Keeper:
         """Keep the state that stands at a point. The one before must have been waited for."""
         assert self._store is not None, "who keeps none begins none"
         assert self._underway is None, "one snapshot at a time"
-        self._underway, self._entries = self._beside.submit(_keep, self._store, point, state), 0
+        self._began, self._entries = self._clock(), 0
+        self._underway = self._beside.submit(_keep, self._store, point, state)
 
     def kept(self) -> Point | None:
         """As `wait`, if it need not be waited for."""
-        return self.wait() if self._underway is not None and self._underway.done() else None
+        if self._underway is None:
+            return None
+        if self._underway.done():
+            return self.wait()
+        if self._clock() - self._began > LONG_S:
+            self._report(f"a snapshot has been under way for {LONG_S:.0f} s, and there is none after it until it ends")
+            self._began = math.inf  # said once
+        return None
 
     def wait(self) -> Point | None:
         """Once a snapshot is kept, and only then: the oldest point to which anybody will go back, if there is one.
@@ -77,8 +92,16 @@ class Keeper:
             return None
         finally:
             self._time = self._clock()
-        self.count += 1
+            del underway  # with the error, which holds this frame, it would be a cycle
+        self._counters.snapshots += 1
         return oldest
+
+    def end(self) -> None:
+        """Wait for the one under way; there will be no more."""
+        try:
+            self.wait()
+        finally:
+            self._beside.shutdown(wait=False)
 
 
 def _keep(store: SnapshotStore, point: Point, state: Frozen) -> Point | None:

@@ -127,10 +127,11 @@ class Runtime:
         self._pending: _Pending | None = None
         self._silence = Silence(len(self._options.streams), self._options.idle_s)
         self._caution = Caution()
-        often = self._options.snapshot_entries, self._options.snapshot_s
-        self._keeper = Keeper(snapshots, beside or ThreadPoolExecutor(1, "snapshots"), *often, clock, report)
-        self._failures, self._said = 0, ""  # since the last session
         self.counters = Counters()
+        often = self._options.snapshot_entries, self._options.snapshot_s
+        beside = beside or ThreadPoolExecutor(1, "snapshots")
+        self._keeper = Keeper(snapshots, beside, *often, clock=clock, report=report, counters=self.counters)
+        self._failures, self._said = 0, ""  # since the last session
 
     def run(self) -> None:
         """Run until `stop` is set.
@@ -152,8 +153,10 @@ class Runtime:
                     self._wait(error)
             self._end()
         finally:
-            self._log.close()
-            self._keeper.wait()
+            try:
+                self._log.close()
+            finally:
+                self._keeper.end()
 
     def _session(self) -> None:
         """Open the log, and go on until it breaks or `stop` is set."""
@@ -330,8 +333,10 @@ class Runtime:
         change.detector.take_over(self._detector)
         self._detector = change.detector
         self.counters.changes += 1
-        self._snapshot()
-        change.done()
+        try:
+            self._snapshot()
+        finally:
+            change.done()
 
     def _snapshot_if_due(self) -> None:
         if self._keeper.is_due():
@@ -341,6 +346,7 @@ class Runtime:
     def _snapshot(self) -> None:
         """Keep the committed state before anything else is done."""
         self._keeper.wait()
+        self._log.hold()  # it may have taken long
         self._begin_snapshot()
         self._trim(self._keeper.wait())
 
@@ -350,7 +356,6 @@ class Runtime:
 
     def _trim(self, oldest: Point | None) -> None:
         """Forget what no snapshot needs."""
-        self.counters.snapshots = self._keeper.count
         if oldest is not None:
             self._log.trim(oldest)
 

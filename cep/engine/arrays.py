@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +24,41 @@ Ints = npt.NDArray[np.int64]
 FIRST_SLOTS = 64
 FIRST_ROWS = 256
 SMALL = 4096
+LARGE_BYTES, ROOM, ROOM_BYTES = 2**22, 64, 2**30
 DIRECT_SHARE = 16  # of the numbers that a table of keys is long, one in so many at least has a slot reserved
+
+_ROOMS: WeakValueDictionary[int, Array] = WeakValueDictionary()  # by their `id`: what arrays may grow into
 
 _INDEXED = {int(function) for function in (el.DISTINCT, el.NEW, el.TOP)}
 
 
 def grown(array: Array, length: int) -> Array:
-    """A longer copy; the new rows are zero, and cost no memory until they are written to."""
-    longer = np.zeros((length, *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
-    return longer
+    """It, longer, in its place; the new rows are zero, and cost no memory until they are written to."""
+    room = _room(array, length)
+    if room is None:
+        room = _kept(np.zeros((_with_room(array, length), *array.shape[1:]), array.dtype), array)
+    return room[:length]
+
+
+def _with_room(array: Array, length: int) -> int:
+    """How many rows to ask for: of a large array many more, to grow into without a copy. Addresses are no memory."""
+    row_bytes = array.itemsize * math.prod(array.shape[1:])
+    return max(length, min(ROOM * length, ROOM_BYTES // row_bytes)) if length * row_bytes >= LARGE_BYTES else length
+
+
+def _kept(room: Array, array: Array) -> Array:
+    room[: len(array)] = array
+    _ROOMS[id(room)] = room
+    return room
+
+
+def _room(array: Array, length: int) -> Array | None:
+    """Where the array stands with so many rows, if it was made with room for them: it is the beginning of that."""
+    room = array.base
+    if not isinstance(room, np.ndarray) or _ROOMS.get(id(room)) is not room or len(room) < length:
+        return None
+    is_first = room.shape[1:] == array.shape[1:] and room.ctypes.data == array.ctypes.data
+    return room if is_first and room.dtype == array.dtype else None
 
 
 def further(length: int) -> int:
@@ -158,10 +185,12 @@ def copies(row: Ints, length: int) -> Ints:
 
 
 def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
-    """A longer copy; the new rows are like `row`."""
-    longer = np.empty((length, len(row)), row.dtype)
-    longer[: len(array)], longer[len(array) :] = array, row
-    return longer
+    """It, longer, in its place; the new rows are like `row`."""
+    room = _room(array, length)
+    if room is None:
+        room = _kept(np.empty((_with_room(array, length), len(row)), row.dtype), array)
+    room[len(array) : length] = row
+    return room[:length]
 
 
 def new_matches(steps: int, values: int) -> Matches:

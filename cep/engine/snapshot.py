@@ -53,7 +53,8 @@ class Freezer:
     def freeze(self, program: Program, state: EngineState) -> AbstractContextManager[memoryview]:
         """A snapshot of the state as it is now, between two steps, to be entered once, in any thread.
 
-        Who waits for this waits for the copy alone; the digest is made on entering. The bytes may be used inside.
+        Who waits for this waits for little more than the copy; the digest is made on entering. The bytes may be used
+        inside.
         """
         picture = take(program, state)
         listed = [_Array(name, array.dtype.str, list(array.shape)) for name, array in picture.arrays.items()]

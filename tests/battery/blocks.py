@@ -61,7 +61,7 @@ class Blocks:
 
 
 def entries(seed: int) -> Iterator[Entry]:
-    """All of them, for ever; the same each time, so that nobody has to keep them."""
+    """All of them, for ever; the same each time, so that who compares need not have kept them."""
     numbers = count(1)
     for cards in count():
         first = cards * NEW_CARDS
