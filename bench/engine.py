@@ -92,6 +92,23 @@ def compare(
 
 
 @dataclass(frozen=True, slots=True)
+class ManyKeys:
+    """A workload over so many keys. `cost`: how many times an event costs what it does with the fewest."""
+
+    name: str
+    keys: int
+    timing: Timing
+    cost: float
+
+
+def measure_keys(name: str, numbers: Sequence[int], streams: Sequence[Events], rounds: int = PASSES) -> list[ManyKeys]:
+    """The same number of events over ever more keys."""
+    program = compile_workload(name)
+    timings = side_by_side(len(streams[0]), [EngineRun(program, events).timed for events in streams], rounds)
+    return [ManyKeys(name, n, timing, ratio(timing, timings[0])) for n, timing in zip(numbers, timings, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
 class ManyRules:
     """So many rules at once. `cost`: how many times an event costs what it does with the first number of rules."""
 

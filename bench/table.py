@@ -2,7 +2,8 @@
 
     python -m bench.table [--events N] [--passes N] [--only SECTION,…] [--rules N,…] [--what NAME] [--no-record]
 
-Sections: engine, attack, combinations, many, mixed, replay, start. `--rules 1,10,100,1000,10000` takes `many` further.
+Sections: engine, attack, keys, combinations, many, mixed, replay, start. `--rules 1,10,100,1000,10000` takes `many`
+further.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
 from bench.combinations import measure_combinations
-from bench.engine import ManyRules, compare, measure_many
+from bench.engine import ManyRules, compare, measure_keys, measure_many
 from bench.measure import EVENTS, PASSES, Timing, machine, seconds_of, side_by_side
 from bench.mixed import RULES, compile_mixed, generate_mixed
 from bench.processes import (
@@ -36,6 +37,7 @@ RECORD = Path(__file__).parent / "record"
 REPLAYED = ("w1", "w2", "w4", "w6")
 MANY = (1, 10, 100, 1000)
 MIXED = (10, 100, RULES)
+KEYS = (1000, 50_000, 1_000_000)
 PASSES_S = "passes_s"
 
 Row = dict[str, Any]
@@ -147,6 +149,22 @@ def attack(run: Run) -> Section:
     return section
 
 
+def keys(run: Run) -> Section:
+    """A thousand cards beside a million."""
+    section = Section(
+        "Keys", "The same events over ever more cards. `cost`: an event, beside the fewest of its workload."
+    )
+    streams = [generate(len(run.events), cards=cards) for cards in KEYS]
+    for outcome in (row for name in NAMES for row in measure_keys(name, KEYS, streams, run.passes)):
+        section.add(
+            [outcome.timing],
+            workload=outcome.name,
+            cards=outcome.keys,
+            **{"ns/event": outcome.timing.ns, "cost ×": outcome.cost, "spread %": outcome.timing.spread() * 100},
+        )
+    return section
+
+
 def combinations(run: Run) -> Section:
     """`match all` by the number of stages."""
     section = Section(
@@ -246,6 +264,7 @@ def start(run: Run) -> Section:
 SECTIONS: dict[str, Callable[[Run], Section]] = {
     "engine": engine,
     "attack": attack,
+    "keys": keys,
     "combinations": combinations,
     "many": many,
     "mixed": mixed,

@@ -334,6 +334,8 @@ class Runtime:
         self._detector = change.detector
         self.counters.changes += 1
         try:
+            self._keeper.wait()
+            self._log.hold()  # there is another to wait for
             self._snapshot()
         finally:
             change.done()
@@ -346,7 +348,6 @@ class Runtime:
     def _snapshot(self) -> None:
         """Keep the committed state before anything else is done."""
         self._keeper.wait()
-        self._log.hold()  # it may have taken long
         self._begin_snapshot()
         self._trim(self._keeper.wait())
 

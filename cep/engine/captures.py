@@ -19,10 +19,11 @@ from cep.kernels.compaction import keep_rows, mark
 Ints = npt.NDArray[np.int64]
 
 COMPACT_AT = 65_536  # rows; below that, forgetting is not worth the sweep
+LARGE = 2**22  # rows, from which on they are not made so much longer
 
 
 class Captures:
-    """Captured events in buffers that grow by doubling. compact_at: the number of rows at which to forget."""
+    """Captured events, in buffers with room for many more. compact_at: the number of rows at which to forget."""
 
     def __init__(self, columns: int) -> None:
         """`columns`: the stored columns of a program."""
@@ -57,7 +58,8 @@ class Captures:
         """Make room for events that come after all remembered so far, to be filled; where the first of them stands."""
         first, length = self._length, self._length + len(ordinals)
         if length > len(self._ordinal):
-            self._resize(max(2 * length, COMPACT_AT))  # a page that nothing is written to costs nothing
+            longer = (8 if length < LARGE else 2) * length  # a page that nothing is written to costs nothing
+            self._resize(max(longer, COMPACT_AT))
         self._ordinal[first:length] = ordinals
         self._length = length
         return first
