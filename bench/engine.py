@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.measure import PASSES, Timing, ratio, seconds_of, side_by_side
-from bench.reference import REFERENCES, Event, rows
 from bench.workloads import BATCH_EVENTS, Decoded, Events, compile_many, compile_workload
 from cep.engine.batch import Batch
 from cep.engine.state import EngineState
@@ -43,52 +42,6 @@ class EngineRun:
         """One pass, in seconds."""
         state, stream = self.prepare()
         return seconds_of(lambda: self.run(state, stream))
-
-
-@dataclass(slots=True)
-class ReferenceRun:
-    """One function of `reference` over one stream."""
-
-    function: Callable[[Sequence[Event]], int]
-    events: Sequence[Event]
-    matches: int = field(default=-1, init=False)
-
-    def timed(self) -> float:
-        """One pass, in seconds."""
-        return seconds_of(self._run)
-
-    def _run(self) -> None:
-        self.matches = self.function(self.events)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A workload's outcome, on one shard and on two (`halves`), which find the same.
-
-    faster: how many times the reference takes as long. gain: how many times one shard takes as long as two.
-    """
-
-    name: str
-    matches: int
-    engine: Timing
-    halves: Timing
-    reference: Timing
-    faster: float
-    gain: float
-
-
-def compare(
-    name: str, events: Events, reference_rows: Sequence[Event] | None = None, rounds: int = PASSES
-) -> Comparison:
-    """A workload beside its reference; the two must find as many matches."""
-    engine, halves = (EngineRun(compile_workload(name), events, shards) for shards in (1, 2))
-    reference = ReferenceRun(REFERENCES[name], reference_rows if reference_rows is not None else rows(events))
-    passes = [engine.timed, halves.timed, reference.timed]
-    engine_s, halves_s, reference_s = side_by_side(len(events), passes, rounds)
-    assert engine.matches == reference.matches, f"{name}: {engine.matches} matches, {reference.matches} expected"
-    assert halves.matches == engine.matches, f"{name}: {halves.matches} matches on two shards"
-    faster, gain = ratio(reference_s, engine_s), ratio(engine_s, halves_s)
-    return Comparison(name, engine.matches, engine_s, halves_s, reference_s, faster, gain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from typing import Any
 
 from bench.attack import CYCLES, measure_crowd, measure_storm
 from bench.combinations import measure_combinations
-from bench.engine import ManyRules, compare, measure_keys, measure_many
+from bench.compared import compare
+from bench.engine import ManyRules, measure_keys, measure_many
 from bench.measure import EVENTS, PASSES, Timing, machine, seconds_of, side_by_side
 from bench.mixed import RULES, compile_mixed, generate_mixed
 from bench.processes import (
@@ -110,21 +111,22 @@ def engine(run: Run) -> Section:
     """W1–W6 beside the reference."""
     section = Section(
         "Engine",
-        "Decoded events in, matches out, one core; and two shards, of how many times the speed. The reference: plain "
-        "Python with dictionaries, same events.",
+        "Decoded events in, matches out, one core; and two shards, or two processes with half of the cards each, of "
+        "how many times the speed. The reference: plain Python with dictionaries, same events.",
     )
     for name in NAMES:
         outcome = compare(name, run.events, run.reference, run.passes)
         if len(run.events) == FULL_EVENTS:
             assert outcome.matches == FULL_MATCHES[name], f"{name}: {outcome.matches} matches"
         section.add(
-            [outcome.engine, outcome.halves, outcome.reference],
+            [outcome.engine, outcome.halves, outcome.parted, outcome.reference],
             workload=name,
             matches=outcome.matches,
             **{
                 "events/s": outcome.engine.per_second,
                 "ns/event": outcome.engine.ns,
                 "2 shards ×": outcome.gain,
+                "2 processes ×": outcome.parted_gain,
                 "reference ns/event": outcome.reference.ns,
                 "× the reference": outcome.faster,
                 "spread %": outcome.engine.spread() * 100,
