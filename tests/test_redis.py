@@ -1,29 +1,20 @@
-"""The log on real servers: what is read, what a commit does, who may commit, and what is refused at the start."""
+"""The log on real servers: what is read, what a commit does, and who may commit."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import redis
 
-from cep.adapters.redis.gaps import Stream, find_gap
-from cep.adapters.redis.keys import Keys
-from cep.adapters.redis.log import RedisLog
-from cep.adapters.redis.server import check_server
-from cep.adapters.redis.session import Session, public_name
-from cep.adapters.redis.sink import RedisStreamSink
 from cep.delivery.history import following
 from cep.delivery.recovery import moved
 from cep.errors import ConfigurationError
 from cep.ports import (
     BadEvent,
     Commit,
-    Entries,
     EntryId,
     FencedError,
     LateEvent,
@@ -35,50 +26,10 @@ from cep.ports import (
     Standing,
     Turn,
 )
-from tests.servers import Server, own_server, server, shared_server
+from tests.owner import META, OUTPUTS, Owner, a_log, at, fill, shown
+from tests.servers import Server, server, shared_server
 
-__all__ = ["own_server", "server", "shared_server"]
-META = "cep:{g}:meta"
-OUTPUTS = ("alerts", "alerts:dlq", "alerts:late", "alerts:shadow", "cep:{g}:journal")
-
-
-def a_log(server: Server, streams: tuple[str, ...] = ("a", "b"), **options: Any) -> RedisLog:
-    return RedisLog(lambda: Session(server.url), streams, Keys("g"), **options)
-
-
-def at(ms: int, seq: int = 0, ordinal: int = 0, digest: int = 0) -> Position:
-    return Position(EntryId(ms, seq), ordinal, digest)
-
-
-class Owner:
-    """A log, opened, and where it stands."""
-
-    def __init__(self, server: Server, streams: tuple[str, ...] = ("a", "b"), **options: Any) -> None:
-        self.log = a_log(server, streams, **options)
-        self.standing = self.log.open()
-        self.point = self.standing.point
-
-    def commit(self, commit: Commit) -> None:
-        before, self.point = self.point, following(self.point, commit)
-        self.log.commit(before, commit, self.point)
-
-    def apply(self, limit: int | None = None, alerts: tuple[bytes, ...] = ()) -> int:
-        """Commit what can be read; how many entries."""
-        batch = self.log.read(self.point.offsets, None, limit)
-        offsets = moved(self.point.offsets, batch)
-        self.commit(Commit({e.stream: offsets[e.stream] for e in batch}, list(alerts)))
-        return sum(map(len, batch))
-
-
-def fill(server: Server, stream: str, first: int, last: int) -> None:
-    with server.client().pipeline(transaction=False) as pipeline:
-        for n in range(first, last + 1):
-            pipeline.xadd(stream, {"e": str(n)}, id=f"{n}-0")
-        pipeline.execute()
-
-
-def shown(parts: list[Entries]) -> list[tuple[int, str, list[bytes]]]:
-    return [(part.stream, str(part.id(row)), list(part.fields[row])) for part in parts for row in range(len(part))]
+__all__ = ["server", "shared_server"]
 
 
 def test_read_live_and_upto(server: Server) -> None:
@@ -269,126 +220,6 @@ def test_a_history_that_parted_is_not_continued(server: Server) -> None:
         owner.log.commit(mine, Commit({}), following(mine, Commit({})))
 
 
-def begin_anew(client: redis.Redis, entries: int) -> None:
-    """As somebody does who deletes a stream and fills it again."""
-    client.delete("a")
-    for n in range(entries):
-        client.xadd("a", {"e": str(n)}, id=f"{50 + n}-0")
-
-
-GAPS: dict[str, tuple[Callable[[redis.Redis], object], dict[int, tuple[int | None, Position]]]] = {
-    "nothing": (lambda client: None, {}),
-    "what was applied": (lambda client: client.xtrim("a", minid="5-0", approximate=False), {}),
-    "all that was applied": (lambda client: client.xtrim("a", minid="6-0", approximate=False), {}),
-    "deleted what was applied": (lambda client: client.xdel("a", "2-0", "5-0"), {}),
-    "trimmed": (lambda client: client.xtrim("a", maxlen=2, approximate=False), {0: (3, at(5, 0, 8))}),
-    "emptied": (lambda client: client.xtrim("a", maxlen=0, approximate=False), {0: (5, at(5, 0, 10))}),
-    "deleted": (lambda client: client.xdel("a", "7-0", "9-0", "1-0"), {0: (2, at(5, 0, 7))}),
-    "begun anew and filled": (
-        lambda client: (client.delete("a"), [client.xadd("a", {"e": "1"}, id=f"5{n}-0") for n in range(8)]),
-        {0: (None, at(5))},
-    ),
-    "begun anew": (lambda client: (client.delete("a"), client.xadd("a", {"e": "1"}, id="50-0")), {0: (None, at(5))}),
-    "begun anew, longer by now": (lambda client: begin_anew(client, 9), {0: (None, at(5))}),
-}
-
-
-@pytest.mark.parametrize("name", GAPS)
-@pytest.mark.parametrize("is_open", [False, True])
-def test_what_a_stream_has_lost_is_counted(server: Server, name: str, is_open: bool) -> None:
-    disturb, gaps = GAPS[name]
-    fill(server, "a", 1, 10)
-    owner = Owner(server, ("a",))
-    assert owner.apply(5) == 5
-    digest = owner.point.offsets[0].digest
-    disturb(server.client())
-    expected = {stream: (lost, at._replace(digest=digest)) for stream, (lost, at) in gaps.items()}
-    if is_open and gaps and name != "emptied":  # there is nothing to commit then
-        with pytest.raises(LogError, match="CEPGAP"):
-            owner.apply()
-    elif is_open and not gaps:
-        assert owner.apply() == 5
-        return
-    owner = Owner(server, ("a",))
-    assert owner.standing.gaps == expected
-    if gaps:
-        lost, position = owner.standing.gaps[0]
-        owner.commit(Commit({0: position}, gaps={0: lost}))
-        left = len(server.client().xrange("a", min="(5-0"))
-        assert not left or owner.apply() == left
-        assert Owner(server, ("a",)).standing.gaps == {}
-
-
-@pytest.mark.parametrize("entries", [3, 14])
-@pytest.mark.parametrize("is_open", [False, True])
-def test_a_stream_that_is_begun_anew_before_anything_of_it_was_applied_is_missed(
-    server: Server, is_open: bool, entries: int
-) -> None:
-    client = server.client()
-    fill(server, "a", 1, 10)
-    owner = Owner(server, ("a",))
-    begin_anew(client, entries)
-    if is_open:
-        with pytest.raises(LogError, match="CEPGAP a was begun anew"):
-            owner.apply(2)
-    owner = Owner(server, ("a",))
-    lost, position = owner.standing.gaps[0]
-    assert (lost, position) == (None, Position(EntryId(0, 0), 0, 0))
-    assert Owner(server, ("a",)).standing.gaps == {0: (None, position)}  # as long as nobody has committed it
-    owner = Owner(server, ("a",))
-    owner.commit(Commit({0: position}, gaps={0: lost}))
-    assert owner.apply() == entries
-    assert Owner(server, ("a",)).standing.gaps == {}
-
-
-def test_what_is_deleted_before_a_deletion_that_was_counted_is_counted_too(server: Server) -> None:
-    """A server says only up to where entries were deleted."""
-    client = server.client()
-    fill(server, "a", 1, 10)
-    Owner(server, ("a",)).apply(5)
-    client.xdel("a", "9-0")
-    owner = Owner(server, ("a",))
-    owner.commit(Commit({0: owner.standing.gaps[0][1]}, gaps={0: 1}))
-    client.xdel("a", "7-0", "8-0")
-    with pytest.raises(LogError, match="CEPGAP"):
-        owner.apply()
-    again = Owner(server, ("a",))
-    assert again.standing.gaps[0][0] == 2
-    again.commit(Commit({0: again.standing.gaps[0][1]}, gaps={0: 2}))
-    assert again.apply(1) == 1
-    assert Owner(server, ("a",)).point.offsets[0].ordinal == 9
-
-
-def test_entries_that_come_while_what_is_lost_is_counted_do_not_count(server: Server) -> None:
-    client = server.client()
-    fill(server, "a", 1, 10)
-    client.xdel("a", "7-0", "8-0")
-    described = Stream(8, 10, EntryId(1, 0), EntryId(10, 0), EntryId(8, 0))
-    fill(server, "a", 11, 14)
-    assert find_gap(Session(server.url), "a", described, at(5, 0, 5)) == (2, at(5, 0, 7))
-    empty = Stream(0, 5, None, EntryId(5, 0), EntryId(0, 0))
-    assert find_gap(Session(server.url), "a", empty, at(5, 0, 5)) is None
-
-
-def test_own_trimming_is_no_loss_where_others_have_deleted(server: Server) -> None:
-    client = server.client()
-    fill(server, "a", 1, 10)
-    client.xdel("a", "9-0")
-    owner = Owner(server, ("a",), trims=True)
-    owner.apply(5)
-    owner.log.trim(owner.point)
-    assert owner.apply(2) == 2
-    assert Owner(server, ("a",)).standing.gaps == {}
-
-
-def test_what_goes_before_the_first_commit_is_missed(server: Server) -> None:
-    fill(server, "a", 1, 10)
-    server.client().xtrim("a", maxlen=8, approximate=False)
-    assert Owner(server, ("a",)).standing.gaps == {}
-    server.client().xtrim("a", maxlen=5, approximate=False)
-    assert Owner(server, ("a",)).standing.gaps == {0: (3, at(0, 0, 5))}
-
-
 def test_entries_are_trimmed_up_to_a_snapshot_and_no_further(server: Server) -> None:
     client = server.client()
     fill(server, "a", 1, 10)
@@ -440,97 +271,3 @@ def test_the_commit_gets_through_when_memory_is_full(server: Server) -> None:
     finally:
         client.config_set("maxmemory", "0")
     assert client.xlen("alerts") == 1
-
-
-def test_refused_at_the_start_with_the_remedy(server: Server) -> None:
-    client = server.client()
-    client.set("a", "no stream")
-    with pytest.raises(ConfigurationError, match="'a' is a string, not a stream"):
-        a_log(server).open()
-    client.delete("a")
-    client.xadd("alerts", {"somebody": "else's"})
-    with pytest.raises(ConfigurationError, match="entries that this group did not write"):
-        a_log(server).open()
-    client.delete("alerts")
-    client.hset(META, mapping={"seq": 1, "offset:a": "5-0"})
-    with pytest.raises(ConfigurationError, match="'a' ends at 0-0, but entries up to 5-0 were applied"):
-        a_log(server).open()
-    client.delete(META)
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    with pytest.raises(ConfigurationError, match="CONFIG SET maxmemory-policy noeviction"):
-        a_log(server).open()
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("appendonly", "no")
-    with pytest.raises(ConfigurationError, match="--allow-volatile"):
-        a_log(server).open()
-    assert a_log(server, allow_volatile=True).open().point == Point(offsets={0: Position(), 1: Position()})
-
-
-class OldServer:
-    """Answers INFO as another server would."""
-
-    name = "redis://old"
-
-    def __init__(self, **info: str) -> None:
-        self._info = {"redis_version": "7.2.1", "role": "master", **info}
-
-    def info(self, section: str) -> dict[str, str]:
-        return self._info
-
-
-@pytest.mark.parametrize(
-    ("info", "remedy"), [({"redis_version": "6.2.14"}, "upgrade to Redis 7.0"), ({"role": "slave"}, "of the primary")]
-)
-def test_old_servers_and_replicas_are_refused(info: dict[str, str], remedy: str) -> None:
-    with pytest.raises(ConfigurationError, match=remedy):
-        check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
-
-
-def test_a_server_that_is_loading_is_waited_for() -> None:
-    """While it loads it says that it has no append-only file."""
-    info = {"maxmemory_policy": "noeviction", "loading": "1", "aof_enabled": "0"}
-    with pytest.raises(LogError, match="still loading"):
-        check_server(OldServer(**info), allow_volatile=False)  # type: ignore[arg-type]
-
-
-def test_a_dead_server_ends_the_session(own_server: Server) -> None:
-    owner = Owner(own_server)
-    owner.commit(Commit({}, [b"1"]))
-    log = owner.log
-    own_server.kill()
-    for act in (lambda: log.read({}, None), owner.log.settle, log.open):
-        with pytest.raises(LogError):
-            act()
-    own_server.start()
-    with pytest.raises(LogError):
-        log.settle()
-    owner.point = log.open().point
-    owner.commit(Commit({}, [b"2"]))
-    assert own_server.client().xlen("alerts") == 2
-
-
-def test_sink(server: Server) -> None:
-    sink = RedisStreamSink(server.url, "out")
-    sink.write([b"1", b"2"])
-    sink.write([])
-    sink.close()
-    assert [fields for _, fields in server.client().xrange("out")] == [{b"alert": b"1"}, {b"alert": b"2"}]
-    server.client().set("text", "x")
-    with pytest.raises(ConfigurationError):
-        RedisStreamSink(server.url, "text")
-
-
-def test_passwords_are_not_shown(server: Server) -> None:
-    assert public_name("rediss://user:secret@host:1/0") == "rediss://host:1/0"
-    server.client().config_set("requirepass", "right")
-    try:
-        with pytest.raises(ConfigurationError, match="refuses the user or the password") as caught:
-            Session(server.url.replace("//", "//:wrong@"))
-        assert "wrong" not in str(caught.value)
-    finally:
-        redis.Redis.from_url(server.url, password="right").config_set("requirepass", "")
-
-
-def test_no_redis_url() -> None:
-    with pytest.raises(ConfigurationError, match="not a Redis URL"):
-        Session("http://host")

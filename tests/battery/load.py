@@ -252,7 +252,7 @@ def soak(seconds: float, seed: int) -> Counter[str]:
         with _Probe(world, detector) as probe:
             while (left_s := seconds - (time.monotonic() - began)) > 0:  # an hour's events would fill the memory
                 sent += _send(world, blocks, rate, min(SLICE_S, left_s))[0]
-                client.xtrim(KEYS.outputs()[0], maxlen=ALERTS_KEPT)
+                client.xtrim(KEYS.outputs()[0], maxlen=ALERTS_KEPT, approximate=False)  # else 10,000 at most
         world.wait_for_end(detector)
         detector.stop()
         settled = [(at, mb) for at, mb in probe.rss_mb if at > seconds / 3]
