@@ -16,6 +16,7 @@ from bench.measure import settle, touch_memory
 from bench.workloads import Events, compile_workload
 
 PROCESSES = 2
+PATIENCE_S = 600.0
 
 
 class PartedRun:
@@ -23,7 +24,7 @@ class PartedRun:
 
     def __init__(self, name: str, events: Events) -> None:
         context = multiprocessing.get_context("spawn")
-        barrier = context.Barrier(PROCESSES)
+        barrier = context.Barrier(PROCESSES, timeout=PATIENCE_S)
         self.matches = -1
         self._pipes, self._processes = list[Connection](), []
         for number in range(PROCESSES):

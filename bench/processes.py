@@ -175,7 +175,9 @@ class ServiceRun:
                 _wait(client, process, seeded)
                 self.start_s = time.perf_counter() - began
                 client.rename(FULL, STREAM)
-                taken = seconds_of(lambda: _wait(client, process, self._n))
+                began = time.perf_counter()
+                _wait(client, process, self._n)
+                taken = time.perf_counter() - began
             except RuntimeError as error:
                 said.seek(0)
                 raise RuntimeError(f"{error}: {said.read().decode(errors='replace')}") from None

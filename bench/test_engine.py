@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.engine import EngineRun, ReferenceRun
+from bench.compared import ReferenceRun
+from bench.engine import EngineRun
 from bench.measure import PASSES, settle
 from bench.reference import REFERENCES, Event
 from bench.workloads import FULL_EVENTS, FULL_MATCHES, NAMES, Events, compile_workload

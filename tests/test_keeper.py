@@ -134,6 +134,31 @@ def test_changed_rules_wait_for_the_snapshot_under_way_and_for_their_own() -> No
     assert log.done.alerts == expected(log.events).delivered()
 
 
+def test_changed_rules_are_kept_though_the_session_breaks_meanwhile() -> None:
+    class Breaking(FlakyLog):
+        holds = 0
+
+        def hold(self) -> None:
+            self.holds += 1
+            if self.holds == 1:
+                raise LogError("cut")
+
+    log, snapshots, stop = (
+        Breaking([b"%d" % n for n in range(200)], random.Random(1), 0),
+        MemorySnapshots(),
+        threading.Event(),
+    )
+    log.on_end, told = stop.set, list[int]()
+
+    def changed() -> Change | None:
+        return Change(Chain(), lambda: told.append(1)) if runtime.counters.batches == 3 and not told else None
+
+    options = Options(snapshot_entries=10**9, snapshot_s=1e9, backoff_s=(0,))
+    runtime = looped(log, Chain(), snapshots, times=10**6, options=options, stop=stop, changed=changed)
+    runtime.run()
+    assert (snapshots.kept[0][0].seq, runtime.counters.sessions) == (3, 2)
+
+
 def test_what_an_earlier_session_kept_trims_nothing() -> None:
     class Cut(FlakyLog):
         def commit(self, before: Point, commit: Commit, after: Point) -> None:

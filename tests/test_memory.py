@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,3 +176,18 @@ def test_a_part_of_another_array_does_not_grow_into_it() -> None:
     assert not any(np.shares_memory(whole, grown(part, 20)) for part in (whole[:10], whole[50:60]))
     large = grown(whole, LARGE_BYTES // 16)
     assert not any(np.shares_memory(large, grown(part, 2**20)) for part in (large[1:], large.reshape(-1), large[:, :1]))
+
+
+def test_where_addresses_are_short_arrays_grow_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros, asked = np.zeros, list[int]()
+
+    def short(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        asked.append(shape[0])
+        if shape[0] > LARGE_BYTES:
+            raise MemoryError
+        return zeros(shape, dtype)
+
+    monkeypatch.setattr(np, "zeros", short)
+    longer = grown(np.arange(12, dtype=np.int64).reshape(6, 2), LARGE_BYTES // 16)
+    assert (len(longer), len(asked), asked[1]) == (LARGE_BYTES // 16, 2, LARGE_BYTES // 16)
+    assert longer[5].tolist() == [10, 11]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import shutil
 import subprocess
@@ -135,6 +136,11 @@ def build(folder: Path, what: str) -> Path:
     python(BUILD.format(what), cwd=folder)
     (built,) = (folder / "out").glob("*.whl" if what == "wheel" else "*.tar.gz")
     return built
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").glob("*.py")), ids=lambda path: path.stem)
+def test_benches_find_what_they_import(path):
+    importlib.import_module(f"bench.{path.stem}")
 
 
 def test_the_wheel_is_whole(copy):

@@ -143,7 +143,7 @@ class DirectorySnapshots:
             return False
         if self._whole.get(path.name) != head.digest + head.raw:
             self._whole.pop(path.name, None)
-            if self._digest_in(path) == head.digest:
+            if hmac.compare_digest(self._digest_in(path) or b"", head.digest):
                 self._whole[path.name] = head.digest + head.raw
         return path.name in self._whole
 

@@ -334,8 +334,6 @@ class Runtime:
         self._detector = change.detector
         self.counters.changes += 1
         try:
-            self._keeper.wait()
-            self._log.hold()  # there is another to wait for
             self._snapshot()
         finally:
             change.done()
@@ -349,6 +347,7 @@ class Runtime:
         """Keep the committed state before anything else is done."""
         self._keeper.wait()
         self._begin_snapshot()
+        self._log.hold()  # meanwhile, for it may take long
         self._trim(self._keeper.wait())
 
     def _begin_snapshot(self) -> None:

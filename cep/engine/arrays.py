@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -33,20 +34,22 @@ _INDEXED = {int(function) for function in (el.DISTINCT, el.NEW, el.TOP)}
 
 
 def grown(array: Array, length: int) -> Array:
-    """It, longer, in its place; the new rows are zero, and cost no memory until they are written to."""
+    """It, longer, in its place; the new rows are zero, and cost no memory until they are written to.
+
+    The shorter one must not be used any more, nor grow again.
+    """
     room = _room(array, length)
+    return (_new_room(np.zeros, array, length) if room is None else room)[:length]
+
+
+def _new_room(make: Callable[..., Array], array: Array, length: int) -> Array:
+    """A copy with so many rows; of a large array with many more, to grow into. Where addresses are short, without."""
+    row_bytes, room = array.itemsize * math.prod(array.shape[1:]), None
+    if length * row_bytes >= LARGE_BYTES:
+        with contextlib.suppress(MemoryError):
+            room = make((max(length, min(ROOM * length, ROOM_BYTES // row_bytes)), *array.shape[1:]), array.dtype)
     if room is None:
-        room = _kept(np.zeros((_with_room(array, length), *array.shape[1:]), array.dtype), array)
-    return room[:length]
-
-
-def _with_room(array: Array, length: int) -> int:
-    """How many rows to ask for: of a large array many more, to grow into without a copy. Addresses are no memory."""
-    row_bytes = array.itemsize * math.prod(array.shape[1:])
-    return max(length, min(ROOM * length, ROOM_BYTES // row_bytes)) if length * row_bytes >= LARGE_BYTES else length
-
-
-def _kept(room: Array, array: Array) -> Array:
+        room = make((length, *array.shape[1:]), array.dtype)
     room[: len(array)] = array
     _ROOMS[id(room)] = room
     return room
@@ -57,8 +60,8 @@ def _room(array: Array, length: int) -> Array | None:
     room = array.base
     if not isinstance(room, np.ndarray) or _ROOMS.get(id(room)) is not room or len(room) < length:
         return None
-    is_first = room.shape[1:] == array.shape[1:] and room.ctypes.data == array.ctypes.data
-    return room if is_first and room.dtype == array.dtype else None
+    is_alike = (room.dtype, room.shape[1:], room.strides) == (array.dtype, array.shape[1:], array.strides)
+    return room if is_alike and room.ctypes.data == array.ctypes.data else None
 
 
 def further(length: int) -> int:
@@ -188,7 +191,7 @@ def grown_copies(array: Ints, row: Ints, length: int) -> Ints:
     """It, longer, in its place; the new rows are like `row`."""
     room = _room(array, length)
     if room is None:
-        room = _kept(np.empty((_with_room(array, length), len(row)), row.dtype), array)
+        room = _new_room(np.empty, array, length)
     room[len(array) : length] = row
     return room[:length]
 

@@ -23,7 +23,7 @@ LARGE = 2**22  # rows, from which on they are not made so much longer
 
 
 class Captures:
-    """Captured events, in buffers with room for many more. compact_at: the number of rows at which to forget."""
+    """Captured events, in buffers with room for more. compact_at: the number of rows at which to forget."""
 
     def __init__(self, columns: int) -> None:
         """`columns`: the stored columns of a program."""
@@ -58,7 +58,7 @@ class Captures:
         """Make room for events that come after all remembered so far, to be filled; where the first of them stands."""
         first, length = self._length, self._length + len(ordinals)
         if length > len(self._ordinal):
-            longer = (8 if length < LARGE else 2) * length  # a page that nothing is written to costs nothing
+            longer = min(4 * length, max(2 * length, LARGE))  # a page that nothing is written to costs nothing
             self._resize(max(longer, COMPACT_AT))
         self._ordinal[first:length] = ordinals
         self._length = length
