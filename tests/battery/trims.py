@@ -128,7 +128,7 @@ def halts(rounds: int, seed: int) -> Counter[str]:
     found, rng = Counter[str](), random.Random(seed)
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as folder, World(Path(folder) / "w", seed + number, 4, rate=6000) as world:
-            detector = world.start()
+            detector = world.start(forgets=False)  # where the journal has the gap, the entries can be compared
             world.feed.start()
             world.wait_for_work(detector)
             way, stream, gone = list(WAYS)[number % len(WAYS)], rng.choice(STREAMS), frozenset[str]()
@@ -143,7 +143,7 @@ def halts(rounds: int, seed: int) -> Counter[str]:
             found += _ended(world, detector, stream, "an unknown number of" if is_unknown else str(len(gone)))
             world.feed.go_on()
             time.sleep(0.2)
-            heir = world.start("--on-gap", "continue")
+            heir = world.start("--on-gap", "continue", forgets=False)
             world.wait_for_work(heir)
             sent = world.feed.stop()
             world.wait_for_end(heir)
