@@ -7,12 +7,14 @@ import io
 import json
 import os
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cep.adapters.files.sink import FileSink, LineSink
-from cep.adapters.files.snapshots import KEEP, DirectorySnapshots
+from cep.adapters.files.snapshots import KEEP, LEFT_S, DirectorySnapshots
 from cep.adapters.files.source import read_files, total_bytes
 from cep.errors import ConfigurationError
 from cep.ports import ENTRY_BYTES_MAX, EntryId, Point, Position
@@ -231,11 +233,26 @@ def test_a_header_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
     assert list(store.points()) == [point(1)]
 
 
-def test_half_a_snapshot_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "000000000001-ab.77.tmp").write_bytes(b"of a process that was killed")
-    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
-    store.check()
+def test_a_start_clears_away_what_a_killed_process_left_and_nothing_that_is_written(tmp_path: Path) -> None:
+    left, written = tmp_path / "000000000001-ab.77.tmp", tmp_path / "000000000002-ab.78.tmp"
+    for path in left, written:
+        path.write_bytes(b"a part")
+    long_ago = time.time() - 2 * LEFT_S
+    os.utime(left, (long_ago, long_ago))
+    DirectorySnapshots(tmp_path, "mine", ["a", "b"]).check()
+    assert list(tmp_path.iterdir()) == [written]
+
+
+def test_workers_that_start_at_once_do_not_refuse_their_folder(tmp_path: Path) -> None:
+    stores = [DirectorySnapshots(tmp_path, "mine", ["a", "b"]) for _ in range(8)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        for done in [pool.submit(store.check) for store in stores * 30]:
+            done.result()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_a_snapshot_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectorySnapshots(tmp_path, "mine", ["a", "b"])
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

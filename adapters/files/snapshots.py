@@ -27,6 +27,7 @@ from cep.ports import Data, EntryId, Point, Position
 
 MAGIC = b"cepsnap2"
 KEEP = 3
+LEFT_S = 60.0  # a file that is not there under its name yet, and was not written to for so long, was left
 SETTLED_S = 10.0  # what is older is not lost with the last seconds of a server that loses power
 HEADER_BYTES_MAX = 2**20
 DATA_BYTES_MAX = 2**34
@@ -71,12 +72,12 @@ class DirectorySnapshots:
 
     def check(self) -> None:
         """Raise ConfigurationError where no snapshot could be kept; and clear away what a killed process has left."""
-        for left in self._directory.glob("*.tmp"):
+        for left in filter(_is_left, self._directory.glob("*.tmp")):
             left.unlink(missing_ok=True)
         path = self._directory / f"{os.getpid()}.tmp"
         try:
             _write(path, [MAGIC])
-            path.unlink()
+            path.unlink(missing_ok=True)
             self._sync()
         except OSError as error:
             raise self._unfit(error) from error
@@ -260,6 +261,14 @@ def _opened(path: Path) -> BinaryIO:
         file.close()
         raise OSError(f"{path} is no file")
     return file
+
+
+def _is_left(path: Path) -> bool:
+    """Whether nobody writes a file any more: other workers keep their snapshots in the same folder."""
+    try:
+        return path.stat().st_mtime < time.time() - LEFT_S
+    except OSError:
+        return False
 
 
 def _write(path: Path, parts: Sequence[Data]) -> None:
