@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -97,6 +98,12 @@ class FlakyLog:
         self.gaps: dict[int, tuple[int | None, Position]] = {}
         self.faults = True
         self.on_end = lambda: None
+
+    def end(self) -> threading.Event:
+        """Is set once all has been read."""
+        stop = threading.Event()
+        self.on_end = stop.set
+        return stop
 
     @property
     def at(self) -> int:

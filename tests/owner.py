@@ -9,12 +9,7 @@ from cep.adapters.redis.log import RedisLog
 from cep.adapters.redis.session import Session
 from cep.delivery.history import following
 from cep.delivery.recovery import moved
-from cep.ports import (
-    Commit,
-    Entries,
-    EntryId,
-    Position,
-)
+from cep.ports import Commit, Entries, EntryId, Position
 from tests.servers import Server
 
 META = "cep:{g}:meta"

@@ -9,12 +9,7 @@ import redis
 
 from cep.adapters.redis.gaps import Stream, find_gap
 from cep.adapters.redis.session import Session
-from cep.ports import (
-    Commit,
-    EntryId,
-    LogError,
-    Position,
-)
+from cep.ports import Commit, EntryId, LogError, Position
 from tests.owner import Owner, at, fill
 from tests.servers import Server, server, shared_server
 

@@ -12,16 +12,7 @@ import pytest
 
 from cep.delivery.outcome import Outcome
 from cep.delivery.runtime import Change, Options, Runtime
-from cep.ports import (
-    Commit,
-    Data,
-    Entries,
-    EntryId,
-    FencedError,
-    LogError,
-    Point,
-    Position,
-)
+from cep.ports import Commit, Data, Entries, EntryId, FencedError, LogError, Point, Position
 from tests.loop import IMPATIENT, Chain, FlakyLog, MemorySnapshots, expected, looped
 
 
@@ -91,12 +82,8 @@ def test_stopping_in_the_middle_of_a_replay_leaves_no_snapshot() -> None:
 
 
 def test_the_loop_goes_on_while_a_snapshot_is_kept() -> None:
-    log, snapshots, stop = (
-        FlakyLog([b"%d" % n for n in range(900)], random.Random(1), 0),
-        MemorySnapshots(),
-        threading.Event(),
-    )
-    log.on_end, trimmed = stop.set, list[tuple[Point, int]]()
+    log, snapshots = FlakyLog([b"%d" % n for n in range(900)], random.Random(1), 0), MemorySnapshots()
+    stop, trimmed = log.end(), list[tuple[Point, int]]()
     log.trim = lambda oldest: trimmed.append((oldest, log.history[-1].point.seq))
     runtime = looped(log, Chain(), snapshots, times=5, options=IMPATIENT, stop=stop)
     runtime.run()
@@ -111,12 +98,8 @@ def test_the_loop_goes_on_while_a_snapshot_is_kept() -> None:
 
 
 def test_changed_rules_wait_for_the_snapshot_under_way_and_for_their_own() -> None:
-    log, snapshots, stop = (
-        FlakyLog([b"%d" % n for n in range(200)], random.Random(1), 0),
-        MemorySnapshots(),
-        threading.Event(),
-    )
-    log.on_end, kept = stop.set, list[int]()
+    log, snapshots = FlakyLog([b"%d" % n for n in range(200)], random.Random(1), 0), MemorySnapshots()
+    stop, kept = log.end(), list[int]()
     seqs = iter((3, 9))
     due = next(seqs)
 
@@ -143,12 +126,8 @@ def test_changed_rules_are_kept_though_the_session_breaks_meanwhile() -> None:
             if self.holds == 1:
                 raise LogError("cut")
 
-    log, snapshots, stop = (
-        Breaking([b"%d" % n for n in range(200)], random.Random(1), 0),
-        MemorySnapshots(),
-        threading.Event(),
-    )
-    log.on_end, told = stop.set, list[int]()
+    log, snapshots = Breaking([b"%d" % n for n in range(200)], random.Random(1), 0), MemorySnapshots()
+    stop, told = log.end(), list[int]()
 
     def changed() -> Change | None:
         return Change(Chain(), lambda: told.append(1)) if runtime.counters.batches == 3 and not told else None
@@ -166,12 +145,8 @@ def test_what_an_earlier_session_kept_trims_nothing() -> None:
             if after.seq == 5:
                 raise LogError("cut")
 
-    log, snapshots, stop = (
-        Cut([b"%d" % n for n in range(300)], random.Random(1), 0),
-        MemorySnapshots(),
-        threading.Event(),
-    )
-    log.on_end, trimmed = stop.set, list[Point]()
+    log, snapshots = Cut([b"%d" % n for n in range(300)], random.Random(1), 0), MemorySnapshots()
+    stop, trimmed = log.end(), list[Point]()
     log.trim = trimmed.append
     options = Options(snapshot_entries=1, snapshot_s=1e9, backoff_s=(0,))
     looped(log, Chain(), snapshots, times=10**6, options=options, stop=stop).run()
@@ -261,12 +236,8 @@ def test_who_has_lost_the_log_drops_no_snapshot() -> None:
 
 
 def test_a_snapshot_of_a_lost_history_is_passed_over_and_dropped() -> None:
-    log, snapshots, stop = (
-        FlakyLog([b"%d" % n for n in range(90)], random.Random(1), 0),
-        MemorySnapshots(),
-        threading.Event(),
-    )
-    log.on_end = stop.set
+    log, snapshots = FlakyLog([b"%d" % n for n in range(90)], random.Random(1), 0), MemorySnapshots()
+    stop = log.end()
     looped(log, Chain(), snapshots, options=IMPATIENT, stop=stop).run()
     point, data = snapshots.kept[-1]
     snapshots.save(replace(point, chain="of another branch"), data + b"!")

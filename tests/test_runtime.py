@@ -15,17 +15,7 @@ from cep.delivery.outcome import OTHER_TYPES, UNKNOWN_TYPES_MAX, Counters, Outco
 from cep.delivery.recovery import HistoryError
 from cep.delivery.runtime import Change, Options
 from cep.errors import ConfigurationError
-from cep.ports import (
-    Commit,
-    Entries,
-    EntryId,
-    FencedError,
-    LogError,
-    Offsets,
-    Point,
-    Position,
-    Standing,
-)
+from cep.ports import Commit, Entries, EntryId, FencedError, LogError, Offsets, Point, Position, Standing
 from tests.loop import IMPATIENT, Chain, FlakyLog, MemorySnapshots, expected, looped
 
 

@@ -9,12 +9,7 @@ from cep.adapters.redis.server import check_server
 from cep.adapters.redis.session import Session, public_name
 from cep.adapters.redis.sink import RedisStreamSink
 from cep.errors import ConfigurationError
-from cep.ports import (
-    Commit,
-    LogError,
-    Point,
-    Position,
-)
+from cep.ports import Commit, LogError, Point, Position
 from tests.owner import META, Owner, a_log
 from tests.servers import Server, own_server, server, shared_server
 

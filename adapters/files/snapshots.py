@@ -201,7 +201,7 @@ class DirectorySnapshots:
                 head = _head(file)
                 if head is None or not _fits(file, head.header.data_bytes):
                     return None
-                digest = hashlib.blake2b(head.raw, digest_size=_DIGEST_BYTES, key=self._key)
+                digest = self._digest_of(head.raw)
                 while part := file.read(_PART_BYTES):
                     digest.update(part)
                 return digest.digest()
@@ -209,9 +209,13 @@ class DirectorySnapshots:
             return None
 
     def _digest(self, head: bytes, data: Data) -> bytes:
-        digest = hashlib.blake2b(head, digest_size=_DIGEST_BYTES, key=self._key)
+        digest = self._digest_of(head)
         digest.update(data)
         return digest.digest()
+
+    def _digest_of(self, head: bytes) -> hashlib.blake2b:
+        """Begun with what stands before the data, which are to follow."""
+        return hashlib.blake2b(head, digest_size=_DIGEST_BYTES, key=self._key)
 
     def _sync(self) -> None:
         descriptor = os.open(self._directory, os.O_RDONLY)

@@ -19,8 +19,7 @@ LONG_S = 60.0  # after which an operator is told that a snapshot is still under 
 class Keeper:
     """Keeps the snapshots of one log, or none. beside: does what takes long, and is this keeper's own.
 
-    every_entries, every_s: how often one is due, whichever comes first; between two there is at least `every_s`, or so
-    many entries.
+    every_entries, every_s: how often one is due, whichever comes first; the time runs from the end of the one before.
     """
 
     def __init__(

@@ -42,7 +42,11 @@ def failovers(seconds: float, seed: int, kind: str = "valkey") -> Counter[str]:
                 folder = Path(name) / f"replica{number}"
                 folder.mkdir()
                 replica = Server(str(BINARIES[kind]), folder, "--appendfsync", "everysec", *REPLICA)
-                _fail_over(world, front, replica, rng, other, found)
+                try:
+                    _fail_over(world, front, replica, rng, other, found)
+                finally:
+                    if world.server is not replica:
+                        replica.kill()
                 if rng.random() < 0.5:
                     detectors["test"].kill()
                     detectors["test"] = world.start(url=front.url)
